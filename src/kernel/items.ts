@@ -1,0 +1,89 @@
+// Room kernel: what a network namespace can hold for us, as plain values. A plan is made of these; so is a dump.
+
+import type { IP } from '../addr/ip.ts';
+import type { MAC } from '../addr/mac.ts';
+import type { CIDR } from '../addr/prefix.ts';
+import type { NftItem } from './nft-items.ts';
+
+/** rtm_protocol of every route that is ours (rtnetlink.h leaves 192-255 to users). */
+export const ROUTE_PROTOCOL = 201;
+
+/**
+ * A path under /run/netns, or absent for the namespace in which this kernel works. Items of a pod's side carry the path
+ * of the pod's namespace.
+ */
+export type NetnsPath = string;
+
+interface InNetns {
+  readonly netns?: NetnsPath;
+}
+
+/** Identity: netns, name. For a veth the peer is born with it, in `peer.netns`, with its name, MAC and MTU. */
+export interface Link extends InNetns {
+  readonly kind: 'link';
+  readonly name: string;
+  readonly mtu: number;
+  readonly mac?: MAC;
+  /** Name of the bridge. */
+  readonly master?: string;
+  readonly up: boolean;
+  readonly type: LinkType;
+}
+
+export type LinkType =
+  | {
+      readonly kind: 'veth';
+      readonly peer: { readonly name: string; readonly netns?: NetnsPath; readonly mac?: MAC; readonly mtu?: number };
+    }
+  | { readonly kind: 'bridge' }
+  | { readonly kind: 'vxlan'; readonly vni: number; readonly local: IP; readonly port: number }
+  /** An existing link that we only set up (lo, the pod's side of a veth, a node's leg): never created or deleted. */
+  | { readonly kind: 'existing' };
+
+/** Identity: netns, link, address. `address` keeps its host bits: 172.30.0.11/24. */
+export interface Address extends InNetns {
+  readonly kind: 'address';
+  readonly link: string;
+  readonly address: CIDR;
+}
+
+/** Identity: netns, table, dst, metric. */
+export interface Route extends InNetns {
+  readonly kind: 'route';
+  readonly dst: CIDR;
+  readonly type: 'unicast' | 'unreachable' | 'blackhole';
+  readonly link?: string;
+  readonly via?: IP;
+  /** The gateway is reachable though no address of the link covers it (RTNH_F_ONLINK). */
+  readonly onlink?: boolean;
+  readonly scope?: 'global' | 'link';
+  readonly src?: IP;
+  readonly metric?: number;
+  readonly mtu?: number;
+}
+
+/** A permanent neighbour. Identity: netns, link, ip. */
+export interface Neighbour extends InNetns {
+  readonly kind: 'neighbour';
+  readonly link: string;
+  readonly ip: IP;
+  readonly mac: MAC;
+}
+
+/** A permanent entry of a VXLAN device: frames for `mac` go to the node at `dst`. Identity: netns, link, mac. */
+export interface FdbEntry extends InNetns {
+  readonly kind: 'fdb';
+  readonly link: string;
+  readonly mac: MAC;
+  readonly dst: IP;
+}
+
+/** Identity: netns, key. `key` is the path below /proc/sys: `net/ipv4/ip_forward`. Never removed: set, or set anew. */
+export interface Sysctl extends InNetns {
+  readonly kind: 'sysctl';
+  readonly key: string;
+  readonly value: string;
+}
+
+export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl;
+export type KernelItem = LinkItem | NftItem;

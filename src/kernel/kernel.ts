@@ -1,0 +1,50 @@
+// Room kernel: the one interface to a network namespace's state; linux.ts is the real one, fake.ts obeys the same contract.
+import type { IP } from '../addr/ip.ts';
+import type { KernelItem } from './items.ts';
+
+/** Changes in the order in which they are made: removals of things in the way, additions, changes, removals. */
+export interface Transaction {
+  readonly add: readonly KernelItem[];
+  /** Same identity, other fields. */
+  readonly change: readonly { readonly from: KernelItem; readonly to: KernelItem }[];
+  readonly remove: readonly KernelItem[];
+}
+
+/** conntrack entries to forget: those whose original tuple matches every given field. */
+export interface ConntrackFilter {
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  /** Original destination: the ClusterIP, or the node's address for a NodePort. */
+  readonly originalDst?: IP;
+  readonly originalDstPort?: number;
+  /** Where the flow was sent by DNAT: the endpoint (source of the reply tuple). */
+  readonly replySrc?: IP;
+  readonly replySrcPort?: number;
+}
+
+/** A refused operation: what was tried, on which item, errno's name, and the kernel's own words where it gave some. */
+export class KernelError extends Error {
+  override name = 'KernelError';
+  readonly operation: string;
+  readonly code: string;
+  readonly item: KernelItem | undefined;
+
+  constructor(operation: string, code: string, detail?: string, item?: KernelItem) {
+    super(`${operation}: ${code}${detail ? ` (${detail})` : ''}${item ? ` for ${JSON.stringify(item)}` : ''}`);
+    this.operation = operation;
+    this.code = code;
+    this.item = item;
+  }
+}
+
+export interface Kernel {
+  /** Everything of ours in this namespace: interfaces by prefix, routes by protocol, tables by name. Costs a full dump: at start and for repair. */
+  read(): KernelItem[];
+  /**
+   * Makes the changes. The nftables part is one atomic batch. Adding what is there in the same form and removing what is
+   * gone succeed (idempotent). Throws a KernelError at the first refusal; running again repairs.
+   */
+  apply(transaction: Transaction): void;
+  /** Deletes matching conntrack entries; returns how many. */
+  flushConntrack(filters: readonly ConntrackFilter[]): number;
+  close(): void;
+}

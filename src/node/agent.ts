@@ -1,0 +1,32 @@
+// Room node: what a node agent is told at its start. The same agent runs in a worker thread of the box and on a real host.
+
+import type { IP } from '../addr/ip.ts';
+import type { CIDR } from '../addr/prefix.ts';
+
+export interface NodeOptions {
+  readonly clusterName: string;
+  readonly nodeName: string;
+  /** The node's address on the fabric, one per family. */
+  readonly nodeIPs: readonly IP[];
+  /** Path of the node's network namespace; absent on a real host (the agent's own). */
+  readonly netns?: string;
+  /** The node's directory of state: sandboxes, containers, leases, logs, kubelet.sock. */
+  readonly stateDir: string;
+  /** Unpacked images and blobs, shared by the nodes of one machine. */
+  readonly imageDir: string;
+  readonly clusterDomain: string;
+  readonly podCIDRs: readonly CIDR[];
+  readonly serviceCIDRs: readonly CIDR[];
+  readonly nodeCIDRs: readonly CIDR[];
+  /** Service addresses of DNS: 10.96.0.10. */
+  readonly dnsIPs: readonly IP[];
+  /** Resolvers of everything outside the cluster domain, `address` or `address#port`. */
+  readonly dnsUpstreams: readonly string[];
+  /** MTU of the leg on the fabric. */
+  readonly mtu: number;
+  readonly vxlan: { readonly vni: number; readonly port: number };
+  readonly nodePortRange: readonly [first: number, last: number];
+  /** OCI runtime's path, as the machine check found it. */
+  readonly ociRuntime: string;
+  readonly conmon: string;
+}

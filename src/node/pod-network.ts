@@ -1,0 +1,20 @@
+// Room node: a pod's place on the network, as the pod lifecycle sees it.
+import type { IP } from '../addr/ip.ts';
+import type { NetnsPath } from '../kernel/items.ts';
+
+export interface PodAttachment {
+  readonly sandboxId: string;
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly podName: string;
+  readonly netns: NetnsPath;
+}
+
+export interface PodNetwork {
+  /** Leases addresses and wires the pod's namespace; idempotent for the same sandbox (adoption after a restart). Synchronous work of about a millisecond. */
+  attach(pod: PodAttachment): readonly IP[];
+  /** Releases all; succeeds when it is already gone. */
+  detach(sandboxId: string): void;
+  /** After a restart: forget every attachment whose sandbox is not among these. */
+  retain(sandboxIds: ReadonlySet<string>): void;
+}
