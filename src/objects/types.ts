@@ -38,6 +38,14 @@ export interface KubeObject {
   [field: string]: unknown;
 }
 
+/** An object before it is stored, or one of which only the metadata matters. A KubeObject is one too. */
+export interface DraftObject {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+  [field: string]: unknown;
+}
+
 export type Namespace = Stored<k8s.V1Namespace>;
 export type Node = Stored<k8s.V1Node>;
 export type Pod = Stored<k8s.V1Pod> & { spec: Json<k8s.V1PodSpec> };
