@@ -1,11 +1,11 @@
-// Room cluster: what a cluster is made of; every field has a default, a flag, and a line in the config file.
+// Room cluster: what a cluster is made of. Every field has a default, a line in the config file and, where it matters, a flag.
 
 export interface ClusterConfig {
   readonly name: string;
   readonly nodes: number;
   readonly domain: string;
   readonly network: {
-    /** Addresses of nodes on the fabric, one CIDR per family. The first address is the machine's own leg. */
+    /** Addresses on the fabric, one CIDR per family: .1 is the machine's own leg, .2 the API server, nodes from .11 on. */
     readonly nodeCIDRs: readonly string[];
     readonly podCIDRs: readonly string[];
     /** Length of the pod prefix that each node gets, per family. */
@@ -15,6 +15,52 @@ export interface ClusterConfig {
     readonly mtu: number;
     readonly vxlan: { readonly vni: number; readonly port: number };
   };
+  /** Resolvers of everything outside the cluster domain: `address` or `address#port`. Empty: the machine's own. */
   readonly dns: { readonly upstreams: readonly string[] };
+  /** Port of the API server on loopback. */
   readonly api: { readonly port: number };
+}
+
+/** A config file or the flags: any part of a ClusterConfig. */
+export type PartialConfig = {
+  readonly [K in keyof ClusterConfig]?: ClusterConfig[K] extends readonly unknown[] | number | string
+    ? ClusterConfig[K]
+    : { readonly [L in keyof ClusterConfig[K]]?: ClusterConfig[K][L] };
+};
+
+/** The n-th cluster of a machine gets the n-th of each, so that several stand side by side. */
+export function defaultConfig(name: string, slot: number): ClusterConfig {
+  return {
+    name,
+    nodes: 3,
+    domain: 'cluster.local',
+    network: {
+      nodeCIDRs: [`172.30.${slot}.0/24`],
+      podCIDRs: [`10.${244 - slot}.0.0/16`],
+      nodePrefixLengths: [24],
+      serviceCIDRs: [`10.${96 + slot}.0.0/16`],
+      nodePortRange: [30000, 32767],
+      mtu: 1500,
+      vxlan: { vni: 1, port: 8472 },
+    },
+    dns: { upstreams: [] },
+    api: { port: 6443 + slot },
+  };
+}
+
+/** Slots that defaultConfig has CIDRs for. */
+export const SLOTS = 64;
+
+export function mergeConfig(base: ClusterConfig, ...parts: readonly PartialConfig[]): ClusterConfig {
+  let merged = base;
+  for (const part of parts) {
+    merged = {
+      ...merged,
+      ...part,
+      network: { ...merged.network, ...part.network },
+      dns: { ...merged.dns, ...part.dns },
+      api: { ...merged.api, ...part.api },
+    };
+  }
+  return merged;
 }

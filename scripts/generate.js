@@ -1,0 +1,32 @@
+// Runs the generators whose output is missing or older than what it is made from.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+const STEPS = [
+  {
+    what: 'schemas of Kubernetes objects from @kubernetes/client-node',
+    script: 'scripts/generate-schemas.ts',
+    output: 'generated/schemas.json',
+    inputs: ['node_modules/@kubernetes/client-node/package.json', 'src/objects'],
+  },
+];
+
+export function generate(root, say, stop) {
+  const installed = join(root, 'node_modules', '.bin', 'node');
+  const node = existsSync(installed) ? installed : process.execPath;
+  for (const step of STEPS) {
+    const output = join(root, step.output);
+    const newest = Math.max(...[step.script, ...step.inputs].map((path) => newestChange(join(root, path))));
+    if (existsSync(output) && statSync(output).mtimeMs >= newest) continue;
+    say(`generating ${step.what}`);
+    const result = spawnSync(node, [join(root, step.script)], { cwd: root, encoding: 'utf8' });
+    if (result.status !== 0) stop(`${step.script} failed:\n${result.stderr}`);
+  }
+}
+
+function newestChange(path) {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return Math.max(0, ...readdirSync(path).map((name) => newestChange(join(path, name))));
+}

@@ -1,0 +1,38 @@
+// What this machine needs besides npm's packages: a program, the Debian package that has it, and what it is for.
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+export const PROGRAMS = [
+  { program: 'ip', package: 'iproute2', purpose: "the operator's view of links and routes" },
+  { program: 'nft', package: 'nftables', purpose: "the operator's view of our rules" },
+  { program: 'conntrack', package: 'conntrack', purpose: "the operator's view of flows" },
+  { program: 'crun', package: 'crun', purpose: 'runs containers', or: 'runc' },
+  { program: 'conmon', package: 'conmon', purpose: 'holds a container while we are away' },
+];
+
+export const TEST_PROGRAMS = [
+  { program: 'dig', package: 'bind9-dnsutils', purpose: 'witness of DNS answers' },
+  { program: 'curl', package: 'curl', purpose: 'witness of HTTP answers' },
+  { program: 'openssl', package: 'openssl', purpose: 'witness of certificates' },
+  { program: 'ping', package: 'iputils-ping', purpose: 'witness of reachability' },
+  { program: 'busybox', package: 'busybox-static', purpose: 'an image for the tests' },
+];
+
+/** The path of a program, also in the sbin folders that a plain user's PATH leaves out. */
+export function findProgram(program) {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  for (const folder of folders) {
+    const path = join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not in this folder
+    }
+  }
+  return undefined;
+}
+
+export function missingPrograms(programs) {
+  return programs.filter((each) => !findProgram(each.program) && !(each.or && findProgram(each.or)));
+}

@@ -1,0 +1,109 @@
+// Room cluster: the schema of a cluster's config file, and errors that name the field at fault.
+import { readFileSync } from 'node:fs';
+import { Ajv, type ErrorObject } from 'ajv';
+import { parse, YAMLParseError } from 'yaml';
+import { parsePrefix } from '../addr/prefix.ts';
+import { Fault } from '../observe/fault.ts';
+import type { PartialConfig } from './config.ts';
+
+const cidrs = { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', format: 'cidr' } };
+const port = { type: 'integer', minimum: 1, maximum: 65535 };
+
+function fields(properties: Record<string, object>): object {
+  return { type: 'object', additionalProperties: false, properties };
+}
+
+/** A cluster's name stands in the names of namespaces and interfaces. */
+export const CLUSTER_NAME = '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$';
+
+export const CONFIG_SCHEMA = fields({
+  name: { type: 'string', pattern: CLUSTER_NAME },
+  nodes: { type: 'integer', minimum: 1, maximum: 200 },
+  domain: { type: 'string', pattern: '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$' },
+  network: fields({
+    nodeCIDRs: cidrs,
+    podCIDRs: cidrs,
+    nodePrefixLengths: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 2,
+      items: { type: 'integer', minimum: 8, maximum: 126 },
+    },
+    serviceCIDRs: cidrs,
+    nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
+    mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
+    vxlan: fields({ vni: { type: 'integer', minimum: 1, maximum: 16777215 }, port }),
+  }),
+  dns: fields({ upstreams: { type: 'array', items: { type: 'string', minLength: 1 } } }),
+  api: fields({ port }),
+});
+
+/** Throws a Fault that names the file, the field and what it should be. */
+export function readConfigFile(file: string): PartialConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new Fault(`config file ${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    return checkConfig(parse(text) ?? {}, file);
+  } catch (cause) {
+    if (cause instanceof YAMLParseError)
+      throw new Fault(`config file ${file}: ${cause.message.split('\n')[0]}`, { cause });
+    throw cause;
+  }
+}
+
+export function checkConfig(value: unknown, where: string): PartialConfig {
+  const ajv = new Ajv({ allErrors: true, formats: { cidr: isCIDR } });
+  const validate = ajv.compile<PartialConfig>(CONFIG_SCHEMA);
+  if (validate(value)) return value;
+  const problems = (validate.errors ?? []).map((error) => explain(error));
+  throw new Fault(`${where}: ${problems.join('; ')}`);
+}
+
+function isCIDR(text: string): boolean {
+  try {
+    parsePrefix(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function explain(error: ErrorObject): string {
+  const path = error.instancePath.slice(1).replaceAll('/', '.');
+  if (error.keyword !== 'additionalProperties') return `${path || 'the file'} ${wording(error)}`;
+  const unknown = String(error.params['additionalProperty']);
+  const known = Object.keys((schemaAt(error.instancePath) as { properties: object }).properties);
+  const near = known.find((name) => editDistance(name.toLowerCase(), unknown.toLowerCase()) <= 2);
+  const hint = near ? `did you mean ${near}?` : `fields here are ${known.join(', ')}`;
+  return `there is no field ${path ? `${path}.` : ''}${unknown}; ${hint}`;
+}
+
+function wording(error: ErrorObject): string {
+  if (error.keyword === 'format') return 'must be a CIDR such as 10.244.0.0/16';
+  return error.message ?? 'is wrong';
+}
+
+function schemaAt(instancePath: string): unknown {
+  let schema: unknown = CONFIG_SCHEMA;
+  for (const part of instancePath.split('/').slice(1)) {
+    schema = (schema as { properties: Record<string, unknown> }).properties[part];
+  }
+  return schema;
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,50 @@
+// Room cluster: which node has which name, addresses and pod prefixes: arithmetic over the config, nothing else.
+import type { IP } from '../addr/ip.ts';
+import { type CIDR, nthAddress, parsePrefix, subPrefix } from '../addr/prefix.ts';
+import type { ClusterConfig } from './config.ts';
+
+const API_SERVER = 2;
+const FIRST_NODE = 11;
+const DNS_SERVICE = 10;
+
+export interface NodeLayout {
+  readonly name: string;
+  /** Name of its network namespace under /run/netns. */
+  readonly netns: string;
+  /** On the fabric, one per family. */
+  readonly ips: readonly IP[];
+  readonly podCIDRs: readonly CIDR[];
+}
+
+export function netnsName(cluster: string, part: string): string {
+  return `pw-${cluster}-${part}`;
+}
+
+export function nodeLayouts(config: ClusterConfig): NodeLayout[] {
+  return Array.from({ length: config.nodes }, (_, i) => nodeLayout(config, i));
+}
+
+/** The i-th node, from 0 on. Throws an AddressError when the CIDRs have no room for it. */
+export function nodeLayout(config: ClusterConfig, i: number): NodeLayout {
+  const name = `node-${i + 1}`;
+  const { nodeCIDRs, podCIDRs, nodePrefixLengths } = config.network;
+  return {
+    name,
+    netns: netnsName(config.name, name),
+    ips: nodeCIDRs.map((cidr) => nthAddress(cidr, FIRST_NODE + i)),
+    podCIDRs: podCIDRs.map((cidr, family) => subPrefix(cidr, nodePrefixLengths[family] ?? defaultLength(cidr), i)),
+  };
+}
+
+function defaultLength(cidr: CIDR): number {
+  return parsePrefix(cidr).family === 4 ? 24 : 64;
+}
+
+/** Where pods and nodes reach the API server: an address in the fabric's own namespace. */
+export function apiServerIPs(config: ClusterConfig): IP[] {
+  return config.network.nodeCIDRs.map((cidr) => nthAddress(cidr, API_SERVER));
+}
+
+export function dnsServiceIPs(config: ClusterConfig): IP[] {
+  return config.network.serviceCIDRs.map((cidr) => nthAddress(cidr, DNS_SERVICE));
+}

@@ -1,0 +1,92 @@
+// Room cluster: picks CIDRs and a port that no other cluster and no route of the machine uses.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { bigIntToIP } from '../addr/ip.ts';
+import { type CIDR, prefixesOverlap } from '../addr/prefix.ts';
+import { Fault } from '../observe/fault.ts';
+import { type ClusterConfig, defaultConfig, mergeConfig, type PartialConfig, SLOTS } from './config.ts';
+import { clusterPaths, knownClusters } from './paths.ts';
+
+/** Decides every field: what the user said, else the first slot of defaults that is free. Throws a Fault naming the clash. */
+export async function decideConfig(name: string, ...said: readonly PartialConfig[]): Promise<ClusterConfig> {
+  const taken = takenCIDRs(name);
+  const wishedPort = said.findLast((part) => part.api?.port !== undefined)?.api?.port;
+  if (wishedPort !== undefined && !(await portIsFree(wishedPort))) {
+    throw new Fault(`port ${wishedPort} on 127.0.0.1 is busy`, {
+      mend: `choose another with --api-port or api.port; 'ss -ltnp sport = :${wishedPort}' names who has it`,
+    });
+  }
+  let clash = '';
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const config = mergeConfig(defaultConfig(name, slot), ...said, { name });
+    const found = clashOf(config, taken);
+    clash ||= found ?? '';
+    if (found || (wishedPort === undefined && !(await portIsFree(config.api.port)))) continue;
+    return config;
+  }
+  throw new Fault(clash || 'no port from 6443 on is free on 127.0.0.1', {
+    mend: 'choose other CIDRs in the config file (network.nodeCIDRs, podCIDRs, serviceCIDRs)',
+  });
+}
+
+function cidrsOf(config: ClusterConfig): CIDR[] {
+  return [...config.network.nodeCIDRs, ...config.network.podCIDRs, ...config.network.serviceCIDRs];
+}
+
+function clashOf(config: ClusterConfig, taken: readonly { cidr: CIDR; by: string }[]): string | undefined {
+  const own = cidrsOf(config);
+  for (const [i, cidr] of own.entries()) {
+    const twin = own.slice(0, i).find((other) => prefixesOverlap(cidr, other));
+    if (twin) return `${cidr} and ${twin} of the cluster overlap`;
+    const other = taken.find((each) => prefixesOverlap(each.cidr, cidr));
+    if (other) return `${cidr} overlaps ${other.cidr} of ${other.by}`;
+  }
+  return undefined;
+}
+
+function takenCIDRs(self: string): { cidr: CIDR; by: string }[] {
+  const routes = machineRoutes().map((cidr) => ({ cidr, by: "the machine's routes" }));
+  const clusters = knownClusters().filter((name) => name !== self);
+  return [
+    ...routes,
+    ...clusters.flatMap((name) => clusterCIDRs(name).map((cidr) => ({ cidr, by: `cluster ${name}` }))),
+  ];
+}
+
+function clusterCIDRs(name: string): CIDR[] {
+  const config = storedConfig(name);
+  return config ? cidrsOf(config) : [];
+}
+
+/** The effective config of a cluster that has been started before. */
+export function storedConfig(name: string): ClusterConfig | undefined {
+  try {
+    return JSON.parse(readFileSync(clusterPaths(name).config, 'utf8')) as ClusterConfig;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** IPv4 routes of the machine but the default route, from /proc/net/route (hexadecimal in host order). */
+function machineRoutes(): CIDR[] {
+  const lines = readFileSync('/proc/self/net/route', 'utf8').split('\n').slice(1);
+  return lines.flatMap((line) => {
+    const [, destination, , , , , , mask] = line.split('\t');
+    if (!destination || !mask) return [];
+    const length = swap(mask).toString(2).replaceAll('0', '').length;
+    return length === 0 ? [] : [`${bigIntToIP(BigInt(swap(destination)), 4)}/${length}`];
+  });
+}
+
+function swap(hex: string): number {
+  return Buffer.from(hex, 'hex').readUInt32LE(0);
+}
+
+function portIsFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen({ host: '127.0.0.1', port, exclusive: true }, () => probe.close(() => resolve(true)));
+  });
+}
