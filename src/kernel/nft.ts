@@ -1,0 +1,35 @@
+// Room kernel: what linux.ts and fake.ts expect of whoever keeps a namespace's nftables and conntrack.
+import type { ConntrackFilter } from './kernel.ts';
+import type { NftItem } from './nft-items.ts';
+
+/** A change of one item: same identity, other fields. */
+export interface NftChange {
+  readonly from: NftItem;
+  readonly to: NftItem;
+}
+
+/** nftables of one namespace: nft-linux.ts over netlink, nft-fake.ts in memory, one contract suite. */
+export interface NftBackend {
+  /** Every item of the tables that are ours. */
+  read(): NftItem[];
+  /**
+   * One atomic batch: all of it or nothing, in an order that never leaves a packet without its rule. Adding what is there in
+   * the same form and removing what is gone succeed. Throws a KernelError that carries the refused item where it is known.
+   */
+  apply(add: readonly NftItem[], change: readonly NftChange[], remove: readonly NftItem[]): void;
+  close(): void;
+}
+
+/** Connection tracking of one namespace. */
+export interface ConntrackBackend {
+  /** Deletes the entries that match any of the filters; returns how many. */
+  flush(filters: readonly ConntrackFilter[]): number;
+  close(): void;
+}
+
+/** What nft-linux.ts exports as `openNft` and conntrack-linux.ts as `openConntrack`; `netns` absent: the calling thread's. */
+export type OpenNft = (netns?: string) => NftBackend;
+export type OpenConntrack = (netns?: string) => ConntrackBackend;
+/** What nft-fake.ts exports as `fakeNft` and `fakeConntrack`. */
+export type FakeNft = () => NftBackend;
+export type FakeConntrack = () => ConntrackBackend;
