@@ -15,7 +15,10 @@ export interface NodeOptions {
   /** Unpacked images and blobs, shared by the nodes of one machine. */
   readonly imageDir: string;
   readonly clusterDomain: string;
+  /** This node's own share, one prefix per family. */
   readonly podCIDRs: readonly CIDR[];
+  /** The whole cluster's, one prefix per family. */
+  readonly clusterPodCIDRs: readonly CIDR[];
   readonly serviceCIDRs: readonly CIDR[];
   readonly nodeCIDRs: readonly CIDR[];
   /** Service addresses of DNS: 10.96.0.10. */
