@@ -1,6 +1,9 @@
 // Room cache: a list and its watch kept as a local, indexed copy of one kind.
 import type { Client } from '../client/client.ts';
-import type { Kind, KindTypes } from '../objects/types.ts';
+import { type Kind, type KindTypes, objectKey } from '../objects/types.ts';
+import { logger } from '../observe/log.ts';
+import { IndexedObjects } from './index.ts';
+import { ListWatch } from './list-watch.ts';
 
 export type Change<T> =
   | { readonly type: 'add'; readonly object: T }
@@ -34,3 +37,93 @@ export type InformerOf = <K extends Kind>(
   kind: K,
   options?: InformerOptions<KindTypes[K]>,
 ) => Informer<KindTypes[K]>;
+
+/** Lists and watches until `close()`: it resumes after lost connections and lists again when it must. */
+export const createInformer: InformerOf = (client, kind, options = {}) => new ListWatchInformer(client, kind, options);
+
+class ListWatchInformer<K extends Kind> implements Informer<KindTypes[K]> {
+  readonly #objects: IndexedObjects<KindTypes[K]>;
+  readonly #handlers = new Set<(change: Change<KindTypes[K]>) => void>();
+  readonly #listWatch: ListWatch;
+  readonly #synced = Promise.withResolvers<void>();
+  #hasSynced = false;
+
+  constructor(client: Client, kind: K, options: InformerOptions<KindTypes[K]>) {
+    const { indexes = {}, namespace, labelSelector, fieldSelector } = options;
+    this.#objects = new IndexedObjects(indexes);
+    const target = { kind, namespace, labelSelector, fieldSelector };
+    this.#listWatch = new ListWatch(client, target, {
+      replace: (objects) => this.#replace(objects as unknown as KindTypes[K][]),
+      changed: (object) => this.#set(object as unknown as KindTypes[K]),
+      deleted: (object) => this.#delete(objectKey(object), object as unknown as KindTypes[K]),
+    });
+  }
+
+  get hasSynced(): boolean {
+    return this.#hasSynced;
+  }
+
+  get synced(): Promise<void> {
+    return this.#synced.promise;
+  }
+
+  get(key: string): KindTypes[K] | undefined {
+    return this.#objects.get(key);
+  }
+
+  list(): Iterable<KindTypes[K]> {
+    return this.#objects.values();
+  }
+
+  byIndex(index: string, value: string): Iterable<KindTypes[K]> {
+    return this.#objects.byIndex(index, value);
+  }
+
+  onChange(handler: (change: Change<KindTypes[K]>) => void): () => void {
+    for (const object of [...this.#objects.values()]) callHandler(handler, { type: 'add', object });
+    this.#handlers.add(handler);
+    return () => this.#handlers.delete(handler);
+  }
+
+  close(): void {
+    this.#listWatch.close();
+    this.#handlers.clear();
+  }
+
+  /** A list tells what is there now: what is missing from it was deleted while nobody watched. */
+  #replace(objects: readonly KindTypes[K][]): void {
+    const gone = new Set(this.#objects.keys());
+    for (const object of objects) {
+      gone.delete(objectKey(object));
+      this.#set(object);
+    }
+    for (const key of gone) this.#delete(key);
+    this.#hasSynced = true;
+    this.#synced.resolve();
+  }
+
+  #set(object: KindTypes[K]): void {
+    const known = this.#objects.get(objectKey(object));
+    if (known?.metadata.resourceVersion === object.metadata.resourceVersion) return;
+    const old = this.#objects.set(object);
+    this.#tell(old ? { type: 'update', object, old } : { type: 'add', object });
+  }
+
+  #delete(key: string, final?: KindTypes[K]): void {
+    const old = this.#objects.delete(key);
+    if (old) this.#tell({ type: 'delete', object: final ?? old });
+  }
+
+  #tell(change: Change<KindTypes[K]>): void {
+    for (const handler of this.#handlers) callHandler(handler, change);
+  }
+}
+
+/** One handler that fails must not keep the others from hearing of the change. */
+function callHandler<T>(handler: (change: Change<T>) => void, change: Change<T>): void {
+  try {
+    handler(change);
+  } catch (error) {
+    logger('cache').error({ err: error }, 'a handler of a change failed');
+  }
+}
