@@ -1,0 +1,103 @@
+// Room cli: the command line. One file per command, loaded when it is asked for.
+import { Command, CommanderError } from 'commander';
+import { Fault } from '../observe/fault.ts';
+
+const DEFAULT_NAME = 'podwire';
+
+function program(): Command {
+  const podwire = new Command('podwire')
+    .description(
+      'The whole Kubernetes network in one program: real nodes, pods, Services and DNS on a bare Linux machine.',
+    )
+    .enablePositionalOptions()
+    .showHelpAfterError('(podwire COMMAND --help shows an example)')
+    .exitOverride();
+  const command = (parent: Command, usage: string, what: string, example: string): Command =>
+    parent
+      .command(usage)
+      .description(what)
+      .option('--name <name>', 'the cluster', DEFAULT_NAME)
+      .addHelpText('after', `\nExample:\n  ${example}`);
+
+  command(podwire, 'up', 'start a cluster', 'podwire up --nodes 3 --demo')
+    .option('--nodes <count>', 'how many nodes (default 3)')
+    .option('--config <file>', "a config file in YAML (see 'docs/config.md')")
+    .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
+    .option('--demo', 'with the demo application')
+    .option('--foreground', 'stay in the foreground; Ctrl-C takes the cluster down')
+    .action(async (options) => (await import('./up.ts')).runUp(options));
+  command(podwire, 'down', 'take a cluster down; nothing stays behind', 'podwire down --all')
+    .option('--all', 'every cluster of this machine')
+    .action(async (options) => (await import('./down.ts')).runDown(options));
+  command(podwire, 'status', 'nodes, pods, addresses, health and versions', 'podwire status -o json')
+    .option('-o, --output <format>', 'json, or a table', 'table')
+    .option('--next-steps', 'end with what to try next')
+    .action(async (options) => (await import('./status.ts')).runStatus(options));
+  command(podwire, 'kubeconfig', 'print the path of a kubeconfig', 'export KUBECONFIG=$(podwire kubeconfig)').action(
+    async (options) => (await import('./kubeconfig.ts')).runKubeconfig(options),
+  );
+  command(podwire, 'check', 'look the machine over and say how to mend what is missing', 'podwire check')
+    .option('-o, --output <format>', 'json, or a table', 'table')
+    .action(async (options) => (await import('./check.ts')).runCheck(options));
+
+  const node = podwire.command('node').description('the nodes of a cluster');
+  command(
+    node,
+    'exec',
+    "run a command of the machine in a node's network namespace",
+    'podwire node exec node-1 -- ip route',
+  )
+    .argument('<node>')
+    .argument('<command...>')
+    .passThroughOptions()
+    .action(async (name, words, options) => (await import('./node-exec.ts')).runNodeExec(name, words, options));
+
+  const image = podwire.command('image').description('images that pods can use');
+  const images = () => import('./image.ts');
+  command(
+    image,
+    'load',
+    'load an OCI or Docker archive',
+    'docker save shop:1 -o shop.tar && podwire image load shop.tar',
+  )
+    .argument('<file>')
+    .action(async (file) => (await images()).runImageLoad(file));
+  command(image, 'ls', 'list the loaded images', 'podwire image ls')
+    .option('-o, --output <format>', 'json, or a table', 'table')
+    .action(async (options) => (await images()).runImageList(options));
+  command(image, 'rm', 'remove an image by name or digest', 'podwire image rm shop:1')
+    .argument('<image>')
+    .action(async (name) => (await images()).runImageRemove(name));
+  podwire.commands.forEach(strict);
+  return podwire;
+}
+
+/** Errors of usage are thrown, so that they leave by the one door below. */
+function strict(command: Command): void {
+  command.exitOverride();
+  command.commands.forEach(strict);
+}
+
+export async function main(words: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync(words, { from: 'user' });
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+/** Prints one line and returns the exit code: 1 for what failed, 2 for a wrong call. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof Fault) {
+    console.error(`podwire: ${error.message}${error.mend ? `. ${sentence(error.mend)}` : ''}`);
+    return error.exitCode;
+  }
+  if (process.env['PODWIRE_DEBUG']) console.error(error);
+  console.error(`podwire: ${error instanceof Error ? error.message : error} (PODWIRE_DEBUG=1 shows where)`);
+  return 1;
+}
+
+function sentence(text: string): string {
+  return text.startsWith('podwire') ? `Try: ${text}` : `${text[0]!.toUpperCase()}${text.slice(1)}`;
+}

@@ -1,0 +1,79 @@
+// Room cli: `podwire status`.
+import { existsSync } from 'node:fs';
+import { askControl } from '../cluster/control.ts';
+import { clusterPaths } from '../cluster/paths.ts';
+import { runningFrom } from '../cluster/pidfile.ts';
+import type { ClusterStatus } from '../cluster/status.ts';
+import { Fault } from '../observe/fault.ts';
+import { formatTable } from './table.ts';
+
+interface StatusFlags {
+  readonly name: string;
+  readonly output: string;
+  readonly nextSteps?: boolean;
+}
+
+/** Exit code 0: up and every node Ready; 1: not there; 3: there, but not healthy. */
+export async function runStatus(flags: StatusFlags): Promise<void> {
+  const status = await readStatus(flags.name);
+  if (flags.output === 'json') console.log(JSON.stringify(status, undefined, 2));
+  else console.log(render(status));
+  if (flags.nextSteps) console.log(nextSteps(status));
+  if (!status.nodes.every((node) => node.ready)) process.exitCode = 3;
+}
+
+async function readStatus(name: string): Promise<ClusterStatus> {
+  const paths = clusterPaths(name);
+  if (!existsSync(paths.dir)) throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up starts one' });
+  const status = await askControl<ClusterStatus>(paths.control);
+  if (status) return status;
+  const mend = `podwire up --name ${name} takes up what runs; the log is ${paths.log}`;
+  if (runningFrom(paths.pid)) throw new Fault(`the daemon of cluster ${name} does not answer`, { mend, exitCode: 3 });
+  throw new Fault(`the daemon of cluster ${name} is not running; its pods go on`, { mend, exitCode: 3 });
+}
+
+function render(status: ClusterStatus): string {
+  const { versions } = status;
+  const nodes = status.nodes.map((node) => [
+    node.name,
+    node.ready ? 'Ready' : 'NotReady',
+    node.ips.join(','),
+    node.podCIDRs.join(','),
+  ]);
+  const pods = status.pods.map((pod) => [
+    `${pod.namespace}/${pod.name}`,
+    pod.phase,
+    pod.ready ? 'yes' : 'no',
+    pod.ip || '-',
+    pod.node || '-',
+  ]);
+  const services = status.services.map((each) => [
+    `${each.namespace}/${each.name}`,
+    each.type,
+    each.clusterIP,
+    each.ports.join(','),
+  ]);
+  return [
+    `Cluster ${status.name}: podwire ${versions.podwire}, Kubernetes ${versions.kubernetes}, Node ${versions.node}, Linux ${versions.kernel}, ${status.memoryMiB} MiB`,
+    formatTable([['NODE', 'STATUS', 'ADDRESS', 'PODS'], ...nodes]),
+    formatTable([['POD', 'PHASE', 'READY', 'ADDRESS', 'NODE'], ...pods]),
+    formatTable([['SERVICE', 'TYPE', 'ADDRESS', 'PORTS'], ...services]),
+  ].join('\n\n');
+}
+
+function nextSteps(status: ClusterStatus): string {
+  const nodePort = status.services.flatMap((each) => each.ports).find((port) => port.includes(':'));
+  const port = nodePort?.split(':')[1]?.split('/')[0];
+  const client = status.pods.find((pod) => pod.name === 'client');
+  return [
+    '',
+    `Kubeconfig: ${status.kubeconfig}`,
+    'Try next:',
+    `  export KUBECONFIG=${status.kubeconfig}`,
+    ...(client
+      ? [`  kubectl -n ${client.namespace} exec client -- curl -s http://web.demo/hostname`]
+      : ['  kubectl get nodes -o wide']),
+    ...(port ? [`  curl http://${status.nodes[0]?.ips[0]}:${port}/hostname`] : ['  kubectl get pods -A -o wide']),
+    '  podwire node exec node-1 -- nft list ruleset | less',
+  ].join('\n');
+}

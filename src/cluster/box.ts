@@ -1,0 +1,99 @@
+// Room cluster: brings up the whole box in one process: fabric, API server, controllers, scheduler, one worker per node.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import type { ApiServer } from '../api/server.ts';
+import { startApiServer } from '../api/start.ts';
+import { Client } from '../client/client.ts';
+import { startControllers } from '../controllers/start.ts';
+import { logger } from '../observe/log.ts';
+import { startScheduler } from '../scheduler/start.ts';
+import type { ClusterConfig } from './config.ts';
+import { applyDemo } from './demo.ts';
+import { ensureFabric, listenInFabric } from './fabric.ts';
+import { apiServerIPs, nodeLayouts } from './layout.ts';
+import { type NodeWorker, startNodeWorker } from './node-worker.ts';
+import { clusterPaths, nodeDir } from './paths.ts';
+
+const log = logger('cluster');
+
+/** Milliseconds from the daemon's first line to the end of each step. */
+export type Timings = Record<string, number>;
+
+export interface Box {
+  readonly config: ClusterConfig;
+  readonly client: Client;
+  readonly api: ApiServer;
+  readonly nodes: readonly NodeWorker[];
+  readonly timings: Timings;
+  /** Stops our own parts and leaves pods, namespaces and rules as they are. */
+  close(): Promise<void>;
+}
+
+export interface BoxOptions {
+  readonly demo: boolean;
+  readonly onStep: (step: string) => void;
+}
+
+/** The API server's port on the fabric, behind the `kubernetes` Service. */
+const FABRIC_API_PORT = 6443;
+
+export async function startBox(config: ClusterConfig, options: BoxOptions): Promise<Box> {
+  const timings: Timings = {};
+  const step = (name: string) => {
+    timings[name] = Math.round(performance.now() * 10) / 10;
+    options.onStep(name);
+  };
+  step('daemon started');
+  const layouts = nodeLayouts(config);
+  for (const node of layouts) mkdirSync(nodeDir(config.name, node.name), { recursive: true });
+  ensureFabric({ ...config.network, clusterName: config.name, nodes: layouts });
+  step('fabric');
+  const nodes = layouts.map((node) => startNodeWorker(config, node));
+  const api = await openApi(config);
+  const client = new Client(api.transport);
+  step('API server');
+  for (const node of nodes) node.connect(api);
+  const controllers = await startControllers({
+    client,
+    podCIDRs: config.network.podCIDRs,
+    nodePrefixLengths: config.network.nodePrefixLengths,
+  });
+  const scheduler = await startScheduler({ client });
+  step('controllers');
+  const demo = options.demo ? applyDemo(client) : undefined;
+  await Promise.all(nodes.map((node) => node.ready));
+  step('nodes');
+  await demo?.ready;
+  if (demo) step('demo');
+  log.info({ timings }, 'cluster is up');
+  return {
+    config,
+    client,
+    api,
+    nodes,
+    timings,
+    close: async () => {
+      scheduler.close();
+      controllers.close();
+      await Promise.all(nodes.map((node) => node.stop()));
+      await api.close();
+    },
+  };
+}
+
+async function openApi(config: ClusterConfig): Promise<ApiServer> {
+  const paths = clusterPaths(config.name);
+  const addresses = apiServerIPs(config);
+  const fabricListeners = addresses.map((ip) => ({ fd: listenInFabric(config.name, ip, FABRIC_API_PORT) }));
+  const api = await startApiServer({
+    stateDir: paths.api,
+    clusterName: config.name,
+    clusterDomain: config.domain,
+    serviceCIDRs: config.network.serviceCIDRs,
+    nodePortRange: config.network.nodePortRange,
+    listen: [{ host: '127.0.0.1', port: config.api.port }, ...fabricListeners],
+    certificateNames: addresses,
+    kubeletSocket: (node) => `${nodeDir(config.name, node)}/kubelet.sock`,
+  });
+  writeFileSync(paths.kubeconfig, api.kubeconfig, { mode: 0o600 });
+  return api;
+}

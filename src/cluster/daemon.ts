@@ -1,0 +1,46 @@
+// Room cluster: the daemon: what runs in the background between `up` and `down`. Started as `node daemon.ts NAME [--demo]`.
+import { Fault } from '../observe/fault.ts';
+import { logger } from '../observe/log.ts';
+import { startBox } from './box.ts';
+import { serveControl } from './control.ts';
+import { clusterPaths } from './paths.ts';
+import { storedConfig } from './slot.ts';
+import { boxStatus } from './status.ts';
+
+/** What the daemon tells the `up` that started it, over Node's IPC channel. */
+export type DaemonMessage =
+  | { readonly type: 'step'; readonly step: string }
+  | { readonly type: 'ready'; readonly timings: Readonly<Record<string, number>> }
+  | { readonly type: 'failed'; readonly message: string; readonly mend?: string | undefined };
+
+const log = logger('daemon');
+
+function tell(message: DaemonMessage): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function run(name: string, demo: boolean): Promise<void> {
+  const config = storedConfig(name);
+  if (!config) throw new Fault(`cluster ${name} has no ${clusterPaths(name).config}`);
+  const box = await startBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });
+  const control = await serveControl(clusterPaths(name).control, () => boxStatus(box));
+  let closing = false;
+  const stop = () => {
+    if (closing) return;
+    closing = true;
+    control.close();
+    box.close().finally(() => process.exit(0));
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  tell({ type: 'ready', timings: box.timings });
+}
+
+process.on('unhandledRejection', (reason) => log.error({ err: reason }, 'a promise was rejected and nobody looked'));
+process.on('SIGHUP', () => {});
+run(process.argv[2]!, process.argv.includes('--demo')).catch((error: Error) => {
+  log.fatal({ err: error }, 'the cluster could not start');
+  tell({ type: 'failed', message: error.message, mend: error instanceof Fault ? error.mend : undefined });
+  process.exitCode = 1;
+  setTimeout(() => process.exit(1), 100);
+});

@@ -1,0 +1,104 @@
+// Room cluster: a node's agent in a worker thread of the box, started again when it dies.
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { ApiServer } from '../api/server.ts';
+import type { NodeOptions } from '../node/agent.ts';
+import { Fault } from '../observe/fault.ts';
+import { logger } from '../observe/log.ts';
+import type { ClusterConfig } from './config.ts';
+import { dnsServiceIPs, type NodeLayout } from './layout.ts';
+import { imageDir, nodeDir } from './paths.ts';
+import { findRuntime } from './programs.ts';
+import { machineResolvers } from './resolvers.ts';
+
+const log = logger('cluster');
+const RESTART_DELAY_MS = 1000;
+
+export interface NodeWorker {
+  readonly layout: NodeLayout;
+  /** Settles when the agent's network, proxy and DNS are in force and its Node is Ready. */
+  readonly ready: Promise<void>;
+  /** What the agent last told of itself: step timings and health of its parts. */
+  readonly report: unknown;
+  /** Gives the agent its way to the API. */
+  connect(api: ApiServer): void;
+  stop(): Promise<void>;
+}
+
+type FromAgent = { type: 'ready'; timings: unknown } | { type: 'stopped' } | { type: 'failed'; message: string };
+
+export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOptions {
+  const { network } = config;
+  return {
+    clusterName: config.name,
+    nodeName: node.name,
+    nodeIPs: node.ips,
+    netns: `/run/netns/${node.netns}`,
+    stateDir: nodeDir(config.name, node.name),
+    imageDir: imageDir(),
+    clusterDomain: config.domain,
+    podCIDRs: node.podCIDRs,
+    serviceCIDRs: network.serviceCIDRs,
+    nodeCIDRs: network.nodeCIDRs,
+    clusterPodCIDRs: network.podCIDRs,
+    dnsIPs: dnsServiceIPs(config),
+    dnsUpstreams: config.dns.upstreams.length > 0 ? config.dns.upstreams : machineResolvers(),
+    mtu: network.mtu,
+    vxlan: network.vxlan,
+    nodePortRange: network.nodePortRange,
+    ...findRuntime(),
+  };
+}
+
+export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): NodeWorker {
+  const options = nodeOptions(config, layout);
+  const ready = Promise.withResolvers<void>();
+  let report: unknown;
+  let api: ApiServer | undefined;
+  let stopping = false;
+  let agentEnd: MessagePort;
+  let worker: Worker;
+
+  const launch = () => {
+    const channel = new MessageChannel();
+    agentEnd = channel.port1;
+    worker = new Worker(new URL('../node/worker.ts', import.meta.url), {
+      name: layout.name,
+      workerData: { options, port: channel.port2 },
+      transferList: [channel.port2],
+    });
+    worker.on('message', (message: FromAgent) => {
+      if (message.type === 'failed') ready.reject(new Fault(`${layout.name}: ${message.message}`));
+      if (message.type !== 'ready') return;
+      report = message.timings;
+      ready.resolve();
+    });
+    worker.on('error', (error) => log.error({ node: layout.name, err: error }, 'node agent died'));
+    worker.on('exit', () => {
+      agentEnd.close();
+      if (!stopping) setTimeout(relaunch, RESTART_DELAY_MS).unref();
+    });
+  };
+  const relaunch = () => {
+    if (stopping) return;
+    launch();
+    api?.servePort(agentEnd);
+  };
+  launch();
+  return {
+    layout,
+    ready: ready.promise,
+    get report() {
+      return report;
+    },
+    connect(server) {
+      api = server;
+      api.servePort(agentEnd);
+    },
+    async stop() {
+      stopping = true;
+      const exited = new Promise((resolve) => worker.once('exit', resolve));
+      worker.postMessage({ type: 'stop' });
+      await exited;
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// Room cluster: what `podwire status` shows: nodes, pods, Services, the health of each part, versions.
+import { readFileSync } from 'node:fs';
+import type { Node, Pod, Service } from '../objects/types.ts';
+import type { Box, Timings } from './box.ts';
+import type { ClusterConfig } from './config.ts';
+import { clusterPaths } from './paths.ts';
+
+export interface ClusterStatus {
+  readonly name: string;
+  readonly state: 'up' | 'stopped';
+  readonly kubeconfig: string;
+  readonly log: string;
+  readonly config: ClusterConfig;
+  readonly versions: {
+    readonly podwire: string;
+    readonly kubernetes: string;
+    readonly node: string;
+    readonly kernel: string;
+  };
+  readonly startedIn: Timings;
+  readonly memoryMiB: number;
+  readonly nodes: readonly NodeStatus[];
+  readonly pods: readonly PodStatus[];
+  readonly services: readonly ServiceStatus[];
+}
+
+export interface NodeStatus {
+  readonly name: string;
+  readonly ready: boolean;
+  readonly ips: readonly string[];
+  readonly podCIDRs: readonly string[];
+  /** What the agent tells of its parts: step timings and more. */
+  readonly agent: unknown;
+}
+
+export interface PodStatus {
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly ip: string;
+  readonly phase: string;
+  readonly ready: boolean;
+}
+
+export interface ServiceStatus {
+  readonly namespace: string;
+  readonly name: string;
+  readonly type: string;
+  readonly clusterIP: string;
+  readonly ports: readonly string[];
+}
+
+const PACKAGE = new URL('../../package.json', import.meta.url);
+
+export function podwireVersion(): string {
+  return (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
+}
+
+export async function boxStatus(box: Box): Promise<ClusterStatus> {
+  const [nodes, pods, services, version] = await Promise.all([
+    box.client.list('Node'),
+    box.client.list('Pod'),
+    box.client.list('Service'),
+    box.client.transport.request({ method: 'GET', path: '/version' }),
+  ]);
+  const paths = clusterPaths(box.config.name);
+  return {
+    name: box.config.name,
+    state: 'up',
+    kubeconfig: paths.kubeconfig,
+    log: paths.log,
+    config: box.config,
+    versions: {
+      podwire: podwireVersion(),
+      kubernetes: (version.body as { gitVersion: string }).gitVersion,
+      node: process.version,
+      kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
+    },
+    startedIn: box.timings,
+    memoryMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
+    nodes: nodes.items.map((node) => nodeStatus(node, box)),
+    pods: pods.items.map(podStatus),
+    services: services.items.map(serviceStatus),
+  };
+}
+
+function nodeStatus(node: Node, box: Box): NodeStatus {
+  return {
+    name: node.metadata.name,
+    ready: isReady(node.status?.conditions),
+    ips: (node.status?.addresses ?? []).filter((each) => each.type === 'InternalIP').map((each) => each.address),
+    podCIDRs: node.spec?.podCIDRs ?? [],
+    agent: box.nodes.find((worker) => worker.layout.name === node.metadata.name)?.report,
+  };
+}
+
+function isReady(conditions: readonly { type: string; status: string }[] | undefined): boolean {
+  return conditions?.some((each) => each.type === 'Ready' && each.status === 'True') ?? false;
+}
+
+function podStatus(pod: Pod): PodStatus {
+  return {
+    namespace: pod.metadata.namespace!,
+    name: pod.metadata.name,
+    node: pod.spec.nodeName ?? '',
+    ip: pod.status?.podIP ?? '',
+    phase: pod.status?.phase ?? 'Pending',
+    ready: isReady(pod.status?.conditions),
+  };
+}
+
+function serviceStatus(service: Service): ServiceStatus {
+  return {
+    namespace: service.metadata.namespace!,
+    name: service.metadata.name,
+    type: service.spec.type ?? 'ClusterIP',
+    clusterIP: service.spec.clusterIP ?? '',
+    ports: (service.spec.ports ?? []).map(
+      (port) => `${port.port}${port.nodePort ? `:${port.nodePort}` : ''}/${port.protocol}`,
+    ),
+  };
+}

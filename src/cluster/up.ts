@@ -1,0 +1,143 @@
+// Room cluster: starts the daemon of a cluster and waits until every node is Ready and DNS answers.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Fault } from '../observe/fault.ts';
+import type { ClusterConfig, PartialConfig } from './config.ts';
+import { CLUSTER_NAME } from './config-schema.ts';
+import type { DaemonMessage } from './daemon.ts';
+import { takeDown } from './down.ts';
+import { clusterPaths } from './paths.ts';
+import { runningFrom, writePidfile } from './pidfile.ts';
+import { findRuntime } from './programs.ts';
+import { requireRoot } from './root.ts';
+import { decideConfig, storedConfig } from './slot.ts';
+
+export interface UpOptions {
+  readonly name: string;
+  /** From the flags and the config file, the flags last. */
+  readonly said: readonly PartialConfig[];
+  readonly demo: boolean;
+  readonly onStep: (step: string) => void;
+}
+
+export interface UpResult {
+  readonly config: ClusterConfig;
+  readonly timings: Readonly<Record<string, number>>;
+  /** Pods that ran before and were adopted: the daemon had died. */
+  readonly adopted: boolean;
+}
+
+const START_LIMIT_MS = 180_000;
+
+/** Checks what can be known before anything is made, and decides the config. Throws a Fault. */
+export async function prepare(
+  name: string,
+  said: readonly PartialConfig[],
+): Promise<{ config: ClusterConfig; adopted: boolean }> {
+  if (!new RegExp(CLUSTER_NAME).test(name)) {
+    throw new Fault(`"${name}" cannot be a cluster's name: lower-case letters, digits and '-', at most 32`);
+  }
+  requireRoot();
+  findRuntime();
+  const paths = clusterPaths(name);
+  if (runningFrom(paths.pid)) {
+    throw new Fault(`cluster ${name} is already up`, { mend: `podwire status --name ${name}` });
+  }
+  const stored = storedConfig(name);
+  if (stored) refuseOtherConfig(stored, said);
+  const config = stored ?? (await decideConfig(name, ...said));
+  mkdirSync(paths.dir, { recursive: true, mode: 0o755 });
+  writeFileSync(paths.config, `${JSON.stringify(config, undefined, 2)}\n`);
+  return { config, adopted: stored !== undefined };
+}
+
+/** What was left by a daemon that died is adopted as it is; another wish must be said by `down` first. */
+function refuseOtherConfig(stored: ClusterConfig, said: readonly PartialConfig[]): void {
+  for (const part of said) {
+    for (const [field, value] of Object.entries(part)) {
+      const kept = stored[field as keyof ClusterConfig];
+      const same =
+        typeof value === 'object'
+          ? Object.entries(value).every(
+              ([k, v]) => JSON.stringify(v) === JSON.stringify((kept as Record<string, unknown>)[k]),
+            )
+          : value === kept;
+      if (same) continue;
+      throw new Fault(`cluster ${stored.name} is there from before with another ${field}`, {
+        mend: `podwire down --name ${stored.name} first, or leave ${field} out to take up what runs`,
+      });
+    }
+  }
+}
+
+export async function up(options: UpOptions): Promise<UpResult> {
+  const { config, adopted } = await prepare(options.name, options.said);
+  const child = spawnDaemon(config.name, options.demo);
+  try {
+    const timings = await untilReady(child, config.name, options.onStep);
+    return { config, timings, adopted };
+  } catch (error) {
+    child.kill('SIGKILL');
+    // A first start that failed leaves nothing behind; pods that ran before stay.
+    if (!adopted) await takeDown(config.name, { keepLog: true });
+    throw error;
+  } finally {
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}
+
+function spawnDaemon(name: string, demo: boolean): ChildProcess {
+  const paths = clusterPaths(name);
+  const log = openSync(paths.log, 'a', 0o640);
+  const script = fileURLToPath(new URL('./daemon.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, name, ...(demo ? ['--demo'] : [])], {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', log, log, 'ipc'],
+  });
+  closeSync(log);
+  if (child.pid) writePidfile(paths.pid, child.pid);
+  return child;
+}
+
+function untilReady(
+  child: ChildProcess,
+  name: string,
+  onStep: (step: string) => void,
+): Promise<Readonly<Record<string, number>>> {
+  return new Promise((resolve, reject) => {
+    const log = clusterPaths(name).log;
+    const fail = (what: string, mend?: string) => {
+      clearTimeout(limit);
+      reject(new Fault(what, { mend: mend ?? `the log is ${log}${lastError(log)}` }));
+    };
+    const limit = setTimeout(
+      () => fail(`cluster ${name} was not ready after ${START_LIMIT_MS / 1000} s`),
+      START_LIMIT_MS,
+    );
+    child.on('error', (error) => fail(`the daemon could not be started: ${error.message}`));
+    child.on('exit', (code, signal) =>
+      fail(`the daemon ended before the cluster was ready (${signal ?? `exit code ${code}`})`),
+    );
+    child.on('message', (message: DaemonMessage) => {
+      if (message.type === 'step') onStep(message.step);
+      if (message.type === 'failed') fail(message.message, message.mend);
+      if (message.type !== 'ready') return;
+      clearTimeout(limit);
+      child.removeAllListeners('exit');
+      resolve(message.timings);
+    });
+  });
+}
+
+function lastError(log: string): string {
+  try {
+    const lines = readFileSync(log, 'utf8').trim().split('\n').slice(-50);
+    const fatal = lines.findLast((line) => line.includes('"level":60') || line.includes('"level":50')) ?? lines.at(-1);
+    return fatal ? `; its last error: ${fatal.slice(0, 400)}` : '';
+  } catch {
+    return '';
+  }
+}
