@@ -1,0 +1,74 @@
+// Room objects: how a strategic merge patch merges one list into another.
+import type { ListRule } from '../schema/annotations.ts';
+import { type Field, modelOf } from '../schema/models.ts';
+import { isJsonObject, type JsonObject } from './merge.ts';
+import { badPatch, mergeObject } from './strategic.ts';
+
+/** Merges a patch's list: objects by the merge key, plain values as a set. `old` is not used afterwards. */
+export function mergeList(field: Field, old: readonly unknown[], patch: readonly unknown[]): unknown[] {
+  const key = field.list!.keys[0];
+  return key === undefined ? mergeSet(old, patch) : mergeByKey(field, key, old, patch);
+}
+
+function mergeSet(old: readonly unknown[], patch: readonly unknown[]): unknown[] {
+  return [...new Set([...old, ...patch.filter((value) => value !== null)])];
+}
+
+function mergeByKey(field: Field, key: string, old: readonly unknown[], patch: readonly unknown[]): unknown[] {
+  if (patch.some((element) => isJsonObject(element) && element['$patch'] === 'replace' && element[key] === undefined)) {
+    return withoutDeleteMarks(patch);
+  }
+  const model = field.type.is === 'list' && field.type.of.is === 'object' ? modelOf(field.type.of.model) : undefined;
+  let result = [...old];
+  for (const element of patch) {
+    if (!isJsonObject(element)) throw badPatch(`the elements of a list that merges by ${key} are objects`);
+    const value = element[key];
+    if (value === undefined)
+      throw badPatch(`map: ${JSON.stringify(element)} does not contain declared merge key: ${key}`);
+    if (element['$patch'] === 'delete') {
+      result = result.filter((each) => !isJsonObject(each) || each[key] !== value);
+      continue;
+    }
+    const at = result.findIndex((each) => isJsonObject(each) && each[key] === value);
+    const merged = mergeObject(model, at < 0 ? {} : (result[at] as JsonObject), element);
+    if (at < 0) result.push(merged);
+    else result[at] = merged;
+  }
+  return result;
+}
+
+/** A list that is replaced whole, without the elements that only say so or that say to delete something. */
+export function withoutDeleteMarks(list: readonly unknown[]): unknown[] {
+  return list
+    .filter((element) => !isJsonObject(element) || element['$patch'] === undefined || Object.keys(element).length > 1)
+    .filter((element) => !isJsonObject(element) || element['$patch'] !== 'delete')
+    .map((element) => {
+      if (!isJsonObject(element) || element['$patch'] === undefined) return element;
+      const { $patch: _, ...rest } = element;
+      return rest;
+    });
+}
+
+export function removePrimitives(list: readonly unknown[], removed: readonly unknown[]): unknown[] {
+  const gone = new Set(removed);
+  return list.filter((value) => !gone.has(value));
+}
+
+/**
+ * `$setElementOrder`: the named elements take the given order among themselves. Those that only the server knows keep their place
+ * behind the element that they followed; the ones before every named element stay in front.
+ */
+export function orderList(rule: ListRule | undefined, list: readonly unknown[], order: readonly unknown[]): unknown[] {
+  const key = rule?.keys[0];
+  const identity = (element: unknown): unknown => (key !== undefined && isJsonObject(element) ? element[key] : element);
+  const places = new Map(order.map((element, i) => [identity(element), i]));
+  const front: unknown[] = [];
+  const runs: { place: number; elements: unknown[] }[] = [];
+  for (const element of list) {
+    const place = places.get(identity(element));
+    if (place !== undefined) runs.push({ place, elements: [element] });
+    else (runs.at(-1)?.elements ?? front).push(element);
+  }
+  runs.sort((a, b) => a.place - b.place);
+  return [...front, ...runs.flatMap((run) => run.elements)];
+}
