@@ -19,6 +19,8 @@ export interface ConntrackFilter {
   /** Where the flow was sent by DNAT: the endpoint (source of the reply tuple). */
   readonly replySrc?: IP;
   readonly replySrcPort?: number;
+  /** Spares flows that were sent to one of these: what is left is stale. */
+  readonly except?: readonly { readonly ip: IP; readonly port: number }[];
 }
 
 /** A refused operation: what was tried, on which item, errno's name, and the kernel's own words where it gave some. */

@@ -1,5 +1,4 @@
-// Room wire: an nftables rule as plain data, rendered both as nft text and as netlink expressions.
-// The owner of this file fills in the statements; this is the frame.
+// Room wire: an nftables rule as plain data, rendered both as nft text (text.ts) and as netlink expressions (compile.ts, decompile.ts).
 
 /** One rule. `comment` names the object that caused it and is stored in the rule's userdata. */
 export interface NftRule {
@@ -7,4 +6,60 @@ export interface NftRule {
   readonly comment?: string;
 }
 
-export type NftStatement = { readonly kind: string };
+/** What a packet can be asked, by nft's own words. */
+export type NftSelector =
+  | 'ip saddr'
+  | 'ip daddr'
+  | 'ip6 saddr'
+  | 'ip6 daddr'
+  | 'meta l4proto'
+  | 'meta nfproto'
+  | 'meta mark'
+  | 'iifname'
+  | 'oifname'
+  | 'th sport'
+  | 'th dport'
+  | 'ct state'
+  | 'ct status'
+  | 'ct mark'
+  | 'fib saddr type'
+  | 'fib daddr type';
+
+/** A part of a key that is computed: a random number or a hash of selectors, in 0 … mod-1. */
+export type NftComputed =
+  | { readonly compute: 'random'; readonly mod: number }
+  | { readonly compute: 'jhash'; readonly of: readonly NftSelector[]; readonly mod: number };
+
+export type NftKeyPart = NftSelector | NftComputed;
+
+export type NftVerdict =
+  | { readonly verdict: 'accept' | 'drop' | 'return' }
+  | { readonly verdict: 'jump' | 'goto'; readonly chain: string };
+
+export type NftStatement =
+  /**
+   * `right` is an address, a prefix (`10.244.0.0/16`), a protocol's name, a port, a mark, an interface's name, a fib type; for `ct state` and
+   * `ct status` names with commas, true when any of these bits is set. `not` is true when it does not match.
+   */
+  | { readonly kind: 'match'; readonly left: NftSelector; readonly not?: true; readonly right: string | number }
+  | { readonly kind: 'lookup'; readonly key: readonly NftSelector[]; readonly not?: true; readonly set: string }
+  | { readonly kind: 'vmap'; readonly key: readonly NftKeyPart[]; readonly map: string }
+  | ({ readonly kind: 'verdict' } & NftVerdict)
+  /** Translation to an address, with a port or without; or to what a map of (address, port) holds under the key. */
+  | { readonly kind: 'snat' | 'dnat'; readonly to: string; readonly port?: number }
+  | { readonly kind: 'dnat'; readonly key: readonly NftKeyPart[]; readonly map: string }
+  | { readonly kind: 'masquerade' }
+  | { readonly kind: 'redirect'; readonly port: number }
+  | { readonly kind: 'reject'; readonly with: 'tcp reset' | 'port-unreachable' | 'admin-prohibited' }
+  | { readonly kind: 'notrack' }
+  | { readonly kind: 'counter' }
+  | { readonly kind: 'log'; readonly prefix: string }
+  | { readonly kind: 'set mark'; readonly mark: number }
+  | {
+      readonly kind: 'limit';
+      readonly rate: number;
+      readonly per: 'second' | 'minute' | 'hour';
+      readonly burst: number;
+    };
+
+export type NftFamily = 'ip' | 'ip6' | 'inet';

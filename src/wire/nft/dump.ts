@@ -1,0 +1,129 @@
+// Room wire: nf_tables messages of a dump as items.
+import { Attributes, NFGENMSG_LENGTH, userdataText } from '../nfnetlink/reader.ts';
+import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
+import { type NftValueType, readValues, typesOfId } from './datatype.ts';
+import { decompileStatements, NftForeignError, readVerdict } from './decompile.ts';
+import { DATA, NFPROTO } from './expression.ts';
+import type { NftChain, NftDatatype, NftElement, NftHook, NftSet, NftTable } from './items.ts';
+import {
+  CHAIN,
+  ELEMENT,
+  ELEMENT_LIST,
+  HOOK,
+  HOOK_NUMBER,
+  POLICY_DROP,
+  RULE,
+  SET,
+  SET_FLAG,
+  TABLE,
+  USERDATA,
+  VERDICT_TYPE,
+} from './message.ts';
+import type { NftFamily, NftRule } from './rule.ts';
+
+/** A dump request's body: of one table, of one set of it, or of all. */
+export function dumpBody(of: { family: NftFamily; table: string; set?: string } | undefined): Uint8Array {
+  const w = new NfnetlinkWriter(0, 64);
+  w.begin(0, 0, of ? NFPROTO[of.family] : 0);
+  // NFTA_…_TABLE is 1 and the set's name 2 in every kind of message.
+  if (of) w.string(1, of.table);
+  if (of?.set !== undefined) w.string(ELEMENT_LIST.SET, of.set);
+  return w.bytes.slice(16);
+}
+
+const FAMILIES = new Map(Object.entries(NFPROTO).map(([name, number]) => [number as number, name as NftFamily]));
+
+/** Undefined for families that we have no tables in. */
+function familyOf(body: Uint8Array): NftFamily | undefined {
+  return FAMILIES.get(body[0]!);
+}
+
+function attributes(body: Uint8Array): Attributes {
+  return new Attributes(body.subarray(NFGENMSG_LENGTH));
+}
+
+export function decodeTable(body: Uint8Array): NftTable | undefined {
+  const family = familyOf(body);
+  return family && { kind: 'table', family, table: attributes(body).string(TABLE.NAME) };
+}
+
+/** A chain yet without its rules. */
+export function decodeChain(body: Uint8Array): NftChain | undefined {
+  const family = familyOf(body);
+  if (!family) return undefined;
+  const found = attributes(body);
+  const chain = { kind: 'chain', family, table: found.string(CHAIN.TABLE), chain: found.string(CHAIN.NAME) } as const;
+  if (!found.has(CHAIN.HOOK)) return { ...chain, rules: [] };
+  const hook = found.nested(CHAIN.HOOK);
+  const number = hook.u32(HOOK.NUMBER);
+  const base: NftHook = {
+    type: found.string(CHAIN.TYPE) as NftHook['type'],
+    hook: Object.entries(HOOK_NUMBER).find(([, value]) => value === number)![0] as NftHook['hook'],
+    priority: hook.u32(HOOK.PRIORITY)! | 0,
+    ...(found.u32(CHAIN.POLICY) === POLICY_DROP && { policy: 'drop' }),
+  };
+  return { ...chain, base, rules: [] };
+}
+
+/** A rule that is not in our vocabulary comes back without statements, so that it differs from every rule of a plan. */
+export function decodeRule(body: Uint8Array): { chain: string; rule: NftRule } {
+  const found = attributes(body);
+  const chain = found.string(RULE.CHAIN);
+  try {
+    const statements = decompileStatements(found.list(RULE.EXPRESSIONS), familyOf(body)!);
+    const comment = userdataText(found.raw(RULE.USERDATA), USERDATA.COMMENT);
+    return { chain, rule: comment === undefined ? { statements } : { statements, comment } };
+  } catch (error) {
+    if (!(error instanceof NftForeignError)) throw error;
+    return { chain, rule: { statements: [], comment: error.message } };
+  }
+}
+
+/** Undefined for the anonymous sets inside rules. */
+export function decodeSet(body: Uint8Array): NftSet | undefined {
+  const family = familyOf(body);
+  const found = attributes(body);
+  const bits = found.u32(SET.FLAGS) ?? 0;
+  if (!family || bits & SET_FLAG.anonymous) return undefined;
+  const flags = (['interval', 'timeout', 'dynamic'] as const).filter((flag) => bits & SET_FLAG[flag]);
+  const dataType = found.u32(SET.DATA_TYPE);
+  return {
+    kind: 'set',
+    family,
+    table: found.string(SET.TABLE),
+    set: found.string(SET.NAME),
+    key: datatypes(found.u32(SET.KEY_TYPE)!),
+    ...(bits & SET_FLAG.map && { data: dataType === VERDICT_TYPE ? ['verdict'] : datatypes(dataType!) }),
+    ...(flags.length > 0 && { flags }),
+  };
+}
+
+function datatypes(id: number): NftDatatype[] {
+  return (typesOfId(id) ?? []) as NftDatatype[];
+}
+
+/** Elements of one message of a GETSETELEM dump. */
+export function decodeElements(body: Uint8Array, set: NftSet): NftElement[] {
+  const { family, table, set: name } = set;
+  return attributes(body)
+    .list(ELEMENT_LIST.ELEMENTS)
+    .map((payload) => {
+      const found = new Attributes(payload);
+      const key = readValues(found.nested(ELEMENT.KEY).raw(DATA.VALUE)!, set.key as NftValueType[]);
+      const comment = userdataText(found.raw(ELEMENT.USERDATA), USERDATA.COMMENT);
+      return {
+        kind: 'element',
+        family,
+        table,
+        set: name,
+        key,
+        ...(set.data && { data: decodeData(found.nested(ELEMENT.DATA), set.data) }),
+        ...(comment !== undefined && { comment }),
+      };
+    });
+}
+
+function decodeData(data: Attributes, types: readonly NftDatatype[]): NftElement['data'] & {} {
+  if (data.has(DATA.VERDICT)) return readVerdict(data.nested(DATA.VERDICT));
+  return readValues(data.raw(DATA.VALUE)!, types as NftValueType[]);
+}

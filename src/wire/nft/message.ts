@@ -1,0 +1,51 @@
+// Room wire: message and attribute numbers of nf_tables (linux/netfilter/nf_tables.h).
+
+export const SUBSYSTEM = 10;
+export const BATCH_BEGIN = 0x10;
+export const BATCH_END = 0x11;
+
+/** nlmsg_type of an nf_tables message. */
+export function message(type: number): number {
+  return (SUBSYSTEM << 8) | type;
+}
+
+export const TABLE = { NEW: 0, GET: 1, DELETE: 2, DESTROY: 26, NAME: 1, FLAGS: 2 } as const;
+export const CHAIN = {
+  NEW: 3,
+  GET: 4,
+  DELETE: 5,
+  DESTROY: 27,
+  TABLE: 1,
+  NAME: 3,
+  HOOK: 4,
+  POLICY: 5,
+  TYPE: 7,
+} as const;
+export const HOOK = { NUMBER: 1, PRIORITY: 2 } as const;
+export const HOOK_NUMBER = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+export const POLICY_DROP = 0;
+export const RULE = { NEW: 6, GET: 7, DELETE: 8, TABLE: 1, CHAIN: 2, EXPRESSIONS: 4, USERDATA: 7 } as const;
+export const SET = {
+  NEW: 9,
+  GET: 10,
+  DELETE: 11,
+  DESTROY: 29,
+  TABLE: 1,
+  NAME: 2,
+  FLAGS: 3,
+  KEY_TYPE: 4,
+  KEY_LEN: 5,
+  DATA_TYPE: 6,
+  DATA_LEN: 7,
+  ID: 10,
+  USERDATA: 13,
+} as const;
+export const SET_FLAG = { anonymous: 1, interval: 4, map: 8, timeout: 16, dynamic: 32 } as const;
+export const ELEMENT_LIST = { NEW: 12, GET: 13, DELETE: 14, DESTROY: 30, TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
+export const ELEMENT = { LIST_ELEM: 1, KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6 } as const;
+
+/** Key type of verdicts, NFT_DATA_VERDICT. */
+export const VERDICT_TYPE = 0xffffff00;
+
+/** libnftnl's types of user data: of rules and elements, and of sets. */
+export const USERDATA = { COMMENT: 0, KEY_BYTEORDER: 0, DATA_BYTEORDER: 1 } as const;
