@@ -1,0 +1,70 @@
+// Room node: /etc/hosts, /etc/hostname and /etc/resolv.conf as each pod sees them.
+import type { IP } from '../addr/ip.ts';
+import type { Pod } from '../objects/types.ts';
+
+export interface DnsSettings {
+  readonly clusterDomain: string;
+  /** Service addresses of DNS. */
+  readonly dnsIPs: readonly IP[];
+  /** What the node itself asks: `address` or `address#port`. */
+  readonly dnsUpstreams: readonly string[];
+}
+
+/** spec.hostname, or the pod's name cut to what a hostname may be; the node's under hostNetwork. */
+export function podHostname({ metadata, spec }: Pod, nodeName: string): string {
+  if (spec.hostNetwork) return nodeName;
+  return spec.hostname || metadata.name.slice(0, 63).replace(/[-.]+$/, '');
+}
+
+export function hostsFile(pod: Pod, hostname: string, podIPs: readonly IP[], clusterDomain: string): string {
+  const { spec, metadata } = pod;
+  const lines = [
+    spec.hostNetwork ? '# Kubernetes-managed hosts file (host network).' : '# Kubernetes-managed hosts file.',
+    '127.0.0.1\tlocalhost',
+    '::1\tlocalhost ip6-localhost ip6-loopback',
+    'fe00::0\tip6-localnet',
+    'fe00::0\tip6-mcastprefix',
+    'fe00::1\tip6-allnodes',
+    'fe00::2\tip6-allrouters',
+  ];
+  const subdomain = !spec.hostNetwork && spec.subdomain;
+  const full = subdomain ? `${hostname}.${subdomain}.${metadata.namespace}.svc.${clusterDomain}\t` : '';
+  for (const ip of podIPs) lines.push(`${ip}\t${full}${hostname}`);
+  if (spec.hostAliases?.length) {
+    lines.push('', '# Entries added by HostAliases.');
+    for (const { ip, hostnames } of spec.hostAliases) lines.push([ip, ...(hostnames ?? [])].join('\t'));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** glibc reads three name servers, Kubernetes 32 search domains. */
+const NAMESERVERS = 3;
+const SEARCHES = 32;
+
+export function resolvConf({ metadata, spec }: Pod, settings: DnsSettings): string {
+  const { clusterDomain, dnsIPs, dnsUpstreams } = settings;
+  const own = spec.dnsConfig ?? {};
+  const policy = spec.dnsPolicy ?? 'ClusterFirst';
+  const cluster = policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !spec.hostNetwork);
+  const domain = `svc.${clusterDomain}`;
+  const upstreams = dnsUpstreams.map((upstream) => upstream.split('#')[0]!);
+  const nameservers = policy === 'None' ? [] : cluster ? dnsIPs : upstreams;
+  const searches = cluster ? [`${metadata.namespace}.${domain}`, domain, clusterDomain] : [];
+  const options = new Map<string, string | undefined>(cluster ? [['ndots', '5']] : []);
+  for (const { name, value } of own.options ?? []) if (name) options.set(name, value);
+  const lines = [
+    ['search', ...unique([...searches, ...(own.searches ?? [])]).slice(0, SEARCHES)],
+    ...unique([...nameservers, ...(own.nameservers ?? [])])
+      .slice(0, NAMESERVERS)
+      .map((ip) => ['nameserver', ip]),
+    ['options', ...[...options].map(([name, value]) => (value === undefined ? name : `${name}:${value}`))],
+  ];
+  return lines
+    .filter((line) => line.length > 1)
+    .map((line) => `${line.join(' ')}\n`)
+    .join('');
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
