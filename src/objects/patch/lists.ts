@@ -1,5 +1,4 @@
 // Room objects: how a strategic merge patch merges one list into another.
-import type { ListRule } from '../schema/annotations.ts';
 import { type Field, modelOf } from '../schema/models.ts';
 import { isJsonObject, type JsonObject } from './merge.ts';
 import { badPatch, mergeObject } from './strategic.ts';
@@ -55,20 +54,26 @@ export function removePrimitives(list: readonly unknown[], removed: readonly unk
 }
 
 /**
- * `$setElementOrder`: the named elements take the given order among themselves. Those that only the server knows keep their place
- * behind the element that they followed; the ones before every named element stay in front.
+ * `$setElementOrder`: the named elements take the given order. One that only the server knows keeps its place before the next named
+ * element that it stood before in the list as it was; new elements go first.
  */
-export function orderList(rule: ListRule | undefined, list: readonly unknown[], order: readonly unknown[]): unknown[] {
-  const key = rule?.keys[0];
+export function orderList(
+  key: string | undefined,
+  list: readonly unknown[],
+  order: readonly unknown[],
+  before: readonly unknown[],
+): unknown[] {
   const identity = (element: unknown): unknown => (key !== undefined && isJsonObject(element) ? element[key] : element);
-  const places = new Map(order.map((element, i) => [identity(element), i]));
-  const front: unknown[] = [];
-  const runs: { place: number; elements: unknown[] }[] = [];
-  for (const element of list) {
-    const place = places.get(identity(element));
-    if (place !== undefined) runs.push({ place, elements: [element] });
-    else (runs.at(-1)?.elements ?? front).push(element);
+  const wanted = new Map(order.map((element, i) => [identity(element), i]));
+  const stood = new Map(before.map((element, i) => [identity(element), i]));
+  const place = (element: unknown): number => wanted.get(identity(element))!;
+  const named = list.filter((element) => wanted.has(identity(element))).sort((a, b) => place(a) - place(b));
+  const others = list.filter((element) => !wanted.has(identity(element)));
+  const result: unknown[] = [];
+  for (const element of named) {
+    const at = stood.get(identity(element));
+    while (at !== undefined && others.length > 0 && stood.get(identity(others[0]))! < at) result.push(others.shift());
+    result.push(element);
   }
-  runs.sort((a, b) => a.place - b.place);
-  return [...front, ...runs.flatMap((run) => run.elements)];
+  return [...result, ...others];
 }

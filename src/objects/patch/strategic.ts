@@ -24,19 +24,23 @@ export function mergeObject(model: Model | undefined, target: JsonObject, patch:
   if (directive === 'delete') return {};
   if (directive !== undefined && directive !== 'merge') throw badPatch(`unknown patch type: ${String(directive)}`);
   retainKeys(target, patch);
-  const orders = new Map<string, unknown[]>();
+  const orders: { name: string; order: unknown[]; before: unknown }[] = [];
   for (const key of Object.keys(patch)) {
     const value = patch[key];
     if (key === DIRECTIVE || key === RETAIN_KEYS) continue;
-    if (key.startsWith(SET_ORDER)) orders.set(key.slice(SET_ORDER.length), asList(value, key));
-    else if (key.startsWith(DELETE_PRIMITIVES)) {
+    if (key.startsWith(SET_ORDER)) {
+      const name = key.slice(SET_ORDER.length);
+      orders.push({ name, order: asList(value, key), before: target[name] });
+    } else if (key.startsWith(DELETE_PRIMITIVES)) {
       const name = key.slice(DELETE_PRIMITIVES.length);
       if (Array.isArray(target[name])) target[name] = removePrimitives(target[name], asList(value, key));
     } else if (value === null) delete target[key];
     else mergeField(model?.fields.get(key), target, key, value);
   }
-  for (const [name, order] of orders) {
-    if (Array.isArray(target[name])) target[name] = orderList(model?.fields.get(name)?.list, target[name], order);
+  for (const { name, order, before } of orders) {
+    const list = target[name];
+    const key = model?.fields.get(name)?.list?.keys[0];
+    if (Array.isArray(list)) target[name] = orderList(key, list, order, Array.isArray(before) ? before : []);
   }
   return target;
 }

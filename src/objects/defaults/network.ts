@@ -1,0 +1,27 @@
+// Room objects: defaults of Endpoints, EndpointSlices, NetworkPolicies and IngressClasses.
+import type { EndpointSlice, Endpoints, IngressClass, NetworkPolicy } from '../types.ts';
+
+export function defaultEndpoints(endpoints: Endpoints): void {
+  for (const subset of endpoints.subsets ?? []) for (const port of subset.ports ?? []) port.protocol ||= 'TCP';
+}
+
+export function defaultEndpointSlice(slice: EndpointSlice): void {
+  for (const port of slice.ports ?? []) {
+    port.name ??= '';
+    port.protocol ||= 'TCP';
+  }
+}
+
+/** Every policy is for ingress unless it says otherwise; for egress when it has egress rules. */
+export function defaultNetworkPolicy({ spec }: NetworkPolicy): void {
+  if (!spec) return;
+  spec.podSelector ??= {};
+  for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
+    for (const port of rule.ports ?? []) port.protocol ||= 'TCP';
+  }
+  if (!spec.policyTypes?.length) spec.policyTypes = spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'];
+}
+
+export function defaultIngressClass({ spec }: IngressClass): void {
+  if (spec?.parameters) spec.parameters.scope ??= 'Cluster';
+}
