@@ -1,8 +1,9 @@
 // Room api: the embedded Kubernetes API server.
 import type { Transport } from '../client/transport.ts';
+import type { ApiEndpoint } from './system-objects.ts';
 
 export interface ApiServerOptions {
-  /** Holds the database and the certificates. */
+  /** Holds the database, the keys and the certificates; `:memory:` for a server that leaves nothing behind (tests). */
   readonly stateDir: string;
   readonly clusterName: string;
   readonly clusterDomain: string;
@@ -14,6 +15,10 @@ export interface ApiServerOptions {
   readonly certificateNames: readonly string[];
   /** Unix socket on which a node's agent serves logs and exec, for a node that is part of the box. */
   readonly kubeletSocket: (nodeName: string) => string | undefined;
+  /** Where pods reach this server: the endpoints of the Service `kubernetes`. None when absent. */
+  readonly kubernetesEndpoint?: ApiEndpoint;
+  /** How much of the past a watch can resume from. */
+  readonly history?: { readonly keepRevisions?: number; readonly keepSeconds?: number };
 }
 
 export interface ApiServer {
