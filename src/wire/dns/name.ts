@@ -69,3 +69,21 @@ export function relativeTo(name: Name, zone: Name): string {
   if (zone === '.') return name === '.' ? '' : name;
   return name.length === zone.length ? '' : name.slice(0, name.length - zone.length - 1);
 }
+
+/** Whether the text is a domain name that fits on the wire. */
+export function isName(text: string): boolean {
+  if (text === '.') return true;
+  const label = new Uint8Array(MAX_LABEL + 1);
+  let length = 1;
+  try {
+    for (let from = 0; from <= text.length; ) {
+      const read = readLabel(text, from, label);
+      length += read.length + 1;
+      if (read.next > text.length) break;
+      from = read.next;
+    }
+  } catch {
+    return false;
+  }
+  return length <= MAX_NAME;
+}

@@ -1,0 +1,6 @@
+// Room dns: what listens, over UDP or TCP.
+
+export interface Listener {
+  readonly port: number;
+  close(): void;
+}

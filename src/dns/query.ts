@@ -1,0 +1,34 @@
+// Room dns: what the handlers of the chain see and give.
+import type { Name, ResourceRecord } from '../wire/dns/message.ts';
+
+/** One well-formed question of class IN, and what its asker can take. */
+export interface Query {
+  /** As asked, its case kept. */
+  readonly name: Name;
+  readonly lower: Name;
+  readonly type: number;
+  readonly recursionDesired: boolean;
+  /** The asker wants DNSSEC records (DO). */
+  readonly dnssecOk: boolean;
+  readonly checkingDisabled: boolean;
+}
+
+export interface Answer {
+  readonly rcode: number;
+  readonly authoritative: boolean;
+  readonly authenticData?: boolean;
+  readonly answers: readonly ResourceRecord[];
+  readonly authorities: readonly ResourceRecord[];
+  readonly additionals: readonly ResourceRecord[];
+  /** The answers end in a CNAME to this name, which the asker wants followed. */
+  readonly alias?: Name;
+  /** Why it failed (RFC 8914), for askers that speak EDNS. */
+  readonly ede?: { readonly code: number; readonly text: string };
+}
+
+/** Undefined: not mine, ask the next. Only forwarding has to wait. */
+export type Handler = (query: Query) => Answer | Promise<Answer> | undefined;
+
+export function failed(rcode: number, ede?: Answer['ede']): Answer {
+  return { rcode, authoritative: false, answers: [], authorities: [], additionals: [], ...(ede && { ede }) };
+}

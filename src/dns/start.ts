@@ -1,0 +1,84 @@
+// Room dns: wires one node's DNS server: informers to records, records to chain, chain to listeners.
+import type { IP } from '../addr/ip.ts';
+import type { CIDR } from '../addr/prefix.ts';
+import { logger } from '../observe/log.ts';
+import { chain } from './chain.ts';
+import { Forwarder, parseUpstreams } from './forward.ts';
+import { listenTcp } from './listen-tcp.ts';
+import { listenUdp } from './listen-udp.ts';
+import { ClusterRecords } from './records.ts';
+import { responder } from './respond.ts';
+import { type DnsCounts, DnsStats } from './stats.ts';
+import { unlessOwn } from './upstream-socket.ts';
+import { allSynced, type DnsInformers, watchRecords } from './watch.ts';
+
+/** The fields of a node's options that DNS needs. */
+export interface DnsOptions {
+  readonly nodeName: string;
+  readonly clusterDomain: string;
+  readonly dnsIPs: readonly IP[];
+  /** `address` or `address#port`. */
+  readonly dnsUpstreams: readonly string[];
+  readonly clusterPodCIDRs: readonly CIDR[];
+  readonly serviceCIDRs: readonly CIDR[];
+  readonly nodeCIDRs: readonly CIDR[];
+}
+
+export interface StartDns {
+  readonly informers: DnsInformers;
+  readonly options: DnsOptions;
+  /** Where upstreams are reached: the process's first namespace by default, as a node has no way out of its own. */
+  readonly upstreamNetns?: string;
+  /** Other than 53 in tests that are not root. */
+  readonly port?: number;
+  /** Called once the names of the cluster are answered. */
+  readonly onSynced?: () => void;
+}
+
+export interface DnsStatus extends DnsCounts {
+  readonly synced: boolean;
+  readonly upstreams: readonly { readonly address: string; readonly healthy: boolean }[];
+}
+
+export interface DnsServer {
+  /** Settles once the cluster's names are answered on every address. */
+  readonly ready: Promise<void>;
+  status(): DnsStatus;
+  close(): void;
+}
+
+/**
+ * Listens at once, in the calling thread's network namespace, and answers for the cluster when the informers have
+ * synced. Keeps answering from what it knows while the API server is away. Throws a SysError when an address cannot be bound.
+ */
+export function startDns({ informers, options, upstreamNetns, port = 53, onSynced }: StartDns): DnsServer {
+  const log = logger('dns', { node: options.nodeName });
+  const records = new ClusterRecords({ zone: options.clusterDomain, dnsIPs: options.dnsIPs });
+  const netns = unlessOwn(upstreamNetns ?? '/proc/self/ns/net');
+  const { upstreams, refused } = parseUpstreams(options.dnsUpstreams, { ...options, netns });
+  for (const upstream of refused) log.warn({ upstream }, 'not used as an upstream resolver');
+  const forwarder = new Forwarder({ upstreams });
+  const stats = new DnsStats();
+  let synced = false;
+  const resolve = chain({
+    records,
+    isSynced: () => synced,
+    reverseCIDRs: [...options.serviceCIDRs, ...options.clusterPodCIDRs, ...options.nodeCIDRs],
+    forward: forwarder.handler,
+  });
+  const respond = responder(resolve, stats, log);
+  const listeners = options.dnsIPs.flatMap((ip) => [listenUdp(ip, port, respond), listenTcp(ip, port, respond)]);
+  const stopWatching = watchRecords(informers, records);
+  const ready = allSynced(informers).then(() => {
+    synced = true;
+    onSynced?.();
+  });
+  return {
+    ready,
+    status: () => ({ ...stats.snapshot(), synced, upstreams: forwarder.upstreams }),
+    close() {
+      stopWatching();
+      for (const listener of listeners) listener.close();
+    },
+  };
+}
