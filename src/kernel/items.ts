@@ -45,6 +45,8 @@ export interface Address extends InNetns {
   readonly kind: 'address';
   readonly link: string;
   readonly address: CIDR;
+  /** The kernel makes no route for the prefix: the address alone. */
+  readonly noPrefixRoute?: boolean;
 }
 
 /** Identity: netns, table, dst, metric. */
@@ -83,6 +85,8 @@ export interface Sysctl extends InNetns {
   readonly kind: 'sysctl';
   readonly key: string;
   readonly value: string;
+  /** A kernel that lacks the key is fine. */
+  readonly optional?: boolean;
 }
 
 export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl;

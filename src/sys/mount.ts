@@ -117,3 +117,8 @@ export function enterMounts(path: string): void {
   if (ownMountFd !== undefined) closeSync(ownMountFd);
   ownMountFd = openSync('/proc/thread-self/ns/mnt', 'r');
 }
+
+/** A bind mount made read-only (a bind of its own is needed: the flag of the first mount call is ignored for binds). */
+export function setMountReadOnly(target: string): void {
+  mount('none', target, null, MS.REMOUNT | MS.BIND | MS.RDONLY);
+}

@@ -11,7 +11,7 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from '../wire/netlink/message.ts';
-import { errnoName, koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
+import { koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
 import { inNetns } from './netns.ts';
 import { bindRaw, openSocket, SO, SOL, setSocketOption } from './socket.ts';
 
@@ -43,6 +43,11 @@ export class NetlinkError extends SysError {
     this.index = index;
     this.text = text;
   }
+}
+
+function refusal(message: NetlinkMessage, index: number): NetlinkError {
+  const { errno, text } = decodeStatus(message);
+  return new NetlinkError(errno, index, text);
 }
 
 /** One buffer for all sockets of a thread: what is kept beyond the call is copied out. */
@@ -122,6 +127,39 @@ export class NetlinkSocket implements Disposable {
       answers.push(...received);
     }
     return answers;
+  }
+
+  /** Each request's own answer, in order: its first message or the refusal. For GETs that name one object. */
+  ask(requests: readonly NetlinkRequest[]): (NetlinkMessage | NetlinkError | undefined)[] {
+    const answers = new Array<NetlinkMessage | NetlinkError | undefined>(requests.length).fill(undefined);
+    const seq = this.takeSequence(requests.length);
+    for (const message of this.exchange(encodeRequests(requests, seq))) {
+      const index = message.seq - seq;
+      if (index < 0 || index >= requests.length) continue;
+      if (message.type !== NLMSG_ERROR) answers[index] ??= message;
+      else answers[index] ??= refusal(message, index);
+    }
+    return answers;
+  }
+
+  /**
+   * Like request(), with send() on a pool thread: for what the kernel itself waits in (deleting links). One at a time, and
+   * nothing else on this socket meanwhile.
+   */
+  requestAsync(request: NetlinkRequest, callback: (error: NetlinkError | SysError | undefined) => void): void {
+    const seq = this.takeSequence(1);
+    const bytes = encodeRequests([{ ...request, flags: request.flags | NLM_F.ACK }], seq);
+    cSend.async(this.fd, bytes, bytes.length, 0, (error: Error | null, sent: number | bigint) => {
+      if (error || Number(sent) === -1)
+        return callback(new SysError('netlink send', constants.errno.EIO, error?.message));
+      try {
+        this.#receiveUntilEnd(seq);
+        callback(undefined);
+      } catch (refused) {
+        if (!(refused instanceof SysError)) throw refused;
+        callback(refused);
+      }
+    });
   }
 
   /** The next `count` sequence numbers are the caller's; returns the first. For use with exchange(). */
@@ -215,5 +253,3 @@ export class NetlinkSocket implements Disposable {
 
 /** koffi closes a poll handle silently when it is collected. */
 const listening = new Set<object>();
-
-export { errnoName };

@@ -1,0 +1,58 @@
+// Room kernel: deleting links off the calling thread: the kernel waits 16-20 ms for readers (RCU) in each deletion.
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { deleteLink, setLink } from '../wire/netlink/link.ts';
+
+/** Links that are as good as gone: to be deleted, and left out of dumps. A number that nobody else picks. */
+export const REMOVED_GROUP = 0x70770001;
+
+/**
+ * Collects what is removed in one turn of the event loop into a link group and deletes the group with one message on a pool
+ * thread: 0.4 ms a link in hundreds, and none of it on ours.
+ */
+export class LinkRemoval {
+  readonly #netns: string | undefined;
+  #socket: NetlinkSocket | undefined;
+  #pending = false;
+  #running = false;
+
+  constructor(netns: string | undefined) {
+    this.#netns = netns;
+  }
+
+  /** Request that marks a link. Send it, then call start(). */
+  mark(name: string) {
+    return setLink({ name }, { group: REMOVED_GROUP });
+  }
+
+  start(): void {
+    if (this.#pending) return;
+    this.#pending = true;
+    if (!this.#running) setImmediate(() => this.#run());
+  }
+
+  #run(): void {
+    if (!this.#pending || this.#running) return;
+    this.#pending = false;
+    this.#running = true;
+    this.#socket ??= new NetlinkSocket(NETLINK.ROUTE, this.#netns);
+    this.#socket.requestAsync(deleteLink({ group: REMOVED_GROUP }), () => {
+      this.#running = false;
+      if (this.#closed) this.#socket?.close();
+      else this.#run();
+    });
+  }
+
+  #closed = false;
+
+  /** Deletes now, on this thread, what is still marked. */
+  flush(socket: NetlinkSocket): void {
+    this.#pending = false;
+    // ENODEV: nothing is marked any more.
+    socket.batch([deleteLink({ group: REMOVED_GROUP })]);
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (!this.#running) this.#socket?.close();
+  }
+}

@@ -1,0 +1,122 @@
+// Room kernel: dumps of one namespace turned into the items that are ours.
+import type { Family } from '../addr/ip.ts';
+import { SysError } from '../sys/ffi.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
+import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
+import type { NetlinkMessage } from '../wire/netlink/message.ts';
+import { decodeNeighbour, getNeighbours } from '../wire/netlink/neighbour.ts';
+import { decodeRoute, getRoutes, type RouteState, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
+import { isOurLink } from './identity.ts';
+import type { Address, FdbEntry, Link, LinkItem, LinkType, Neighbour, Route } from './items.ts';
+import { ROUTE_PROTOCOL } from './items.ts';
+import { REMOVED_GROUP } from './link-removal.ts';
+
+/** Links by our prefix, what is on them, and routes by our protocol. Families that the kernel lacks are empty. */
+export function readLinkItems(socket: NetlinkSocket): LinkItem[] {
+  const links = socket.dump(getLink()).map(decodeLink);
+  const names = new Map(links.map((link) => [link.index, link.name]));
+  const ours = new Map<number, LinkState>();
+  for (const link of links) {
+    if (isOurLink(link.name) && link.group !== REMOVED_GROUP) ours.set(link.index, link);
+  }
+  return [
+    ...[...ours.values()].flatMap((link) => linkItem(link, names) ?? []),
+    ...readAddresses(socket, ours),
+    ...readNeighbours(socket, ours),
+    ...readFdb(socket, ours),
+    ...readRoutes(socket, names),
+  ];
+}
+
+function linkItem(link: LinkState, names: ReadonlyMap<number, string>): Link | undefined {
+  const type = linkType(link);
+  if (!type) return undefined;
+  const { name, mtu, up, mac } = link;
+  const master = names.get(link.master);
+  return { kind: 'link', name, mtu, up, ...(mac && { mac }), ...(master && { master }), type };
+}
+
+function linkType(link: LinkState): LinkType | undefined {
+  // The far end's name is known only in its own namespace.
+  if (link.kind === 'veth') return { kind: 'veth', peer: { name: '' } };
+  if (link.kind === 'bridge') return { kind: 'bridge' };
+  if (!link.vxlan) return undefined;
+  const { vni, local, port } = link.vxlan;
+  return { kind: 'vxlan', vni, local, port };
+}
+
+function readAddresses(socket: NetlinkSocket, ours: ReadonlyMap<number, LinkState>): Address[] {
+  const items: Address[] = [];
+  for (const family of [4, 6] as const) {
+    for (const message of socket.dump(getAddresses(family))) {
+      const { index, address, noPrefixRoute, protocol } = decodeAddress(message);
+      const link = ours.get(index);
+      // Link-local addresses come by themselves. A kernel without IFA_PROTO (before 5.18) tells 0.
+      if (!link || address.startsWith('fe80:') || (protocol !== ROUTE_PROTOCOL && protocol !== 0)) continue;
+      items.push({ kind: 'address', link: link.name, address, ...(noPrefixRoute && { noPrefixRoute }) });
+    }
+  }
+  return items;
+}
+
+function readNeighbours(socket: NetlinkSocket, ours: ReadonlyMap<number, LinkState>): Neighbour[] {
+  const items: Neighbour[] = [];
+  for (const family of [4, 6] as const) {
+    for (const message of socket.dump(getNeighbours(family))) {
+      const { index, ip, mac, permanent } = decodeNeighbour(message);
+      const link = ours.get(index);
+      if (link && ip && mac && permanent) items.push({ kind: 'neighbour', link: link.name, ip, mac });
+    }
+  }
+  return items;
+}
+
+function readFdb(socket: NetlinkSocket, ours: ReadonlyMap<number, LinkState>): FdbEntry[] {
+  if (![...ours.values()].some((link) => link.vxlan)) return [];
+  const items: FdbEntry[] = [];
+  for (const message of socket.dump(getNeighbours('bridge'))) {
+    const { index, ip: dst, mac, permanent } = decodeNeighbour(message);
+    const link = ours.get(index);
+    if (link?.vxlan && dst && mac && permanent) items.push({ kind: 'fdb', link: link.name, mac, dst });
+  }
+  return items;
+}
+
+function readRoutes(socket: NetlinkSocket, names: ReadonlyMap<number, string>): Route[] {
+  const items: Route[] = [];
+  for (const family of [4, 6] as const) {
+    for (const message of dumpRoutes(socket, family)) {
+      const route = decodeRoute(message);
+      if (route?.protocol === ROUTE_PROTOCOL && route.table === RT_TABLE_MAIN) items.push(routeItem(route, names));
+    }
+  }
+  return items;
+}
+
+/** A fresh namespace has no table yet: ENOENT. */
+function dumpRoutes(socket: NetlinkSocket, family: Family): NetlinkMessage[] {
+  try {
+    return socket.dump(getRoutes(family, ROUTE_PROTOCOL, RT_TABLE_MAIN));
+  } catch (error) {
+    if (error instanceof SysError && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function routeItem(route: RouteState, names: ReadonlyMap<number, string>): Route {
+  const { dst, type, via, onlink, scope, src, metric, mtu } = route;
+  const link = route.index === undefined ? undefined : names.get(route.index);
+  return {
+    kind: 'route',
+    dst,
+    type,
+    ...(link && { link }),
+    ...(via && { via }),
+    ...(onlink && { onlink }),
+    scope,
+    ...(src && { src }),
+    metric,
+    ...(mtu !== undefined && { mtu }),
+  };
+}

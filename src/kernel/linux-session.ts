@@ -1,0 +1,129 @@
+// Room kernel: the sockets of one apply(): one per namespace touched, with the link indexes learnt on the way.
+import { closeSync } from 'node:fs';
+import { SysError } from '../sys/ffi.ts';
+import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { openNamespace } from '../sys/netns.ts';
+import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
+import type { NetlinkRequest } from '../wire/netlink/message.ts';
+import type { KernelItem } from './items.ts';
+import { KernelError } from './kernel.ts';
+
+/** A request, and the item for whose sake it is made. */
+export interface Step<T extends KernelItem = KernelItem> {
+  readonly item: T;
+  readonly request: NetlinkRequest;
+}
+
+export interface Refusal<T extends KernelItem = KernelItem> {
+  readonly item: T;
+  readonly error: NetlinkError;
+}
+
+/** One namespace during one apply(). */
+export class NamespaceSession {
+  readonly socket: NetlinkSocket;
+  readonly #indexes = new Map<string, number | undefined>();
+
+  constructor(socket: NetlinkSocket) {
+    this.socket = socket;
+  }
+
+  /** Learns the indexes of all names at once. */
+  resolve(names: Iterable<string>): void {
+    const unknown = [...new Set(names)].filter((name) => !this.#indexes.has(name));
+    if (unknown.length === 0) return;
+    for (const [i, answer] of this.socket.ask(unknown.map((name) => getLink({ name }))).entries()) {
+      const index = answer && !(answer instanceof NetlinkError) ? decodeLink(answer).index : undefined;
+      this.#indexes.set(unknown[i]!, index);
+    }
+  }
+
+  /** Only names that were resolved. */
+  readonly index = (name: string): number | undefined => this.#indexes.get(name);
+
+  forget(name: string): void {
+    this.#indexes.delete(name);
+  }
+
+  link(name: string): LinkState | undefined {
+    const [answer] = this.socket.ask([getLink({ name })]);
+    return answer && !(answer instanceof NetlinkError) ? decodeLink(answer) : undefined;
+  }
+
+  run<T extends KernelItem>(steps: readonly Step<T>[]): Refusal<T>[] {
+    const refusals = this.socket.batch(steps.map((step) => step.request));
+    return refusals.map((error) => ({ item: steps[error.index]!.item, error }));
+  }
+}
+
+/** The namespaces of one apply(), opened when first touched. */
+export class Session implements Disposable {
+  readonly #own: NetlinkSocket;
+  readonly #sessions = new Map<string | undefined, NamespaceSession>();
+  readonly #fds = new Map<string, number>();
+
+  constructor(own: NetlinkSocket) {
+    this.#own = own;
+  }
+
+  /** Throws a KernelError (ENOENT) when the namespace is gone. */
+  at(netns: string | undefined, item?: KernelItem): NamespaceSession {
+    let session = this.#sessions.get(netns);
+    if (!session) {
+      session = new NamespaceSession(netns === undefined ? this.#own : open(netns, item));
+      this.#sessions.set(netns, session);
+    }
+    return session;
+  }
+
+  /** Like at(), but undefined when the namespace is gone: nothing is left to remove there. */
+  ifThere(netns: string | undefined): NamespaceSession | undefined {
+    try {
+      return this.at(netns);
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** An fd of a namespace, open until the session ends. */
+  namespaceFd(netns: string, item: KernelItem): number {
+    let fd = this.#fds.get(netns);
+    if (fd === undefined) {
+      fd = asKernelError('open namespace', item, () => openNamespace(netns));
+      this.#fds.set(netns, fd);
+    }
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    for (const [netns, session] of this.#sessions) if (netns !== undefined) session.socket.close();
+    for (const fd of this.#fds.values()) closeSync(fd);
+  }
+}
+
+function open(netns: string, item: KernelItem | undefined): NetlinkSocket {
+  return asKernelError('open namespace', item, () => new NetlinkSocket(NETLINK.ROUTE, netns));
+}
+
+/** Runs `fn`; what the system refuses becomes a KernelError on the item. */
+export function asKernelError<T>(operation: string, item: KernelItem | undefined, fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    throw new KernelError(operation, code, undefined, item);
+  }
+}
+
+/** errno's name, of a system call of ours or of node:fs. */
+export function codeOf(error: unknown): string | undefined {
+  if (error instanceof SysError) return error.code;
+  if (!(error instanceof Error) || !('code' in error) || !('errno' in error)) return undefined;
+  return String(error.code);
+}
+
+export function refused(operation: string, { item, error }: Refusal): KernelError {
+  return new KernelError(operation, error.code, error.text, item);
+}

@@ -1,0 +1,223 @@
+// Room kernel: the real one: a network namespace's state over netlink.
+import { writeFileSync } from 'node:fs';
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { inNetns } from '../sys/netns.ts';
+import { deleteLink } from '../wire/netlink/link.ts';
+import { identityOf, isLinkItem, metricOf, satisfies } from './identity.ts';
+import type { KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
+import { type ConntrackFilter, type Kernel, KernelError, type Transaction } from './kernel.ts';
+import { LinkRemoval } from './link-removal.ts';
+import { changeLink, putLinks } from './linux-links.ts';
+import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
+import { readLinkItems } from './linux-read.ts';
+import { codeOf, refused, Session, type Step } from './linux-session.ts';
+import type { ConntrackBackend, NftBackend } from './nft.ts';
+import type { NftItem } from './nft-items.ts';
+
+export interface LinuxOptions {
+  /** Path of the namespace; absent: the calling thread's. */
+  readonly netns?: string;
+  /** Absent: nftables items are refused with EOPNOTSUPP, and nothing of nftables is read. */
+  readonly nft?: NftBackend;
+  readonly conntrack?: ConntrackBackend;
+}
+
+export function openKernel(options: LinuxOptions = {}): Kernel {
+  return new LinuxKernel(options);
+}
+
+/** What removing answers when it is gone already. */
+const GONE = new Set(['ENODEV', 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL', 'ENXIO']);
+
+class LinuxKernel implements Kernel {
+  readonly #options: LinuxOptions;
+  readonly #socket: NetlinkSocket;
+  readonly #removal: LinkRemoval;
+
+  constructor(options: LinuxOptions) {
+    this.#options = options;
+    this.#socket = new NetlinkSocket(NETLINK.ROUTE, options.netns);
+    this.#removal = new LinkRemoval(options.netns);
+  }
+
+  read(): KernelItem[] {
+    return [...readLinkItems(this.#socket), ...(this.#options.nft?.read() ?? [])];
+  }
+
+  apply({ add, change, remove }: Transaction): void {
+    const removed = remove.filter(isLinkItem);
+    using session = new Session(this.#socket);
+    const puts = [...add, ...change.map((pair) => pair.to)].filter(isLinkItem);
+    const links = puts.filter((item) => item.kind === 'link');
+    const changed = new Set<LinkItem>(change.map((pair) => pair.to).filter(isLinkItem));
+    const sysctls = puts.filter((item) => item.kind === 'sysctl');
+
+    for (const item of sysctls) if (!isOfOneLink(item)) this.#writeSysctl(item);
+    // What exists elsewhere may be the far end of a veth that is born here.
+    const [found, made] = partition(
+      links.filter((link) => !changed.has(link)),
+      (link) => link.type.kind === 'existing',
+    );
+    for (const group of [made, found]) for (const [netns, of] of byNetns(group)) putLinks(session, netns, of);
+    for (const link of links) if (changed.has(link)) changeLink(session, link);
+    for (const item of sysctls) if (isOfOneLink(item)) this.#writeSysctl(item);
+    for (const [netns, group] of byNetns(puts.filter(isOnLink))) this.#put(session, netns, group);
+
+    this.#applyNft(add, change, remove);
+
+    const vanishing = namesOfVanishing(removed);
+    const loose = removed.filter(isOnLink).filter((item) => item.kind === 'route' || !vanishing.has(linkKey(item)));
+    for (const [netns, group] of byNetns(loose)) this.#remove(session, netns, group, vanishing);
+    this.#removeLinks(
+      session,
+      removed.filter((item) => item.kind === 'link'),
+    );
+  }
+
+  /** Addresses, then neighbours and forwarding entries, then routes, which need the addresses. */
+  #put(session: Session, netns: string | undefined, items: readonly OnLink[]): void {
+    const space = session.at(netns, items[0]);
+    space.resolve(items.flatMap((item) => item.link ?? []));
+    const steps: Step<OnLink>[] = [];
+    for (const item of inOrder(items)) {
+      const request = addRequest(item, space.index, false);
+      if (!request) throw new KernelError(`add ${item.kind}`, 'ENODEV', undefined, item);
+      steps.push({ item, request });
+    }
+    const taken: Route[] = [];
+    for (const refusal of space.run(steps)) {
+      if (refusal.error.code !== 'EEXIST' || refusal.item.kind !== 'route')
+        throw refused(`add ${refusal.item.kind}`, refusal);
+      taken.push(refusal.item);
+    }
+    if (taken.length > 0) this.#replaceRoutes(session, netns, taken);
+  }
+
+  /** Routes to the same place with the same metric: ours are replaced, those of others stand. */
+  #replaceRoutes(session: Session, netns: string | undefined, routes: readonly Route[]): void {
+    const space = session.at(netns);
+    const ours = new Map(readLinkItems(space.socket).map((item) => [identityOf(item), item]));
+    const steps: Step<Route>[] = [];
+    for (const item of routes) {
+      const { netns: _, ...there } = item;
+      const have = ours.get(identityOf({ ...there, metric: metricOf(item) }));
+      if (!have) throw new KernelError('add route', 'EEXIST', 'a route of someone else has the place', item);
+      if (!satisfies(have, there)) steps.push({ item, request: addRequest(item, space.index, true)! });
+    }
+    for (const refusal of space.run(steps)) throw refused('replace route', refusal);
+  }
+
+  #remove(session: Session, netns: string | undefined, items: readonly OnLink[], vanishing: ReadonlySet<string>): void {
+    // What leads over a pod's end of a veth goes with the veth, and usually its namespace is gone before.
+    const rest = netns === undefined ? items : items.filter((item) => !vanishing.has(linkKey(item)));
+    const space = rest.length > 0 ? session.ifThere(netns) : undefined;
+    if (!space) return;
+    space.resolve(rest.flatMap((item) => item.link ?? []));
+    const steps: Step<OnLink>[] = [];
+    for (const item of inOrder(rest).reverse()) {
+      const request = removeRequest(item, space.index);
+      if (request) steps.push({ item, request });
+    }
+    for (const refusal of space.run(steps)) {
+      if (!GONE.has(refusal.error.code)) throw refused(`remove ${refusal.item.kind}`, refusal);
+    }
+  }
+
+  #removeLinks(session: Session, links: readonly Link[]): void {
+    const made = links.filter((link) => link.type.kind !== 'existing');
+    for (const [netns, group] of byNetns(made)) {
+      const request = (link: Link) => (netns === undefined ? this.#removal.mark(link.name) : deleteLink(link));
+      const steps = group.map((item) => ({ item, request: request(item) }));
+      for (const refusal of session.ifThere(netns)?.run(steps) ?? []) {
+        if (!GONE.has(refusal.error.code)) throw refused('remove link', refusal);
+      }
+      if (netns === undefined) this.#removal.start();
+    }
+  }
+
+  #applyNft(add: readonly KernelItem[], change: Transaction['change'], remove: readonly KernelItem[]): void {
+    const adds = add.filter(isNftItem);
+    const removes = remove.filter(isNftItem);
+    const changes = change.flatMap(({ from, to }) => (isNftItem(from) && isNftItem(to) ? [{ from, to }] : []));
+    if (adds.length + changes.length + removes.length === 0) return;
+    if (!this.#options.nft) {
+      throw new KernelError('nftables', 'EOPNOTSUPP', undefined, adds[0] ?? changes[0]?.to ?? removes[0]);
+    }
+    this.#options.nft.apply(adds, changes, removes);
+  }
+
+  #writeSysctl(item: Sysctl): void {
+    // Sync on this very thread: /proc/sys/net shows the namespace of the thread that opens the file.
+    const write = () => writeFileSync(`/proc/sys/${item.key}`, item.value, { flag: 'r+' });
+    const netns = item.netns ?? this.#options.netns;
+    try {
+      if (netns === undefined) write();
+      else inNetns(netns, write);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === undefined) throw error;
+      if (code === 'ENOENT' && item.optional) return;
+      throw new KernelError('set sysctl', code, undefined, item);
+    }
+  }
+
+  flushConntrack(filters: readonly ConntrackFilter[]): number {
+    if (!this.#options.conntrack) throw new KernelError('conntrack', 'EOPNOTSUPP');
+    return filters.length === 0 ? 0 : this.#options.conntrack.flush(filters);
+  }
+
+  close(): void {
+    this.#removal.flush(this.#socket);
+    this.#removal.close();
+    this.#socket.close();
+    this.#options.nft?.close();
+    this.#options.conntrack?.close();
+  }
+}
+
+function isNftItem(item: KernelItem): item is NftItem {
+  return !isLinkItem(item);
+}
+
+function isOnLink(item: LinkItem): item is OnLink {
+  return item.kind !== 'link' && item.kind !== 'sysctl';
+}
+
+/** net/ipv4/conf/pw123/…: exists only with its link. */
+function isOfOneLink(item: Sysctl): boolean {
+  return /\/(conf|neigh)\/(?!all\/|default\/)/.test(item.key);
+}
+
+const ORDER = { address: 0, neighbour: 1, fdb: 1, route: 2 } as const;
+
+function inOrder(items: readonly OnLink[]): OnLink[] {
+  return items.toSorted((a, b) => ORDER[a.kind] - ORDER[b.kind] || directFirst(a) - directFirst(b));
+}
+
+/** A gateway must be reachable when its route is added. */
+function directFirst(item: OnLink): number {
+  return item.kind === 'route' && item.via !== undefined ? 1 : 0;
+}
+
+function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(test), items.filter((item) => !test(item))];
+}
+
+function byNetns<T extends LinkItem>(items: readonly T[]): Map<string | undefined, T[]> {
+  return Map.groupBy(items, (item) => item.netns);
+}
+
+function linkKey(item: OnLink): string {
+  return `${item.netns ?? ''} ${item.link}`;
+}
+
+/** Both ends of the veths, and other links, whose removal takes along all that is on them. */
+function namesOfVanishing(removed: readonly LinkItem[]): Set<string> {
+  const names = new Set<string>();
+  for (const item of removed) {
+    if (item.kind !== 'link' || item.type.kind === 'existing') continue;
+    names.add(`${item.netns ?? ''} ${item.name}`);
+    if (item.type.kind === 'veth') names.add(`${item.type.peer.netns ?? ''} ${item.type.peer.name}`);
+  }
+  return names;
+}
