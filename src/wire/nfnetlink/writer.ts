@@ -62,23 +62,28 @@ export class NfnetlinkWriter {
   }
 
   u8(type: number, value: number): void {
-    this.#bytes[this.#attribute(type, 1)] = value;
+    const at = this.#attribute(type, 1);
+    this.#bytes[at] = value;
   }
 
   u16(type: number, value: number): void {
-    this.#view.setUint16(this.#attribute(type, 2), value);
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value);
   }
 
   u32(type: number, value: number): void {
-    this.#view.setUint32(this.#attribute(type, 4), value);
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value);
   }
 
   u64(type: number, value: bigint): void {
-    this.#view.setBigUint64(this.#attribute(type, 8), value);
+    const at = this.#attribute(type, 8);
+    this.#view.setBigUint64(at, value);
   }
 
   raw(type: number, value: Uint8Array): void {
-    this.#bytes.set(value, this.#attribute(type, value.length));
+    const at = this.#attribute(type, value.length);
+    this.#bytes.set(value, at);
   }
 
   /** libnftnl's user data: a list of (type, length, value) of one byte each, here with one NUL-terminated text. */

@@ -24,6 +24,7 @@ import {
   USERDATA,
   VERDICT_TYPE,
 } from './message.ts';
+import { setUserdata } from './userdata.ts';
 
 export interface NftChanges {
   readonly add: readonly NftItem[];
@@ -241,21 +242,6 @@ function writeParts(
       offset += slotLength(types[i]!);
     }
   });
-}
-
-/** Tells `nft list` the byte order of keys and data: without it integers print backwards. */
-function setUserdata(set: NftSet): Uint8Array {
-  const order = (types: readonly string[] | undefined) =>
-    types?.some((type) => type === 'integer' || type === 'mark') ? 1 : 2;
-  return Uint8Array.of(
-    USERDATA.KEY_BYTEORDER,
-    4,
-    order(set.key),
-    0,
-    0,
-    0,
-    ...(set.data ? [USERDATA.DATA_BYTEORDER, 4, order(set.data), 0, 0, 0] : []),
-  );
 }
 
 /** What goes with its table or its set needs no deletion of its own. */

@@ -47,5 +47,5 @@ export const ELEMENT = { LIST_ELEM: 1, KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6 } 
 /** Key type of verdicts, NFT_DATA_VERDICT. */
 export const VERDICT_TYPE = 0xffffff00;
 
-/** libnftnl's types of user data: of rules and elements, and of sets. */
-export const USERDATA = { COMMENT: 0, KEY_BYTEORDER: 0, DATA_BYTEORDER: 1 } as const;
+/** libnftnl's type of user data for the comment of a rule or an element. */
+export const USERDATA = { COMMENT: 0 } as const;

@@ -4,6 +4,7 @@ import { DATATYPES } from './datatype.ts';
 import type { NftChain, NftDatatype, NftElement, NftItem, NftSet, NftValue } from './items.ts';
 import type { NftFamily, NftKeyPart, NftRule, NftSelector, NftStatement, NftVerdict } from './rule.ts';
 import { SELECTORS } from './selector.ts';
+import { EXAMPLES, needsExamples } from './userdata.ts';
 
 /** One rule on one line. */
 export function ruleText(rule: NftRule, family: NftFamily): string {
@@ -55,7 +56,7 @@ function keyText(parts: readonly NftKeyPart[]): string {
 function keyPartText(part: NftKeyPart): string {
   if (typeof part === 'string') return part;
   if (part.compute === 'random') return `numgen random mod ${part.mod}`;
-  return `jhash ${part.of.join(' . ')} mod ${part.mod}`;
+  return `jhash ${part.of.join(' . ')} mod ${part.mod} seed 0x0`;
 }
 
 export function verdictText(verdict: NftVerdict): string {
@@ -78,27 +79,11 @@ function rejectText(how: string, family: NftFamily): string {
   return `reject with ${{ ip: 'icmp', ip6: 'icmpv6', inet: 'icmpx' }[family]} ${how}`;
 }
 
-/** The first line inside a set's braces. nft has no name for a plain integer, so such sets are declared by example. */
+/** The first line inside a set's braces. */
 function setTypeText(set: NftSet): string {
-  const all = [...set.key, ...(set.data ?? [])];
-  const word = all.includes('integer') ? 'typeof' : 'type';
-  const parts = (types: readonly NftDatatype[]) =>
-    types.map((type) => (word === 'type' ? type : exampleOf(type, set.family))).join(' . ');
-  return `${word} ${parts(set.key)}${set.data ? ` : ${parts(set.data)}` : ''};`;
-}
-
-function exampleOf(type: NftDatatype, family: NftFamily): string {
-  const examples: Readonly<Record<NftDatatype, string>> = {
-    ipv4_addr: 'ip daddr',
-    ipv6_addr: 'ip6 daddr',
-    inet_proto: 'meta l4proto',
-    inet_service: 'th dport',
-    integer: 'numgen random mod 65536',
-    mark: 'meta mark',
-    ifname: 'iifname',
-    verdict: 'verdict',
-  };
-  return family === 'ip6' && type === 'ipv4_addr' ? 'ip daddr' : examples[type];
+  const examples = needsExamples(set);
+  const parts = (types: readonly NftDatatype[]) => types.map((type) => (examples ? EXAMPLES[type] : type)).join(' . ');
+  return `${examples ? 'typeof' : 'type'} ${parts(set.key)}${set.data ? ` : ${parts(set.data)}` : ''};`;
 }
 
 function valuesText(values: readonly NftValue[]): string {

@@ -1,0 +1,58 @@
+// Room kernel: connection tracking of a network namespace, over a NETLINK_NETFILTER socket.
+import { familyOf } from '../addr/ip.ts';
+import { SysError } from '../sys/ffi.ts';
+import { NETLINK, type NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
+import {
+  CONNTRACK_GET,
+  type ConntrackEntry,
+  conntrackDumpBody,
+  decodeEntry,
+  encodeDelete,
+  matchesFilter,
+} from '../wire/conntrack/entry.ts';
+import { type ConntrackFilter, KernelError } from './kernel.ts';
+import type { ConntrackBackend, OpenConntrack } from './nft.ts';
+
+export const openConntrack: OpenConntrack = (netns) => new LinuxConntrack(new NetlinkSocket(NETLINK.NETFILTER, netns));
+
+class LinuxConntrack implements ConntrackBackend {
+  readonly #socket: NetlinkSocket;
+
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  /** One dump for all filters of a family: the kernel can delete by exact tuple only. */
+  flush(filters: readonly ConntrackFilter[]): number {
+    const stale = ([4, 6] as const).flatMap((family) => {
+      const wanted = filters.filter(({ originalDst, replySrc }) => {
+        const address = originalDst ?? replySrc;
+        return address === undefined || familyOf(address) === family;
+      });
+      return wanted.length > 0 ? this.#matching(family, wanted) : [];
+    });
+    return stale.filter((entry) => this.#delete(entry)).length;
+  }
+
+  #matching(family: 4 | 6, filters: readonly ConntrackFilter[]): ConntrackEntry[] {
+    const messages = this.#socket.dump({ type: CONNTRACK_GET, flags: 0, body: conntrackDumpBody(family) });
+    const entries = messages.map(({ body }) => decodeEntry(body));
+    return entries.filter((entry) => filters.some((filter) => matchesFilter(entry, filter)));
+  }
+
+  /** False when it was gone already, timed out or replaced by a new flow. */
+  #delete(entry: ConntrackEntry): boolean {
+    try {
+      this.#socket.request(encodeDelete(entry));
+      return true;
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      if (error.code === 'ENOENT') return false;
+      throw new KernelError('conntrack delete', error.code, (error as NetlinkError).text);
+    }
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}

@@ -1,0 +1,144 @@
+// Room kernel: the tables of ours in a network namespace, over a NETLINK_NETFILTER socket.
+
+import { errnoName, SysError } from '../sys/ffi.ts';
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { decodeStatus, type NetlinkMessage, NLMSG_ERROR } from '../wire/netlink/message.ts';
+import { encodeBatch, type NftBatch, type NftChanges, type NftOperation } from '../wire/nft/batch.ts';
+import { decodeChain, decodeElements, decodeRule, decodeSet, decodeTable, dumpBody } from '../wire/nft/dump.ts';
+import {
+  type NftChain,
+  type NftElement,
+  type NftItem,
+  type NftSet,
+  type NftTable,
+  nftIdentity,
+} from '../wire/nft/items.ts';
+import { CHAIN, ELEMENT_LIST, message, RULE, SET, TABLE } from '../wire/nft/message.ts';
+import type { NftRule } from '../wire/nft/rule.ts';
+import { KernelError } from './kernel.ts';
+import type { NftBackend, NftChange, OpenNft } from './nft.ts';
+
+/** Tables with this prefix and all in them are ours; every other is never touched. */
+const OURS = 'podwire';
+
+export const openNft: OpenNft = (netns) => new LinuxNft(new NetlinkSocket(NETLINK.NETFILTER, netns));
+
+interface Refusal {
+  readonly operation: NftOperation | undefined;
+  readonly code: string;
+  readonly text: string | undefined;
+}
+
+class LinuxNft implements NftBackend {
+  readonly #socket: NetlinkSocket;
+  /** Types of keys and data, by set: elements are encoded with them. */
+  readonly #sets = new Map<string, NftSet>();
+  /** Until a kernel before 6.3 says that it does not know NFT_MSG_DESTROY…. */
+  #destroy = true;
+
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  read(): NftItem[] {
+    const tables = this.#dump(TABLE.GET, undefined, decodeTable).filter(({ table }) => table.startsWith(OURS));
+    return tables.flatMap((table) => [table, ...this.#readTable(table)]);
+  }
+
+  #readTable(table: NftTable): NftItem[] {
+    const rules = Map.groupBy(this.#dump(RULE.GET, table, decodeRule), ({ chain }) => chain);
+    const rulesOf = (chain: string): NftRule[] => (rules.get(chain) ?? []).map(({ rule }) => rule);
+    const ofTable = (item: NftChain) => item.table === table.table && item.family === table.family;
+    // GETCHAIN's dump gives the chains of all tables.
+    const chains = this.#dump(CHAIN.GET, table, decodeChain).filter(ofTable);
+    const sets = this.#dump(SET.GET, table, decodeSet);
+    for (const set of sets) this.#sets.set(nftIdentity(set), set);
+    const elements = sets.flatMap((set) =>
+      this.#dump(ELEMENT_LIST.GET, set, (body) => decodeElements(body, set)).flat(),
+    );
+    return [...sets, ...chains.map((chain) => ({ ...chain, rules: rulesOf(chain.chain) })), ...elements];
+  }
+
+  #dump<T>(type: number, of: NftTable | NftSet | undefined, decode: (body: Uint8Array) => T | undefined): T[] {
+    const messages = this.#socket.dump({ type: message(type), flags: 0, body: dumpBody(of) });
+    return messages.map(({ body }) => decode(body)).filter((item) => item !== undefined);
+  }
+
+  apply(add: readonly NftItem[], change: readonly NftChange[], remove: readonly NftItem[]): void {
+    for (const item of [...add, ...change.map(({ to }) => to)]) {
+      if (item.kind === 'set') this.#sets.set(nftIdentity(item), item);
+    }
+    let changes: NftChanges = { add, change, remove };
+    // Nothing of a refused batch is applied: what made it fail is mended and the rest sent again. Each round drops a removal.
+    for (let rounds = 0; ; rounds++) {
+      const refusals = this.#send(changes);
+      const first = refusals[0];
+      if (!first) return;
+      const next = rounds < 8 ? this.#without(changes, refusals) : undefined;
+      if (!next) throw kernelError(refusals);
+      changes = next;
+    }
+  }
+
+  /** Changes less the removals of what is gone already; undefined when the refusals are of another kind. */
+  #without(changes: NftChanges, refusals: readonly Refusal[]): NftChanges | undefined {
+    if (this.#destroy && refusals.some(({ operation, code }) => operation?.remove && code === 'EINVAL')) {
+      this.#destroy = false;
+      return changes;
+    }
+    if (!refusals.every(({ operation, code }) => operation?.remove && code === 'ENOENT')) return undefined;
+    const gone = new Set(refusals.flatMap(({ operation }) => operation!.items));
+    return {
+      add: [...changes.add, ...changes.change.filter(({ from }) => gone.has(from)).map(({ to }) => to)],
+      change: changes.change.filter(({ from }) => !gone.has(from)),
+      remove: changes.remove.filter((item) => !gone.has(item)),
+    };
+  }
+
+  #send(changes: NftChanges): Refusal[] {
+    if (changes.add.length + changes.change.length + changes.remove.length === 0) return [];
+    const firstSeq = this.#socket.takeSequence(0);
+    const batch = encodeBatch(changes, { firstSeq, destroy: this.#destroy, setOf: (element) => this.#setOf(element) });
+    this.#socket.takeSequence(batch.count);
+    try {
+      return refusalsOf(this.#socket.exchange(batch.bytes), batch, firstSeq);
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      throw new KernelError('nft batch', error.code, error.message);
+    }
+  }
+
+  #setOf(element: NftElement): NftSet {
+    const identity = `${element.family} ${element.table} set ${element.set}`;
+    let set = this.#sets.get(identity);
+    if (!set) {
+      // After a restart, before the first read(): the set was made by our predecessor.
+      const table: NftTable = { kind: 'table', family: element.family, table: element.table };
+      for (const found of this.#dump(SET.GET, table, decodeSet)) this.#sets.set(nftIdentity(found), found);
+      set = this.#sets.get(identity);
+    }
+    if (!set) throw new KernelError('nft batch', 'ENOENT', `no set ${element.set}`, element);
+    return set;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+function refusalsOf(answers: readonly NetlinkMessage[], batch: NftBatch, firstSeq: number): Refusal[] {
+  const refusals: Refusal[] = [];
+  for (const answer of answers) {
+    if (answer.type !== NLMSG_ERROR) continue;
+    const { errno, text } = decodeStatus(answer);
+    if (errno !== 0)
+      refusals.push({ operation: batch.operations[answer.seq - firstSeq - 1], code: errnoName(errno), text });
+  }
+  return refusals;
+}
+
+/** ENOENT of a rule's set is often the consequence of an earlier refusal, so the first one is told. */
+function kernelError(refusals: readonly Refusal[]): KernelError {
+  const { operation, code, text } = refusals[0]!;
+  return new KernelError(operation?.remove ? 'nft delete' : 'nft add', code, text, operation?.items[0]);
+}
