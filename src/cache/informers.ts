@@ -24,7 +24,19 @@ const COMMON: Indexes<{ metadata: ObjectMeta }> = {
 };
 
 const SPECIAL: { [K in Kind]?: Indexes<KindTypes[K]> } = {
-  Pod: { node: ({ spec }) => (spec.nodeName ? [spec.nodeName] : []) },
+  Pod: {
+    node: ({ spec }) => (spec.nodeName ? [spec.nodeName] : []),
+    /** Every label of the pod, see labelIndexValue(). */
+    label: ({ metadata }) =>
+      Object.entries(metadata.labels ?? {}).map(([name, value]) => labelIndexValue(metadata.namespace, name, value)),
+  },
+  Service: {
+    /** One label that a pod must have to be selected: the candidates for a pod are found by its labels. */
+    selector: ({ metadata, spec }) =>
+      Object.entries(spec.selector ?? {})
+        .slice(0, 1)
+        .map(([name, value]) => labelIndexValue(metadata.namespace, name, value)),
+  },
   EndpointSlice: {
     service: ({ metadata }) => {
       const name = metadata.labels?.['kubernetes.io/service-name'];
@@ -36,6 +48,10 @@ const SPECIAL: { [K in Kind]?: Indexes<KindTypes[K]> } = {
 /** Value of the index `controller` for objects that nobody controls. */
 export function orphansOf(namespace: string): string {
   return `orphan/${namespace}`;
+}
+
+export function labelIndexValue(namespace: string | undefined, name: string, value: string): string {
+  return `${namespace}/${name}=${value}`;
 }
 
 export function createInformers(client: Client): Informers {

@@ -134,23 +134,21 @@ export function startDeployments(context: ControllerContext): Controller {
     await setEcho.deleted(set);
   }
 
-  async function writeStatus(
-    deployment: Deployment,
-    status: DeploymentStatus,
-    revision: number | undefined,
-  ): Promise<void> {
-    const { name, namespace, annotations } = deployment.metadata;
-    if (revision !== undefined && annotations?.[REVISION] !== String(revision)) {
-      const patch = { metadata: { annotations: { [REVISION]: String(revision) } } };
-      await echo.written(await client.patch('Deployment', { name, namespace }, patch));
-      return queue.add(objectKey(deployment));
-    }
+  async function writeStatus(seen: Deployment, status: DeploymentStatus, revision: number | undefined): Promise<void> {
+    const deployment = revision === undefined ? seen : await annotate(seen, revision);
     if (isDeepStrictEqual(deployment.status, status)) return;
     try {
       await echo.written(await client.update('Deployment', { ...deployment, status }, 'status'));
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
+  }
+
+  async function annotate(deployment: Deployment, revision: number): Promise<Deployment> {
+    const { name, namespace, resourceVersion, annotations } = deployment.metadata;
+    if (annotations?.[REVISION] === String(revision)) return deployment;
+    const patch = { metadata: { resourceVersion, annotations: { [REVISION]: String(revision) } } };
+    return client.patch('Deployment', { name, namespace }, patch);
   }
 
   return { close: queue.close };
