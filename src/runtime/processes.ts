@@ -1,0 +1,76 @@
+// Room runtime: processes that run for us without being our children: known by pid and start time, awaited by pidfd.
+import { readdirSync, readFileSync } from 'node:fs';
+import { SysError } from '../sys/ffi.ts';
+import { startTimeOf } from '../sys/identity.ts';
+import { onProcessExit } from '../sys/process.ts';
+import type { RecordedProcess } from './record.ts';
+
+/** Undefined when it is gone. */
+export function recordProcess(pid: number): RecordedProcess | undefined {
+  const startTime = startTimeOf(pid);
+  return startTime === undefined ? undefined : { pid, startTime };
+}
+
+export function isAlive(recorded: RecordedProcess | undefined): recorded is RecordedProcess {
+  return recorded !== undefined && startTimeOf(recorded.pid) === recorded.startTime;
+}
+
+/** Says whether there was anyone to get it. */
+export function sendSignal(recorded: RecordedProcess | undefined, signal: NodeJS.Signals): boolean {
+  if (!isAlive(recorded)) return false;
+  try {
+    process.kill(recorded.pid, signal);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+}
+
+/** Calls back once when it has ended; at once (but not before returning) when it has already. Returns how to stop watching. */
+export function onEnd(recorded: RecordedProcess, callback: () => void): () => void {
+  try {
+    const stop = onProcessExit(recorded.pid, callback);
+    // Opened for someone else who got the pid since? Then the one we meant is gone.
+    if (isAlive(recorded)) return stop;
+    stop();
+  } catch (error) {
+    if (!(error instanceof SysError && error.code === 'ESRCH')) throw error;
+  }
+  let wanted = true;
+  setImmediate(() => wanted && callback());
+  return () => {
+    wanted = false;
+  };
+}
+
+export function ended(recorded: RecordedProcess | undefined): Promise<void> {
+  if (!isAlive(recorded)) return Promise.resolve();
+  return new Promise((resolve) => onEnd(recorded, resolve));
+}
+
+/**
+ * Every conmon whose bundle lies in `containers`, from the process table: also one that was started a moment before its
+ * starter died and that is in no record. Keyed by container id.
+ */
+export function findHolders(containers: string): Map<string, RecordedProcess[]> {
+  const found = new Map<string, RecordedProcess[]>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const words = commandLine(name);
+    const bundle = words[words.indexOf('--bundle') + 1];
+    if (!words[0]?.endsWith('conmon') || !bundle?.startsWith(`${containers}/`)) continue;
+    const recorded = recordProcess(Number(name));
+    const id = bundle.slice(containers.length + 1);
+    if (recorded) found.set(id, [...(found.get(id) ?? []), recorded]);
+  }
+  return found;
+}
+
+function commandLine(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,70 @@
+// Room runtime: what is written down of each sandbox and container, so that the next process knows what this one ran.
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ContainerSpec, ContainerStatus, Sandbox } from './runtime.ts';
+
+/** A process of ours, to be told from a later one with the same pid. */
+export interface RecordedProcess {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+export interface ContainerRecord {
+  readonly spec: ContainerSpec;
+  /** `creating` is on disk before anything else of the container is: a crash after it leaves something to be cleared away. */
+  readonly state: 'creating' | 'running' | 'exited';
+  /** Process 1 of the container. */
+  readonly init?: RecordedProcess;
+  readonly conmon?: RecordedProcess;
+  readonly startedAt: string;
+  readonly finishedAt?: string;
+  readonly exitCode?: number;
+  readonly reason?: NonNullable<ContainerStatus['reason']>;
+  readonly message?: string;
+}
+
+export function statusOf(record: ContainerRecord): ContainerStatus {
+  const { spec, state, init, conmon: _, ...rest } = record;
+  const { id, sandboxId, name, attempt, logPath } = spec;
+  const pid = state === 'running' ? { pid: init!.pid } : {};
+  const common = { id, sandboxId, name, attempt, logPath, imageRef: spec.image.ref };
+  return { ...common, ...rest, ...pid, state: state === 'exited' ? 'exited' : 'running' };
+}
+
+/** Readers see the old text or the new one. Not synced: after a crash of the machine nothing runs that it could tell of. */
+export function writeRecord(path: string, record: ContainerRecord | Sandbox): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, JSON.stringify(record));
+  renameSync(`${path}.new`, path);
+}
+
+/** The records in all folders of `dir`; a folder without one was on its way in or out and is returned as `incomplete`. */
+export function readRecords<T>(dir: string): { records: T[]; incomplete: string[] } {
+  const records: T[] = [];
+  const incomplete: string[] = [];
+  for (const id of list(dir)) {
+    const text = readText(join(dir, id, 'record.json'));
+    if (text === undefined) incomplete.push(id);
+    else records.push(JSON.parse(text) as T);
+  }
+  return { records, incomplete };
+}
+
+/** Undefined when there is no such file. */
+export function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function list(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

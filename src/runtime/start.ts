@@ -1,0 +1,182 @@
+// Room runtime: a node's runtime: sandboxes of pinned namespaces, containers under an OCI runtime, each held by its own conmon.
+import { mkdirSync } from 'node:fs';
+import { Fault } from '../observe/fault.ts';
+import { logger } from '../observe/log.ts';
+import { Container, type ContainerHome } from './container.ts';
+import { execIn } from './exec.ts';
+import { openImageStore, type UnpackedImages } from './images/store.ts';
+import { enterNodeMounts } from './mounts.ts';
+import { containerPaths, type RuntimePaths, runtimePaths } from './paths.ts';
+import { findHolders } from './processes.ts';
+import { type ContainerRecord, readRecords } from './record.ts';
+import { rootFilesystem } from './root-filesystem.ts';
+import type {
+  ContainerSpec,
+  ContainerStatus,
+  ExecOptions,
+  ExecProcess,
+  Runtime,
+  Sandbox,
+  SandboxSpec,
+} from './runtime.ts';
+import { createSandbox, deleteSandbox } from './sandbox.ts';
+
+const log = logger('runtime');
+
+export interface RuntimeOptions {
+  /** The node's; ours is the folder `runtime` in it. */
+  readonly stateDir: string;
+  readonly imageDir: string;
+  readonly clusterName: string;
+  readonly nodeName: string;
+  /** Network namespace of pods with hostNetwork; absent on a real host: process 1's. */
+  readonly nodeNetns?: string;
+  readonly ociRuntime: string;
+  readonly conmon: string;
+}
+
+/**
+ * Call it in the node's thread, which it moves into the node's mount namespace: from then on async `fs` (libuv's pool) sees
+ * other mounts than sync `fs`. Adopts whatever an earlier process left running.
+ */
+export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const runtime = new NodeRuntime(options);
+  await runtime.adopt();
+  return runtime;
+}
+
+class NodeRuntime implements Runtime {
+  readonly images: UnpackedImages;
+  readonly #options: RuntimeOptions;
+  readonly #paths: RuntimePaths;
+  readonly #home: ContainerHome;
+  readonly #sandboxes = new Map<string, Sandbox>();
+  readonly #containers = new Map<string, Container>();
+  readonly #handlers: ((status: ContainerStatus) => void)[] = [];
+  /** Ends that nobody was there to hear of. */
+  #unheard: ContainerStatus[] = [];
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.#paths = runtimePaths(options.stateDir);
+    this.images = openImageStore(options.imageDir);
+    const { sandboxes, containers, exits, oci } = this.#paths;
+    for (const dir of [sandboxes, containers, exits, oci]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+    this.#home = {
+      programs: options,
+      paths: this.#paths,
+      ended: (status) => this.#ended(status),
+    };
+  }
+
+  async adopt(): Promise<void> {
+    const { records, incomplete } = readRecords<ContainerRecord>(this.#paths.containers);
+    const known = records.flatMap((record) => record.conmon ?? []);
+    const stray = records.some((record) => record.state === 'creating')
+      ? findHolders(this.#paths.containers)
+      : new Map();
+    enterNodeMounts([...known, ...[...stray.values()].flat()], this.#options.ociRuntime);
+    for (const id of incomplete) await new Container(this.#home, unrecorded(id)).remove();
+    for (const record of records) {
+      const container = new Container(this.#home, record);
+      if ((await container.adopt()) === 'kept') this.#containers.set(container.id, container);
+    }
+    const sandboxes = readRecords<Sandbox>(this.#paths.sandboxes);
+    for (const id of sandboxes.incomplete) deleteSandbox(this.#options, this.#paths, id);
+    for (const sandbox of sandboxes.records) this.#sandboxes.set(sandbox.id, sandbox);
+  }
+
+  sandboxes(): Sandbox[] {
+    return [...this.#sandboxes.values()];
+  }
+
+  containers(): ContainerStatus[] {
+    return [...this.#containers.values()].map((container) => container.status);
+  }
+
+  async runSandbox(spec: SandboxSpec): Promise<Sandbox> {
+    const sandbox = createSandbox(this.#options, this.#paths, spec, this.#sandboxes.get(spec.id));
+    this.#sandboxes.set(spec.id, sandbox);
+    return sandbox;
+  }
+
+  async removeSandbox(id: string): Promise<void> {
+    const own = [...this.#containers.values()].filter((container) => container.spec.sandboxId === id);
+    await Promise.all(own.map((container) => this.removeContainer(container.id)));
+    deleteSandbox(this.#options, this.#paths, id);
+    this.#sandboxes.delete(id);
+  }
+
+  async startContainer(spec: ContainerSpec): Promise<ContainerStatus> {
+    const sandbox = this.#sandboxes.get(spec.sandboxId);
+    if (!sandbox) throw new Fault(`container ${spec.id}: there is no sandbox ${spec.sandboxId}`);
+    const existing = this.#containers.get(spec.id);
+    if (existing && existing.status.startedAt !== '') return existing.status;
+    const container = existing ?? new Container(this.#home, { spec, state: 'creating', startedAt: '' });
+    this.#containers.set(spec.id, container);
+    const { ref } = spec.image;
+    const layers = ref.startsWith('sha256:') ? this.images.layers(ref) : [];
+    return container.start(sandbox, rootFilesystem(spec.image, layers, this.#options.imageDir));
+  }
+
+  async signalContainer(id: string, signal: NodeJS.Signals): Promise<void> {
+    this.#containers.get(id)?.signal(signal);
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    await this.#containers.get(id)?.remove();
+    this.#containers.delete(id);
+  }
+
+  async exec(containerId: string, options: ExecOptions): Promise<ExecProcess> {
+    const container = this.#containers.get(containerId);
+    if (container?.status.state !== 'running') throw new Fault(`container ${containerId} is not running`);
+    const sandbox = this.#sandboxes.get(container.spec.sandboxId);
+    const hostname = sandbox?.hostname ?? '';
+    return execIn(
+      this.#options,
+      this.#paths,
+      containerPaths(this.#paths, containerId),
+      container.spec,
+      hostname,
+      options,
+    );
+  }
+
+  onExit(handler: (status: ContainerStatus) => void): void {
+    this.#handlers.push(handler);
+    const waiting = this.#unheard;
+    this.#unheard = [];
+    queueMicrotask(() => {
+      for (const status of waiting) handler(status);
+    });
+  }
+
+  #ended(status: ContainerStatus): void {
+    log.debug({ container: status.id, exitCode: status.exitCode }, 'container ended');
+    if (this.#handlers.length === 0) this.#unheard.push(status);
+    for (const handler of this.#handlers) handler(status);
+  }
+
+  close(): void {
+    for (const container of this.#containers.values()) container.close();
+  }
+}
+
+/** Stands for a folder whose record was not yet written, or already deleted. */
+function unrecorded(id: string): ContainerRecord {
+  const image = { name: '', ref: 'host', entrypoint: [], cmd: [], env: [], workingDir: '', user: '' };
+  const spec = {
+    id,
+    sandboxId: '',
+    name: '',
+    attempt: 0,
+    image,
+    env: [],
+    mounts: [],
+    tty: false,
+    stdin: false,
+    logPath: '',
+  };
+  return { spec, state: 'exited', startedAt: '' };
+}
