@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { inNetns } from '../sys/netns.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
+import { openConntrack } from './conntrack-linux.ts';
 import { identityOf, isLinkItem, metricOf, satisfies } from './identity.ts';
 import type { KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
 import { type ConntrackFilter, type Kernel, KernelError, type Transaction } from './kernel.ts';
@@ -13,11 +14,12 @@ import { readLinkItems } from './linux-read.ts';
 import { codeOf, refused, Session, type Step } from './linux-session.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftItem } from './nft-items.ts';
+import { openNft } from './nft-linux.ts';
 
 export interface LinuxOptions {
   /** Path of the namespace; absent: the calling thread's. */
   readonly netns?: string;
-  /** Absent: nftables items are refused with EOPNOTSUPP, and nothing of nftables is read. */
+  /** Instead of the real ones. */
   readonly nft?: NftBackend;
   readonly conntrack?: ConntrackBackend;
 }
@@ -33,15 +35,24 @@ class LinuxKernel implements Kernel {
   readonly #options: LinuxOptions;
   readonly #socket: NetlinkSocket;
   readonly #removal: LinkRemoval;
+  #nft: NftBackend | undefined;
+  #conntrack: ConntrackBackend | undefined;
 
   constructor(options: LinuxOptions) {
     this.#options = options;
+    this.#nft = options.nft;
+    this.#conntrack = options.conntrack;
     this.#socket = new NetlinkSocket(NETLINK.ROUTE, options.netns);
     this.#removal = new LinkRemoval(options.netns);
   }
 
   read(): KernelItem[] {
-    return [...readLinkItems(this.#socket), ...(this.#options.nft?.read() ?? [])];
+    return [...readLinkItems(this.#socket), ...this.#nftables().read()];
+  }
+
+  #nftables(): NftBackend {
+    this.#nft ??= openNft(this.#options.netns);
+    return this.#nft;
   }
 
   apply({ add, change, remove }: Transaction): void {
@@ -140,10 +151,7 @@ class LinuxKernel implements Kernel {
     const removes = remove.filter(isNftItem);
     const changes = change.flatMap(({ from, to }) => (isNftItem(from) && isNftItem(to) ? [{ from, to }] : []));
     if (adds.length + changes.length + removes.length === 0) return;
-    if (!this.#options.nft) {
-      throw new KernelError('nftables', 'EOPNOTSUPP', undefined, adds[0] ?? changes[0]?.to ?? removes[0]);
-    }
-    this.#options.nft.apply(adds, changes, removes);
+    this.#nftables().apply(adds, changes, removes);
   }
 
   #writeSysctl(item: Sysctl): void {
@@ -162,16 +170,17 @@ class LinuxKernel implements Kernel {
   }
 
   flushConntrack(filters: readonly ConntrackFilter[]): number {
-    if (!this.#options.conntrack) throw new KernelError('conntrack', 'EOPNOTSUPP');
-    return filters.length === 0 ? 0 : this.#options.conntrack.flush(filters);
+    if (filters.length === 0) return 0;
+    this.#conntrack ??= openConntrack(this.#options.netns);
+    return this.#conntrack.flush(filters);
   }
 
   close(): void {
     this.#removal.flush(this.#socket);
     this.#removal.close();
     this.#socket.close();
-    this.#options.nft?.close();
-    this.#options.conntrack?.close();
+    this.#nft?.close();
+    this.#conntrack?.close();
   }
 }
 

@@ -1,0 +1,56 @@
+// Room kernel: items as an operator would type them, for messages, status and tests.
+import type { KernelItem, Link, Route } from './items.ts';
+
+/** One line, in the words of `ip`, `bridge`, `sysctl` and `nft`; what lies in another namespace says so. */
+export function itemText(item: KernelItem): string {
+  const where = 'netns' in item && item.netns !== undefined ? `[${item.netns.split('/').at(-1)}] ` : '';
+  return where + bareText(item);
+}
+
+function bareText(item: KernelItem): string {
+  switch (item.kind) {
+    case 'link':
+      return linkText(item);
+    case 'address':
+      return `addr ${item.address} dev ${item.link}${item.noPrefixRoute ? ' noprefixroute' : ''}`;
+    case 'route':
+      return routeText(item);
+    case 'neighbour':
+      return `neigh ${item.ip} lladdr ${item.mac} dev ${item.link} nud permanent`;
+    case 'fdb':
+      return `fdb ${item.mac} dev ${item.link} dst ${item.dst}`;
+    case 'sysctl':
+      return `${item.key.replaceAll('/', '.')}=${item.value}`;
+    case 'table':
+      return `table ${item.family} ${item.table}`;
+    case 'chain':
+      return `chain ${item.family} ${item.table} ${item.chain}`;
+    case 'set':
+      return `${item.data ? 'map' : 'set'} ${item.family} ${item.table} ${item.set}`;
+    case 'element':
+      return `element ${item.family} ${item.table} ${item.set} { ${item.key.join(' . ')} }`;
+  }
+}
+
+function linkText({ name, mtu, mac, master, up, type }: Link): string {
+  const words = [`link ${name} mtu ${mtu}`, mac && `address ${mac}`, master && `master ${master}`, up ? 'up' : 'down'];
+  if (type.kind !== 'existing') words.push(`type ${type.kind}`);
+  if (type.kind === 'veth' && type.peer.name) words.push(`peer ${type.peer.name}`);
+  if (type.kind === 'vxlan') words.push(`id ${type.vni} local ${type.local} dstport ${type.port} nolearning`);
+  return words.filter(Boolean).join(' ');
+}
+
+function routeText({ type, dst, via, link, onlink, src, metric, mtu }: Route): string {
+  const words = [
+    'route',
+    type !== 'unicast' && type,
+    dst,
+    via && `via ${via}`,
+    link && `dev ${link}`,
+    onlink && 'onlink',
+    src && `src ${src}`,
+    metric && `metric ${metric}`,
+    mtu && `mtu ${mtu}`,
+  ];
+  return words.filter(Boolean).join(' ');
+}

@@ -1,0 +1,64 @@
+// Room reconcile: the desired state as the sum of keyed fragments, where several may hold the same item.
+import { identityOf } from '../kernel/identity.ts';
+import type { KernelItem } from '../kernel/items.ts';
+import type { Fragment } from '../plan/plan.ts';
+
+interface Claim {
+  readonly key: string;
+  readonly item: KernelItem;
+}
+
+/** An item stays as long as one fragment holds it. Where fragments disagree on its fields, the one that came last has its way. */
+export class DesiredState {
+  readonly fragments = new Map<string, Fragment>();
+  /** Identity to the item that is wanted. */
+  readonly items = new Map<string, KernelItem>();
+  readonly #claims = new Map<string, Claim | Claim[]>();
+
+  /** Replaces or drops one fragment; returns the identities that it held or holds. */
+  set(key: string, fragment: Fragment | undefined): Set<string> {
+    const touched = new Set<string>();
+    for (const item of this.fragments.get(key)?.items ?? []) {
+      const identity = identityOf(item);
+      touched.add(identity);
+      this.#drop(identity, key);
+    }
+    if (fragment) this.fragments.set(key, fragment);
+    else this.fragments.delete(key);
+    for (const item of fragment?.items ?? []) {
+      const identity = identityOf(item);
+      touched.add(identity);
+      this.#claim(identity, { key, item });
+    }
+    return touched;
+  }
+
+  /** Keys of the fragments that hold the item. */
+  holders(identity: string): string[] {
+    const claims = this.#claims.get(identity);
+    if (!claims) return [];
+    return Array.isArray(claims) ? claims.map((claim) => claim.key) : [claims.key];
+  }
+
+  // Nearly every item has one holder: no list is kept for those.
+  #claim(identity: string, claim: Claim): void {
+    const claims = this.#claims.get(identity);
+    if (claims === undefined) this.#claims.set(identity, claim);
+    else if (Array.isArray(claims)) claims.push(claim);
+    else this.#claims.set(identity, [claims, claim]);
+    this.items.set(identity, claim.item);
+  }
+
+  #drop(identity: string, key: string): void {
+    const claims = this.#claims.get(identity);
+    const rest = Array.isArray(claims) ? claims.filter((claim) => claim.key !== key) : [];
+    const last = rest.at(-1);
+    if (last) {
+      this.#claims.set(identity, rest.length === 1 ? last : rest);
+      this.items.set(identity, last.item);
+    } else {
+      this.#claims.delete(identity);
+      this.items.delete(identity);
+    }
+  }
+}

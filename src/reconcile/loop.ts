@@ -1,0 +1,151 @@
+// Room reconcile: applies the difference between what was last put into the kernel and what the plan wants.
+import { identityOf, isReadable, satisfies } from '../kernel/identity.ts';
+import { itemText } from '../kernel/item-text.ts';
+import type { KernelItem } from '../kernel/items.ts';
+import { type Kernel, KernelError, type Transaction } from '../kernel/kernel.ts';
+import type { Fragment } from '../plan/plan.ts';
+import { DesiredState } from './desired.ts';
+import { diff, isEmpty, ordered } from './diff.ts';
+import type { Reconciler } from './reconciler.ts';
+
+export function createReconciler(kernel: Kernel): Reconciler {
+  return new ReconcileLoop(kernel);
+}
+
+/** A retry reads the whole kernel: one that keeps failing waits twice as long each time. Milliseconds. */
+const FIRST_WAIT = 50;
+const LONGEST_WAIT = 30_000;
+
+class ReconcileLoop implements Reconciler {
+  readonly #kernel: Kernel;
+  readonly #desired = new DesiredState();
+  /** What the kernel holds because we put it there. */
+  readonly #applied = new Map<string, KernelItem>();
+  /** What a failed transaction spoke of, in the form that the kernel may hold: read again before anything is done to it. */
+  readonly #unsure = new Map<string, KernelItem>();
+  #retryAt = 0;
+  #wait = 0;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  get plan(): ReadonlyMap<string, Fragment> {
+    return this.#desired.fragments;
+  }
+
+  update(changes: ReadonlyMap<string, Fragment | undefined>): void {
+    const touched = new Set<string>();
+    for (const [key, fragment] of changes) for (const id of this.#desired.set(key, fragment)) touched.add(id);
+    const unsure = [...this.#unsure.keys()];
+    const others = unsure.filter((identity) => !touched.has(identity));
+    const due = others.length > 0 && performance.now() >= this.#retryAt;
+    if (due || others.length < unsure.length) this.#refresh(this.#readState(), unsure);
+    // What failed before must not hold up what is new: when both together are refused, that goes alone.
+    if (due && this.#retry([...others, ...touched])) return;
+    this.#apply(diff(this.#applied, this.#desired.items, touched));
+  }
+
+  #retry(identities: readonly string[]): boolean {
+    try {
+      this.#apply(diff(this.#applied, this.#desired.items, identities));
+      this.#wait = 0;
+      return true;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.#wait = Math.min(LONGEST_WAIT, this.#wait * 2 || FIRST_WAIT);
+      this.#retryAt = performance.now() + this.#wait;
+      return false;
+    }
+  }
+
+  #readState(): Map<string, KernelItem> {
+    return new Map(this.#kernel.read().map((item) => [identityOf(item), item]));
+  }
+
+  /**
+   * Corrects what we believe of these identities. What a dump does not tell (a pod's side, sysctls) counts as absent while it
+   * is wanted, and as present once it is not: putting and removing it again does no harm.
+   */
+  #refresh(read: ReadonlyMap<string, KernelItem>, identities: Iterable<string>): void {
+    for (const identity of identities) {
+      const want = this.#desired.items.get(identity);
+      const known = this.#unsure.get(identity) ?? this.#applied.get(identity) ?? want;
+      const blind = known && !isReadable(known);
+      const have = blind ? (want ? undefined : known) : read.get(identity);
+      if (have) this.#applied.set(identity, want && satisfies(have, want) ? want : have);
+      else this.#applied.delete(identity);
+    }
+  }
+
+  #apply(transaction: Transaction): void {
+    if (isEmpty(transaction)) return;
+    const after = [...transaction.add, ...transaction.change.map((change) => change.to)];
+    try {
+      this.#kernel.apply(ordered(transaction));
+    } catch (error) {
+      for (const item of [...after, ...transaction.remove]) this.#unsure.set(identityOf(item), item);
+      throw error;
+    }
+    for (const item of after) this.#settle(item, true);
+    for (const item of transaction.remove) this.#settle(item, false);
+  }
+
+  #settle(item: KernelItem, present: boolean): void {
+    const identity = identityOf(item);
+    this.#unsure.delete(identity);
+    if (present) this.#applied.set(identity, item);
+    else this.#applied.delete(identity);
+  }
+
+  repair(): string[] {
+    const read = this.#readState();
+    const all = new Set([...read.keys(), ...this.#desired.items.keys(), ...this.#unsure.keys()]);
+    this.#refresh(read, all);
+    const transaction = diff(this.#applied, this.#desired.items, all);
+    const [seen, blind] = split(transaction);
+    this.#apply(seen);
+    this.#forgetSettled(all);
+    return [...texts(seen), ...this.#applyBlind(blind)];
+  }
+
+  /** What is as it should be without our doing needs no retry. */
+  #forgetSettled(identities: Iterable<string>): void {
+    for (const identity of identities) {
+      if (this.#applied.get(identity) === this.#desired.items.get(identity)) this.#unsure.delete(identity);
+    }
+  }
+
+  /** One namespace at a time: a pod whose namespace is gone must not keep the others from repair. */
+  #applyBlind({ add, remove }: Transaction): string[] {
+    const failures: string[] = [];
+    const groups = Map.groupBy([...add, ...remove], (item) => ('netns' in item ? item.netns : undefined));
+    const wanted = new Set(add);
+    for (const items of groups.values()) {
+      try {
+        const gone = items.filter((item) => !wanted.has(item));
+        this.#apply({ add: items.filter((item) => wanted.has(item)), change: [], remove: gone });
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        failures.push(`could not ${error.message}`);
+      }
+    }
+    return failures;
+  }
+}
+
+function split({ add, change, remove }: Transaction): [seen: Transaction, blind: Transaction] {
+  const blind = (item: KernelItem) => !isReadable(item);
+  return [
+    { add: add.filter(isReadable), change, remove: remove.filter(isReadable) },
+    { add: add.filter(blind), change: [], remove: remove.filter(blind) },
+  ];
+}
+
+function texts(transaction: Transaction): string[] {
+  return [
+    ...transaction.add.map((item) => `added ${itemText(item)}`),
+    ...transaction.change.map(({ to }) => `changed ${itemText(to)}`),
+    ...transaction.remove.map((item) => `removed ${itemText(item)}`),
+  ];
+}
