@@ -1,13 +1,13 @@
 // Room objects: the TypeScript shapes of Kubernetes objects as they stand in JSON (dates are RFC 3339 strings).
 import type * as k8s from '@kubernetes/client-node';
 
-/** A model of @kubernetes/client-node as it stands on the wire: dates become strings, all else stays. */
+/** A model of @kubernetes/client-node as it stands on the wire: dates become strings, `_from` is `from`, all else stays. */
 export type Json<T> = T extends Date
   ? string
   : T extends (infer E)[]
     ? Json<E>[]
     : T extends object
-      ? { [K in keyof T]: Json<T[K]> }
+      ? { [K in keyof T as K extends `_${infer Name}` ? Name : K]: Json<T[K]> }
       : T;
 
 export type ObjectMeta = Json<k8s.V1ObjectMeta>;

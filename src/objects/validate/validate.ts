@@ -1,12 +1,50 @@
 // Room objects: whether an object may be stored, and why not.
 import type { KindRow } from '../kinds.ts';
-import type { StatusCause, StatusError } from '../status.ts';
-import type { DraftObject, KubeObject } from '../types.ts';
+import { failure, type StatusCause, type StatusError } from '../status.ts';
+import type { DraftObject, Kind, KindTypes, KubeObject } from '../types.ts';
+import type { Causes } from './causes.ts';
+import { validateEvent, validateLease, validateNode, validateNodeUpdate } from './cluster.ts';
+import { validateConfigMap, validateConfigMapUpdate, validateSecret, validateSecretUpdate } from './config.ts';
+import { validateEndpointSlice, validateEndpointSliceUpdate, validateEndpoints } from './endpoints.ts';
+import { validateIngress, validateIngressClass, validateIngressClassUpdate } from './ingress.ts';
+import { validateMetadata, validateMetadataUpdate } from './metadata.ts';
+import { validateNetworkPolicy } from './network-policy.ts';
+import { validatePod, validatePodUpdate } from './pod.ts';
+import { validateService, validateServiceUpdate } from './service.ts';
+import {
+  validateDeployment,
+  validateReplicaSet,
+  validateReplicationController,
+  validateSelectorUpdate,
+} from './workloads.ts';
 
 export interface ValidateOptions {
-  /** `status`: only what a writer of the status may change is looked at. */
+  /** `status`, `binding`, `scale` …: then only the metadata is looked at, for the rest was not the writer's to change. */
   readonly subresource?: string | undefined;
 }
+
+interface Rules<T> {
+  readonly always?: (causes: Causes, object: T) => void;
+  readonly onUpdate?: (causes: Causes, object: T, old: T) => void;
+}
+
+const RULES: { readonly [K in Kind]?: Rules<KindTypes[K]> } = {
+  Node: { always: validateNode, onUpdate: validateNodeUpdate },
+  Pod: { always: validatePod, onUpdate: validatePodUpdate },
+  Service: { always: validateService, onUpdate: validateServiceUpdate },
+  Endpoints: { always: validateEndpoints },
+  ConfigMap: { always: validateConfigMap, onUpdate: validateConfigMapUpdate },
+  Secret: { always: validateSecret, onUpdate: validateSecretUpdate },
+  Event: { always: validateEvent },
+  ReplicationController: { always: validateReplicationController },
+  Deployment: { always: validateDeployment, onUpdate: validateSelectorUpdate },
+  ReplicaSet: { always: validateReplicaSet, onUpdate: validateSelectorUpdate },
+  EndpointSlice: { always: validateEndpointSlice, onUpdate: validateEndpointSliceUpdate },
+  NetworkPolicy: { always: validateNetworkPolicy },
+  Ingress: { always: validateIngress },
+  IngressClass: { always: validateIngressClass, onUpdate: validateIngressClassUpdate },
+  Lease: { always: validateLease },
+};
 
 /**
  * Every reason why the (defaulted) object may not be stored; empty when it may. With `old` also the rules of an update:
@@ -18,10 +56,25 @@ export function validate(
   old?: KubeObject,
   options: ValidateOptions = {},
 ): StatusCause[] {
-  throw new Error(`not yet: ${kind.kind} ${object.metadata.name} ${old?.metadata.name} ${options.subresource}`);
+  const causes: Causes = [];
+  validateMetadata(causes, kind, object);
+  if (old) validateMetadataUpdate(causes, object, old);
+  if (options.subresource) return causes;
+  const rules = RULES[kind.kind] as Rules<DraftObject> | undefined;
+  rules?.always?.(causes, object);
+  if (old) rules?.onUpdate?.(causes, object, old);
+  return causes;
 }
 
 /** 422: `Deployment.apps "web" is invalid: spec.selector: Required value`. */
 export function invalid(kind: KindRow, name: string, causes: readonly StatusCause[]): StatusError {
-  throw new Error(`not yet: ${kind.kind} ${name} ${causes.length}`);
+  const texts = new Set(causes.map(({ field, message }) => (field ? `${field}: ${message}` : message)));
+  const list = [...texts].join(', ');
+  const qualified = kind.group ? `${kind.kind}.${kind.group}` : kind.kind;
+  return failure(
+    422,
+    'Invalid',
+    `${qualified} ${JSON.stringify(name)} is invalid: ${texts.size > 1 ? `[${list}]` : list}`,
+    { name, group: kind.group, kind: kind.kind, causes: [...causes] },
+  );
 }
