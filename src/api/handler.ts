@@ -11,18 +11,12 @@ import { parseRoute, type ResourceRoute } from './path.ts';
 import { bind, evict } from './pod-subresources.ts';
 import { get, list, planWatch, type WatchPlan } from './read.ts';
 import { getScale, writeScale } from './scale.ts';
+import { answerSpecial } from './special.ts';
 import type { Store } from './store.ts';
+import type { ServiceAccountTokens } from './token.ts';
 import { patch, update } from './update.ts';
 import { type Sink, Watcher, type WatchType } from './watch.ts';
 import type { WriteContext, Written } from './write.ts';
-
-/** What is served beside the kinds: discovery, versions, reviews, tokens. */
-export interface SpecialPaths {
-  /** Undefined when the path is none of them. */
-  answer(call: Call): Promise<Answer> | Answer | undefined;
-  /** The subresource `token` of service accounts. */
-  createToken(route: ResourceRoute, call: Call): Promise<Answer> | Answer;
-}
 
 /** All rights: for what runs in this process and is part of the cluster itself. */
 export const SYSTEM_USER: User = { name: 'system:podwire', groups: ['system:masters', 'system:authenticated'] };
@@ -30,14 +24,14 @@ export const SYSTEM_USER: User = { name: 'system:podwire', groups: ['system:mast
 export class Handler implements WriteContext {
   readonly store: Store;
   readonly admission: Admission;
-  readonly #special: SpecialPaths;
+  readonly #tokens: ServiceAccountTokens;
   readonly #watchers = new Set<Watcher>();
   readonly #bookmarkTimer: NodeJS.Timeout;
 
-  constructor(store: Store, admission: Admission, special: SpecialPaths) {
+  constructor(store: Store, admission: Admission, tokens: ServiceAccountTokens) {
     this.store = store;
     this.admission = admission;
-    this.#special = special;
+    this.#tokens = tokens;
     this.#bookmarkTimer = setInterval(() => this.#bookmark(), 60_000).unref();
   }
 
@@ -46,7 +40,7 @@ export class Handler implements WriteContext {
     try {
       const route = parseRoute(call);
       if (route) return await this.#answerRoute(route, call);
-      const answer = await this.#special.answer(call);
+      const answer = answerSpecial(call);
       if (answer) return answer;
       throw noSuchPath();
     } catch (error) {
@@ -94,7 +88,7 @@ export class Handler implements WriteContext {
     if (verb === 'create') {
       if (subresource === 'binding') return bind(this, route, call);
       if (subresource === 'eviction') return evict(this, route, call);
-      if (subresource === 'token') return this.#special.createToken(route, call);
+      if (subresource === 'token') return this.#tokens.create(route, call);
     }
     throw methodNotAllowed();
   }

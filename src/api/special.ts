@@ -1,18 +1,78 @@
-// Room api: the paths beside the kinds.
+// Room api: the paths beside the kinds: health, version, discovery, OpenAPI, and the reviews that kubectl asks for.
+import { createHash } from 'node:crypto';
+import { openapiV2, openapiV3, openapiV3Index } from '../objects/openapi.ts';
 import { type Answer, type Call, valueAnswer } from './answer.ts';
-import { methodNotAllowed } from './errors.ts';
-import type { SpecialPaths } from './handler.ts';
+import { isPublic } from './auth.ts';
+import { now } from './create.ts';
+import { discover } from './discovery.ts';
+import { methodNotAllowed, noSuchPath } from './errors.ts';
 
-const HEALTH = new Set(['/livez', '/readyz', '/healthz']);
+export const VERSION = {
+  major: '1',
+  minor: '36',
+  gitVersion: 'v1.36.0+podwire',
+  gitCommit: '',
+  gitTreeState: 'clean',
+  buildDate: '1970-01-01T00:00:00Z',
+  goVersion: `node${process.versions.node}`,
+  compiler: 'none',
+  platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+};
 
-export class SpecialPathTable implements SpecialPaths {
-  answer(call: Call): Answer | undefined {
-    if (HEALTH.has(call.path)) return { status: 200, content: { type: 'text', text: 'ok', mediaType: 'text/plain' } };
-    if (call.path === '/version') return valueAnswer({ major: '1', minor: '36', gitVersion: 'v1.36.0+podwire' });
-    return undefined;
-  }
+const CREATES: Readonly<Record<string, (call: Call) => object>> = {
+  '/apis/authentication.k8s.io/v1/selfsubjectreviews': selfSubjectReview,
+  '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': selfSubjectAccessReview,
+};
 
-  createToken(): Answer {
-    throw methodNotAllowed();
-  }
+/** Undefined when the path is none of them. */
+export function answerSpecial(call: Call): Answer | undefined {
+  const { method, path } = call;
+  const review = CREATES[path];
+  if (review && method === 'POST') return valueAnswer(review(call), 201);
+  if (review) throw methodNotAllowed();
+  if (path === '/version') return valueAnswer(VERSION);
+  if (isPublic(path)) return text('ok', 'text/plain');
+  if (path.startsWith('/openapi/')) return openapi(call);
+  return discover(call);
+}
+
+function text(content: string, mediaType: string): Answer {
+  return { status: 200, content: { type: 'text', text: content, mediaType } };
+}
+
+function openapi(call: Call): Answer {
+  const { path } = call;
+  if (path === '/openapi/v3') return valueAnswer(openapiV3Index());
+  const document = path === '/openapi/v2' ? openapiV2() : openapiV3(path.slice('/openapi/v3/'.length));
+  if (document === undefined) throw noSuchPath();
+  const etag = `"${createHash('sha256').update(document).digest('hex').slice(0, 32)}"`;
+  const mediaType = 'application/json';
+  // The index names a document by its hash, so one that was asked for by hash never changes.
+  const headers = { etag, ...(call.query?.['hash'] && { 'cache-control': 'public, immutable, max-age=31536000' }) };
+  if (call.headers?.['if-none-match'] === etag)
+    return { status: 304, content: { type: 'text', text: '', mediaType }, headers };
+  return { ...text(document, mediaType), headers };
+}
+
+/** kubectl auth whoami */
+function selfSubjectReview({ user }: Call): object {
+  const userInfo = { username: user.name, groups: user.groups, ...(user.uid && { uid: user.uid }) };
+  return {
+    kind: 'SelfSubjectReview',
+    apiVersion: 'authentication.k8s.io/v1',
+    metadata: { creationTimestamp: now() },
+    status: { userInfo },
+  };
+}
+
+/** kubectl auth can-i: whoever is known may do all, since there is no RBAC yet. */
+function selfSubjectAccessReview({ body }: Call): object {
+  const spec = (body as { spec?: object } | undefined)?.spec ?? {};
+  return {
+    kind: 'SelfSubjectAccessReview',
+    apiVersion: 'authorization.k8s.io/v1',
+    metadata: { creationTimestamp: null },
+    spec,
+    status: { allowed: true, reason: 'every authenticated user may do everything' },
+  };
 }

@@ -1,29 +1,57 @@
-// Room api: starts the embedded API server: the store, the handler, and what they are reached through.
+// Room api: starts the embedded API server: keys, store, handler, and the front that TLS clients see.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { nthAddress } from '../addr/prefix.ts';
 import { Admission } from './admit.ts';
+import { Authenticator } from './auth.ts';
+import { clusterKeys } from './authority.ts';
+import { expireEvents } from './event-expiry.ts';
 import { directTransport, Handler } from './handler.ts';
+import { HttpsFront } from './https.ts';
+import { kubeconfigText } from './kubeconfig.ts';
+import { KubeletProxy } from './kubelet-proxy.ts';
 import { servePort } from './port.ts';
 import type { ApiServer, ApiServerOptions, StartApiServer } from './server.ts';
-import { SpecialPathTable } from './special.ts';
 import { Store } from './store.ts';
 import { ensureSystemObjects } from './system-objects.ts';
+import { ServiceAccountTokens } from './token.ts';
 
 export const startApiServer: StartApiServer = async (options: ApiServerOptions): Promise<ApiServer> => {
-  const inMemory = options.stateDir === ':memory:';
-  if (!inMemory) mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  const store = new Store({ path: inMemory ? ':memory:' : join(options.stateDir, 'api.db'), ...options.history });
-  const handler = new Handler(store, new Admission(store, options), new SpecialPathTable());
+  const stateDir = options.stateDir === ':memory:' ? undefined : options.stateDir;
+  if (stateDir) mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const store = new Store({ path: stateDir ? join(stateDir, 'api.db') : ':memory:', ...options.history });
+  const keys = clusterKeys(stateDir, options.clusterName);
+  const tokens = new ServiceAccountTokens(store, keys.tokenKey, options.clusterDomain);
+  const handler = new Handler(store, new Admission(store, options), tokens);
   const transport = directTransport(handler);
   await ensureSystemObjects(transport, options.serviceCIDRs, options.kubernetesEndpoint);
+  const stopExpiring = expireEvents(store);
+  const front = new HttpsFront(handler, new Authenticator(tokens), new KubeletProxy(store, options.kubeletSocket));
+  const { port, close } = await front.listen(keys, servingNames(options), options.listen);
+  const { clusterName } = options;
   return {
     transport,
-    servePort: (port) => servePort(handler, port),
-    port: 0,
-    kubeconfig: '',
+    servePort: (messagePort) => servePort(handler, messagePort),
+    port,
+    kubeconfig: kubeconfigText({
+      clusterName,
+      server: `https://127.0.0.1:${port}`,
+      authority: keys.authority,
+      client: keys.client('kubernetes-admin', ['system:masters']),
+    }),
     async close() {
+      stopExpiring();
       handler.close();
+      await close();
       await store.close();
     },
   };
 };
+
+/** Every name and address under which a client may come. */
+function servingNames({ clusterDomain, serviceCIDRs, certificateNames }: ApiServerOptions): string[] {
+  const service = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
+  const clusterIPs = serviceCIDRs.map((cidr) => nthAddress(cidr, 1));
+  const names = ['localhost', '127.0.0.1', '::1', ...service, `kubernetes.default.svc.${clusterDomain}`, ...clusterIPs];
+  return [...new Set([...names, ...certificateNames])];
+}
