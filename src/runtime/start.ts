@@ -6,7 +6,7 @@ import { Container, type ContainerHome } from './container.ts';
 import { execIn } from './exec.ts';
 import { openImageStore, type UnpackedImages } from './images/store.ts';
 import { enterNodeMounts } from './mounts.ts';
-import { containerPaths, type RuntimePaths, runtimePaths } from './paths.ts';
+import { type RuntimePaths, runtimePaths } from './paths.ts';
 import { findHolders } from './processes.ts';
 import { type ContainerRecord, readRecords } from './record.ts';
 import { rootFilesystem } from './root-filesystem.ts';
@@ -20,6 +20,7 @@ import type {
   SandboxSpec,
 } from './runtime.ts';
 import { createSandbox, deleteSandbox } from './sandbox.ts';
+import { resolveUser } from './user.ts';
 
 const log = logger('runtime');
 
@@ -131,14 +132,16 @@ class NodeRuntime implements Runtime {
   async exec(containerId: string, options: ExecOptions): Promise<ExecProcess> {
     const container = this.#containers.get(containerId);
     if (container?.status.state !== 'running') throw new Fault(`container ${containerId} is not running`);
-    const sandbox = this.#sandboxes.get(container.spec.sandboxId);
-    const hostname = sandbox?.hostname ?? '';
+    const { spec, paths } = container;
     return execIn(
-      this.#options,
-      this.#paths,
-      containerPaths(this.#paths, containerId),
-      container.spec,
-      hostname,
+      {
+        programs: this.#options,
+        paths: this.#paths,
+        dir: paths.dir,
+        spec,
+        user: resolveUser(spec, paths.rootfs),
+        hostname: this.#sandboxes.get(spec.sandboxId)?.hostname ?? '',
+      },
       options,
     );
   }
