@@ -18,8 +18,7 @@ class MemoryNft implements NftBackend {
     const next = new Map(this.#items);
     for (const { from } of change) if (from.kind === 'element') next.delete(nftIdentity(from));
     for (const item of remove) if (item.kind === 'element') next.delete(nftIdentity(item));
-    for (const item of add) put(next, item, false);
-    for (const { to } of change) put(next, to, true);
+    for (const item of [...add, ...change.map(({ to }) => to)]) put(next, item);
     for (const item of remove) if (item.kind !== 'element') drop(next, item);
     for (const item of [...add, ...change.map(({ to }) => to)]) checkParent(next, item);
     for (const item of remove) if (item.kind === 'chain' || item.kind === 'set') checkUnused(next, item);
@@ -29,20 +28,14 @@ class MemoryNft implements NftBackend {
   close(): void {}
 }
 
-function put(items: Map<string, NftItem>, item: NftItem, change: boolean): void {
+/** An element with other data is replaced, a set of other types stays in the way. */
+function put(items: Map<string, NftItem>, item: NftItem): void {
   const identity = nftIdentity(item);
   const old = items.get(identity);
-  if (old && !change && item.kind === 'element' && JSON.stringify(dataOf(old)) !== JSON.stringify(item.data)) {
-    throw new KernelError('nft add', 'EEXIST', 'other data under this key', item);
-  }
-  if (old && item.kind === 'set' && !sameTypes(old as NftSet, item)) {
+  if (old?.kind === 'set' && item.kind === 'set' && !sameTypes(old, item)) {
     throw new KernelError('nft add', 'EEXIST', 'the set has other types', item);
   }
   items.set(identity, item);
-}
-
-function dataOf(item: NftItem): unknown {
-  return item.kind === 'element' ? item.data : undefined;
 }
 
 function sameTypes(a: NftSet, b: NftSet): boolean {

@@ -69,28 +69,38 @@ class LinuxNft implements NftBackend {
       if (item.kind === 'set') this.#sets.set(nftIdentity(item), item);
     }
     let changes: NftChanges = { add, change, remove };
-    // Nothing of a refused batch is applied: what made it fail is mended and the rest sent again. Each round drops a removal.
+    // Nothing of a refused batch is applied: what made it fail is mended and the rest sent again.
     for (let rounds = 0; ; rounds++) {
       const refusals = this.#send(changes);
       const first = refusals[0];
       if (!first) return;
-      const next = rounds < 8 ? this.#without(changes, refusals) : undefined;
+      const next = rounds < 8 ? this.#mended(changes, refusals) : undefined;
       if (!next) throw kernelError(refusals);
       changes = next;
     }
   }
 
-  /** Changes less the removals of what is gone already; undefined when the refusals are of another kind. */
-  #without(changes: NftChanges, refusals: readonly Refusal[]): NftChanges | undefined {
+  /** Changes less what cannot or need not be done as it was sent; undefined when the refusals are of another kind. */
+  #mended(changes: NftChanges, refusals: readonly Refusal[]): NftChanges | undefined {
     if (this.#destroy && refusals.some(({ operation, code }) => operation?.remove && code === 'EINVAL')) {
       this.#destroy = false;
       return changes;
     }
-    if (!refusals.every(({ operation, code }) => operation?.remove && code === 'ENOENT')) return undefined;
-    const gone = new Set(refusals.flatMap(({ operation }) => operation!.items));
+    if (!refusals.every(isMended)) return undefined;
+    const refused = (code: string) =>
+      new Set(refusals.filter((refusal) => refusal.code === code).flatMap(({ operation }) => operation!.items));
+    const gone = refused('ENOENT');
+    // A map's element whose data differ: ours from before a restart. Out and in again in one batch is a swap.
+    const taken = refused('EEXIST');
     return {
-      add: [...changes.add, ...changes.change.filter(({ from }) => gone.has(from)).map(({ to }) => to)],
-      change: changes.change.filter(({ from }) => !gone.has(from)),
+      add: [
+        ...changes.add.filter((item) => !taken.has(item)),
+        ...changes.change.filter(({ from }) => gone.has(from)).map(({ to }) => to),
+      ],
+      change: [
+        ...changes.change.filter(({ from }) => !gone.has(from)),
+        ...changes.add.filter((item) => taken.has(item)).map((item) => ({ from: item, to: item })),
+      ],
       remove: changes.remove.filter((item) => !gone.has(item)),
     };
   }
@@ -124,6 +134,12 @@ class LinuxNft implements NftBackend {
   close(): void {
     this.#socket.close();
   }
+}
+
+/** What sending otherwise can mend: removing what is gone, adding an element that is there with other data. */
+function isMended({ operation, code }: Refusal): boolean {
+  if (operation?.remove) return code === 'ENOENT';
+  return code === 'EEXIST' && operation?.items[0]?.kind === 'element';
 }
 
 function refusalsOf(answers: readonly NetlinkMessage[], batch: NftBatch, firstSeq: number): Refusal[] {

@@ -1,0 +1,227 @@
+// Room node: Services on one node: watched objects to plans, plans to the reconciler, and connection tracking told of what is stale.
+
+import type { Informer } from '../cache/informer.ts';
+import { createInformers } from '../cache/informers.ts';
+import type { Client } from '../client/client.ts';
+import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
+import { type EndpointSlice, type Node, objectKey, type Service } from '../objects/types.ts';
+import { logger } from '../observe/log.ts';
+import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
+import type { Fragment } from '../plan/plan.ts';
+import { type NodeFacts, planProxyBase } from '../plan/proxy-base.ts';
+import { planService, serviceFragmentKey, udpTargets } from '../plan/services.ts';
+import type { Reconciler } from '../reconcile/reconciler.ts';
+import type { NodeOptions } from './agent.ts';
+
+/** What the proxy watches. EndpointSlices need the index `service` (namespace/name of their Service). */
+export interface ProxyInformers {
+  readonly services: Informer<Service>;
+  readonly slices: Informer<EndpointSlice>;
+  readonly nodes: Informer<Node>;
+}
+
+export interface ProxyOptions {
+  readonly client: Client;
+  readonly reconciler: Reconciler;
+  readonly kernel: Pick<Kernel, 'flushConntrack'>;
+  readonly options: NodeOptions;
+  /** Shared ones; absent: the proxy's own. */
+  readonly informers?: ProxyInformers;
+}
+
+export interface Proxy {
+  /** Resolves once the first whole plan is with the reconciler. */
+  readonly ready: Promise<void>;
+  close(): void;
+}
+
+const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
+
+export function startProxy(options: ProxyOptions): Proxy {
+  return new ServiceProxy(options);
+}
+
+class ServiceProxy implements Proxy {
+  readonly ready: Promise<void>;
+  readonly #options: ProxyOptions;
+  readonly #informers: ProxyInformers;
+  readonly #log;
+  readonly #stops: (() => void)[] = [];
+  /** Keys of Services and names of nodes that changed since the last plan. */
+  readonly #services = new Set<string>();
+  readonly #nodes = new Set<string>();
+  #facts: NodeFacts;
+  #baseStale = true;
+  #scheduled = false;
+  #closed = false;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#log = logger('proxy', { node: options.options.nodeName });
+    this.#facts = factsOf(options.options, undefined);
+    const own = options.informers ?? ownInformers(options.client);
+    this.#informers = own;
+    if ('close' in own && typeof own.close === 'function') this.#stops.push(own.close as () => void);
+    this.#watch();
+    const { services, slices, nodes } = own;
+    // Until all are there a Service would look as if it had no endpoints, and live traffic would be refused.
+    this.ready = Promise.all([services.synced, slices.synced, nodes.synced]).then(() => this.#sync());
+  }
+
+  #watch(): void {
+    const { services, slices, nodes } = this.#informers;
+    this.#stops.push(
+      services.onChange(({ object }) => this.#touch(objectKey(object))),
+      slices.onChange((change) => {
+        this.#touch(serviceOf(change.object));
+        if (change.type === 'update') this.#touch(serviceOf(change.old));
+      }),
+      nodes.onChange(({ object }) => {
+        this.#nodes.add(object.metadata.name);
+        this.#schedule();
+      }),
+    );
+  }
+
+  #touch(key: string | undefined): void {
+    if (key === undefined) return;
+    this.#services.add(key);
+    this.#schedule();
+  }
+
+  /** Events of one tick make one transaction. */
+  #schedule(): void {
+    if (this.#scheduled || this.#closed || !this.#isSynced()) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#sync());
+  }
+
+  #isSynced(): boolean {
+    const { services, slices, nodes } = this.#informers;
+    return services.hasSynced && slices.hasSynced && nodes.hasSynced;
+  }
+
+  #sync(): void {
+    this.#scheduled = false;
+    if (this.#closed) return;
+    const changes = new Map<string, Fragment | undefined>();
+    this.#planNodes(changes);
+    const { plan } = this.#options.reconciler;
+    const stale: ConntrackFilter[] = [];
+    for (const key of this.#services) {
+      const fragmentKey = serviceFragmentKey(key);
+      const before = plan.get(fragmentKey);
+      const after = this.#planService(key, before);
+      if (!before && !after) continue;
+      changes.set(fragmentKey, after);
+      stale.push(...staleFlows(before, after));
+    }
+    this.#services.clear();
+    this.#nodes.clear();
+    if (changes.size > 0) this.#apply(changes);
+    // After the rules: a flow that is cut earlier would be tracked anew by the old ones.
+    if (stale.length > 0) this.#flush(stale);
+  }
+
+  #planNodes(changes: Map<string, Fragment | undefined>): void {
+    const { nodeName } = this.#options.options;
+    const { nodes } = this.#informers;
+    for (const name of this.#nodes) {
+      const node = nodes.get(name);
+      changes.set(masqueradeFragmentKey(name), node && planNodeAddresses(node, this.#facts));
+      if (name === nodeName && node) this.#learn(node);
+    }
+    if (!this.#baseStale) return;
+    this.#baseStale = false;
+    changes.set('proxy/base', planProxyBase(this.#facts));
+    changes.set('masquerade/base', planMasqueradeBase(this.#facts));
+  }
+
+  #learn(node: Node): void {
+    const facts = factsOf(this.#options.options, node);
+    if (facts.ownPodCIDRs.join() === this.#facts.ownPodCIDRs.join()) return;
+    this.#facts = facts;
+    this.#baseStale = true;
+  }
+
+  #planService(key: string, before: Fragment | undefined): Fragment | undefined {
+    const service = this.#informers.services.get(key);
+    if (!service) return undefined;
+    return planService(service, this.#informers.slices.byIndex('service', key), this.#facts, before);
+  }
+
+  #apply(changes: ReadonlyMap<string, Fragment | undefined>): void {
+    try {
+      this.#options.reconciler.update(changes);
+    } catch (error) {
+      this.#log.error({ err: error }, 'Services could not be set up; trying again');
+      this.#retry ??= setTimeout(() => this.#tryAgain(), 1000);
+    }
+  }
+
+  /** The reconciler knows what it owes: an update of nothing makes it try. */
+  #tryAgain(): void {
+    this.#retry = undefined;
+    if (!this.#closed) this.#apply(new Map());
+  }
+
+  #flush(filters: readonly ConntrackFilter[]): void {
+    try {
+      const count = this.#options.kernel.flushConntrack(filters);
+      if (count > 0) this.#log.info({ count }, 'removed UDP flows to endpoints that are gone');
+    } catch (error) {
+      this.#log.error({ err: error }, 'stale UDP flows could not be removed');
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    for (const stop of this.#stops) stop();
+  }
+}
+
+function ownInformers(client: Client): ProxyInformers & { close(): void } {
+  const informers = createInformers(client);
+  return {
+    services: informers.of('Service'),
+    slices: informers.of('EndpointSlice'),
+    nodes: informers.of('Node'),
+    close: () => informers.close(),
+  };
+}
+
+function serviceOf(slice: EndpointSlice): string | undefined {
+  const name = slice.metadata.labels?.[SERVICE_OF_SLICE];
+  return name && `${slice.metadata.namespace}/${name}`;
+}
+
+function factsOf(options: NodeOptions, node: Node | undefined): NodeFacts {
+  const { nodeName, nodeIPs, podCIDRs, serviceCIDRs, dnsIPs } = options;
+  const own = node?.spec?.podCIDRs ?? (node?.spec?.podCIDR ? [node.spec.podCIDR] : []);
+  return { nodeName, nodeIPs, podCIDRs, serviceCIDRs, dnsIPs, ownPodCIDRs: own };
+}
+
+/**
+ * UDP has no end, so a client that keeps its port would go to an endpoint that is gone for as long as it sends. For every frontend whose
+ * endpoints are not what they were: all flows but those to endpoints that it has now. After a restart nothing is known of before,
+ * and what changed meanwhile is found by the same rule.
+ */
+export function staleFlows(before: Fragment | undefined, after: Fragment | undefined): ConntrackFilter[] {
+  const old = udpTargets(before);
+  const now = udpTargets(after);
+  const filters: ConntrackFilter[] = [];
+  for (const frontend of new Set([...old.keys(), ...now.keys()])) {
+    const except = now.get(frontend);
+    if (except && JSON.stringify(except) === JSON.stringify(old.get(frontend))) continue;
+    const [originalDst, originalDstPort] = frontend.split(' ') as [string, string];
+    filters.push({
+      protocol: 'UDP',
+      originalDst,
+      originalDstPort: Number(originalDstPort),
+      ...(except && { except }),
+    });
+  }
+  return filters;
+}

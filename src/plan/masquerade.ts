@@ -1,0 +1,81 @@
+// Room plan: traffic of pods that leaves the cluster goes out under the node's address; all other traffic keeps its source.
+import type { Family } from '../addr/ip.ts';
+import type { NftChain, NftItem, NftRule } from '../kernel/nft-items.ts';
+import type { Node } from '../objects/types.ts';
+import type { Fragment } from './plan.ts';
+import { familiesOf, type NodeFacts, ofFamily, placeOf, wordsOf } from './proxy-base.ts';
+
+const NODE_ADDRESSES = 'node-addresses';
+const LEAVING = 'leaving';
+/** After the Services' own chain: the first of both to give a flow its source decides. */
+const PRIORITY = 101;
+
+/** Fragment `masquerade/base`. */
+export function planMasqueradeBase(facts: NodeFacts): Fragment {
+  const items = familiesOf(facts).flatMap((family): NftItem[] => [
+    { kind: 'table', ...placeOf(family) },
+    { kind: 'set', ...placeOf(family), set: NODE_ADDRESSES, key: [wordsOf(family).address] },
+    leavingChain(facts, family),
+    hookChain(facts, family),
+  ]);
+  return { cause: { kind: 'Node', name: facts.nodeName }, items };
+}
+
+function hookChain(facts: NodeFacts, family: Family): NftChain {
+  const { saddr } = wordsOf(family);
+  return {
+    kind: 'chain',
+    ...placeOf(family),
+    chain: 'masquerade',
+    base: { type: 'nat', hook: 'postrouting', priority: PRIORITY },
+    rules: ofFamily(family, facts.ownPodCIDRs).map((cidr) => ({
+      statements: [
+        { kind: 'match', left: saddr, right: cidr },
+        { kind: 'verdict', verdict: 'jump', chain: LEAVING },
+      ],
+    })),
+  };
+}
+
+/** Pods, Services and nodes see a pod's own address. */
+function leavingChain(facts: NodeFacts, family: Family): NftChain {
+  const { daddr } = wordsOf(family);
+  const inside = ofFamily(family, [...facts.podCIDRs, ...facts.serviceCIDRs]).map(
+    (cidr): NftRule => ({
+      statements: [
+        { kind: 'match', left: daddr, right: cidr },
+        { kind: 'verdict', verdict: 'return' },
+      ],
+    }),
+  );
+  const toNodes: NftRule = {
+    statements: [
+      { kind: 'lookup', key: [daddr], set: NODE_ADDRESSES },
+      { kind: 'verdict', verdict: 'return' },
+    ],
+  };
+  const rules = [...inside, toNodes, { statements: [{ kind: 'masquerade' }] } satisfies NftRule];
+  return { kind: 'chain', ...placeOf(family), chain: LEAVING, rules };
+}
+
+export function masqueradeFragmentKey(nodeName: string): string {
+  return `masquerade/${nodeName}`;
+}
+
+/** Fragment `masquerade/<node>`: the node's addresses are inside the cluster. */
+export function planNodeAddresses(node: Node, facts: NodeFacts): Fragment {
+  const internal = (node.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP');
+  const addresses = [...new Set(internal.map(({ address }) => address))];
+  const items = familiesOf(facts).flatMap((family) =>
+    ofFamily(family, addresses).map(
+      (ip): NftItem => ({
+        kind: 'element',
+        ...placeOf(family),
+        set: NODE_ADDRESSES,
+        key: [ip],
+        comment: `Node/${node.metadata.name}`.slice(0, 128),
+      }),
+    ),
+  );
+  return { cause: { kind: 'Node', name: node.metadata.name }, items };
+}
