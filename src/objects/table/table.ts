@@ -1,6 +1,20 @@
 // Room objects: the columns that `kubectl get` prints, as meta.k8s.io/v1 Tables.
 import type { KindRow } from '../kinds.ts';
-import type { KubeObject } from '../types.ts';
+import type { Kind, KindTypes, KubeObject } from '../types.ts';
+import { since } from './age.ts';
+import { type Column, column } from './column.ts';
+import { configMapColumns, eventColumns, leaseColumns, secretColumns, serviceAccountColumns } from './config.ts';
+import {
+  endpointSliceColumns,
+  endpointsColumns,
+  ingressClassColumns,
+  ingressColumns,
+  networkPolicyColumns,
+  serviceColumns,
+} from './network.ts';
+import { namespaceColumns, nodeColumns } from './node.ts';
+import { podColumns } from './pod.ts';
+import { controllerColumns, deploymentColumns, replicaSetColumns } from './workloads.ts';
 
 export interface TableColumn {
   readonly name: string;
@@ -34,6 +48,47 @@ export interface TableOptions {
   readonly now?: number | undefined;
 }
 
+/** Columns between NAME and what follows; a kind that is not here has NAME and AGE. */
+const COLUMNS: { readonly [K in Kind]?: readonly Column<KindTypes[K]>[] } = {
+  Namespace: namespaceColumns,
+  Node: nodeColumns,
+  Pod: podColumns,
+  Service: serviceColumns,
+  Endpoints: endpointsColumns,
+  ConfigMap: configMapColumns,
+  Secret: secretColumns,
+  ServiceAccount: serviceAccountColumns,
+  Event: eventColumns,
+  ReplicationController: controllerColumns,
+  Deployment: deploymentColumns,
+  ReplicaSet: replicaSetColumns,
+  EndpointSlice: endpointSliceColumns,
+  NetworkPolicy: networkPolicyColumns,
+  Ingress: ingressColumns,
+  IngressClass: ingressClassColumns,
+  Lease: leaseColumns,
+};
+
+const PLAIN: readonly Column<KubeObject>[] = [
+  column('Name', ({ metadata }) => metadata.name, { format: 'name' }),
+  column('Created At', ({ metadata }, now) => since(metadata.creationTimestamp, now)),
+];
+
 export function tableFor(kind: KindRow, objects: readonly KubeObject[], options: TableOptions = {}): Table {
-  throw new Error(`not yet: ${kind.kind} ${objects.length} ${options.now}`);
+  const { includeObject = 'Metadata', headers = true, now = Date.now() } = options;
+  const columns = (COLUMNS[kind.kind] as readonly Column<KubeObject>[] | undefined) ?? PLAIN;
+  return {
+    kind: 'Table',
+    apiVersion: 'meta.k8s.io/v1',
+    metadata: {},
+    columnDefinitions: headers ? columns.map((each) => each.definition) : [],
+    rows: objects.map((object) => ({
+      cells: columns.map((each) => each.cell(object, now)),
+      ...(includeObject !== 'None' && { object: includeObject === 'Object' ? object : partial(object) }),
+    })),
+  };
+}
+
+function partial({ metadata }: KubeObject): unknown {
+  return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
 }

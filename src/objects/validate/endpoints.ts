@@ -1,5 +1,6 @@
 // Room objects: validation of EndpointSlices and Endpoints.
-import type { EndpointSlice, Endpoints } from '../types.ts';
+import type { V1Endpoint } from '@kubernetes/client-node';
+import type { EndpointSlice, Endpoints, Json } from '../types.ts';
 import { checkEndpointIP, checkIP, isFamily, PROTOCOLS } from './addresses.ts';
 import {
   type Causes,

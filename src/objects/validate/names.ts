@@ -11,9 +11,9 @@ function whole(pattern: string): RegExp {
   return new RegExp(`^${pattern}$`);
 }
 
-/** `… (e.g. 'a', or 'b', regex used for validation is '…')` */
+/** `… (e.g. 'a',  or 'b', regex used for validation is '…')`: two spaces, as Kubernetes prints it. */
 function expected(what: string, pattern: string, ...examples: string[]): string {
-  const quoted = examples.map((example) => `'${example}'`).join(', or ');
+  const quoted = examples.map((example) => `'${example}'`).join(',  or ');
   return `${what} (e.g. ${quoted}, regex used for validation is '${pattern}')`;
 }
 
