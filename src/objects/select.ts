@@ -1,6 +1,6 @@
 // Room objects: label selectors and field selectors.
 import { FIELD_SELECTORS } from './field-selectors.ts';
-import { apiVersionOf, type KindRow } from './kinds.ts';
+import type { KindRow } from './kinds.ts';
 import { failure } from './status.ts';
 import type { DraftObject } from './types.ts';
 import { labelKeyProblems, labelValueProblems } from './validate/names.ts';
@@ -204,13 +204,13 @@ function fieldTerm(kind: KindRow, term: string): FieldMatcher {
 }
 
 function fieldOf(kind: KindRow, field: string): (object: DraftObject) => string {
-  const known = FIELD_SELECTORS[kind.kind]?.[field];
+  const fields = FIELD_SELECTORS[kind.kind];
+  const known = fields?.[field];
   if (known === undefined) {
-    throw failure(
-      400,
-      'BadRequest',
-      `Unable to find "${apiVersionOf(kind)}, Resource=${kind.plural}" that match label selector "", field selector "${field}": field label not supported: ${field}`,
-    );
+    const why = fields
+      ? `field label not supported: ${field}`
+      : `"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`;
+    throw failure(400, 'BadRequest', why);
   }
   return known === true ? byPath(field) : known;
 }

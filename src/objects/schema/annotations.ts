@@ -91,7 +91,7 @@ export const DEFAULTS: ReadonlyMap<string, string | number> = new Map<string, st
 
 const META = new Set(
   `V1ObjectMeta V1ListMeta V1OwnerReference V1ManagedFieldsEntry V1LabelSelector V1LabelSelectorRequirement V1Condition
-  V1Status V1StatusCause V1StatusDetails V1DeleteOptions V1Preconditions`.split(/\s+/),
+  V1Status V1StatusCause V1StatusDetails V1DeleteOptions V1Preconditions V1ShardInfo`.split(/\s+/),
 );
 
 /** `meta.v1` for the models that all groups share; undefined for those that belong to the group that reaches them first. */
