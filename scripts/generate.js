@@ -10,6 +10,12 @@ const STEPS = [
     output: 'generated/schemas.json',
     inputs: ['node_modules/@kubernetes/client-node/package.json', 'src/objects'],
   },
+  {
+    what: 'the network test program agnhost',
+    script: 'scripts/bundle-agnhost.ts',
+    output: 'generated/agnhost.js',
+    inputs: ['src/agnhost', 'src/runtime/images/builtin.ts'],
+  },
 ];
 
 export function generate(root, say, stop) {
