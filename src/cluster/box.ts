@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import type { ApiServer } from '../api/server.ts';
 import { startApiServer } from '../api/start.ts';
+import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
 import { startControllers } from '../controllers/start.ts';
 import { logger } from '../observe/log.ts';
@@ -52,12 +53,10 @@ export async function startBox(config: ClusterConfig, options: BoxOptions): Prom
   const client = new Client(api.transport);
   step('API server');
   for (const node of nodes) node.connect(api);
-  const controllers = await startControllers({
-    client,
-    podCIDRs: config.network.podCIDRs,
-    nodePrefixLengths: config.network.nodePrefixLengths,
-  });
-  const scheduler = await startScheduler({ client });
+  const informers = createInformers(client);
+  const { podCIDRs, nodePrefixLengths } = config.network;
+  const controllers = startControllers({ client, informers, options: { podCIDRs, nodePrefixLengths } });
+  const scheduler = startScheduler({ client, informers });
   step('controllers');
   const demo = options.demo ? applyDemo(client) : undefined;
   await Promise.all(nodes.map((node) => node.ready));
@@ -74,6 +73,7 @@ export async function startBox(config: ClusterConfig, options: BoxOptions): Prom
     close: async () => {
       scheduler.close();
       controllers.close();
+      informers.close();
       await Promise.all(nodes.map((node) => node.stop()));
       await api.close();
     },
@@ -92,6 +92,7 @@ async function openApi(config: ClusterConfig): Promise<ApiServer> {
     nodePortRange: config.network.nodePortRange,
     listen: [{ host: '127.0.0.1', port: config.api.port }, ...fabricListeners],
     certificateNames: addresses,
+    kubernetesEndpoint: { addresses, port: FABRIC_API_PORT },
     kubeletSocket: (node) => `${nodeDir(config.name, node)}/kubelet.sock`,
   });
   writeFileSync(paths.kubeconfig, api.kubeconfig, { mode: 0o600 });
