@@ -1,7 +1,7 @@
 // Room controllers: a namespace that is deleted takes all that it holds along, and is gone when nothing is left.
-import { KINDS } from '../objects/kinds.ts';
+import { KINDS, type KindRow } from '../objects/kinds.ts';
 import { isNotFound } from '../objects/status.ts';
-import type { Kind, KubeObject, Namespace } from '../objects/types.ts';
+import type { Kind, Namespace, ObjectMeta } from '../objects/types.ts';
 import type { Controller, ControllerContext } from './controller.ts';
 import { createQueue } from './queue.ts';
 
@@ -34,7 +34,7 @@ export function startNamespaces({ client, informers }: ControllerContext): Contr
   async function sync(name: string): Promise<void> {
     const namespace = namespaces.get(name);
     if (!namespace?.metadata.deletionTimestamp || !namespace.spec?.finalizers?.includes(FINALIZER)) return;
-    const left = (await Promise.all(NAMESPACED.map(({ kind }) => empty(kind, name)))).flat();
+    const left = (await Promise.all(NAMESPACED.map((row) => empty(row, name)))).flat();
     const remains = remainsOf(left);
     try {
       await writeConditions(namespace, remains);
@@ -45,11 +45,12 @@ export function startNamespaces({ client, informers }: ControllerContext): Contr
   }
 
   /** Asks the server and not the cache, which can be behind. Returns what is left when all that can go at once has gone. */
-  async function empty(kind: Kind, namespace: string): Promise<KubeObject[]> {
+  async function empty(row: KindRow, namespace: string): Promise<Remnant[]> {
+    const { kind } = row;
     const { items } = await client.list(kind, { namespace });
     const going = items.filter(({ metadata }) => !metadata.deletionTimestamp);
     await Promise.all(going.map(({ metadata }) => remove(kind, metadata.name, namespace)));
-    return going.length === 0 ? (items as unknown as KubeObject[]) : empty(kind, namespace);
+    return going.length === 0 ? items.map(({ metadata }) => ({ row, metadata })) : empty(row, namespace);
   }
 
   async function remove(kind: Kind, name: string, namespace: string): Promise<void> {
@@ -83,12 +84,16 @@ export function startNamespaces({ client, informers }: ControllerContext): Contr
   return { close: queue.close };
 }
 
-export function remainsOf(objects: readonly KubeObject[]): Remains {
+interface Remnant {
+  readonly row: KindRow;
+  readonly metadata: ObjectMeta;
+}
+
+export function remainsOf(objects: readonly Remnant[]): Remains {
   const kinds = new Map<string, number>();
   const finalizers = new Map<string, number>();
   const count = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
-  for (const { kind, metadata } of objects) {
-    const row = KINDS.find((candidate) => candidate.kind === kind)!;
+  for (const { row, metadata } of objects) {
     count(kinds, row.group ? `${row.plural}.${row.group}` : row.plural);
     for (const finalizer of metadata.finalizers ?? []) count(finalizers, finalizer);
   }

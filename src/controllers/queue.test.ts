@@ -1,6 +1,7 @@
 // Room controllers: the promises of the work queue.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { failure } from '../objects/status.ts';
 import { createQueue } from './queue.ts';
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -56,11 +57,10 @@ test('no more keys run at once than there are workers, and every key gets its tu
 test('a key that fails is tried again until it succeeds', async () => {
   let runs = 0;
   const done = Promise.withResolvers<void>();
-  const conflict = Object.assign(new Error('no'), {});
   const queue = createQueue(
     'test',
     async () => {
-      if (++runs < 4) throw conflict;
+      if (++runs < 4) throw failure(409, 'Conflict', 'another writer was first');
       done.resolve();
     },
     { firstRetryMs: 1 },

@@ -64,7 +64,7 @@ export function createQueue(name: string, sync: (key: string) => Promise<void>, 
     if (closed) return;
     const failed = failures.get(key) ?? 0;
     failures.set(key, failed + 1);
-    const level = isExpectedLoss(error) ? 'debug' : 'warn';
+    const level = failed > 0 || isExpectedLoss(error) ? 'debug' : 'warn';
     log[level]({ controller: name, key, failed: failed + 1, err: error }, 'a run failed and will be repeated');
     addAfter(key, Math.min(lastRetryMs, firstRetryMs * 2 ** failed));
   }

@@ -9,10 +9,19 @@ import { startEndpointSliceMirroring } from './endpoints/mirror.ts';
 import { startEndpointSlices } from './endpoints/slices.ts';
 import { startGarbageCollector } from './garbage/collector.ts';
 import { startNamespaces } from './namespaces.ts';
+import { startNodeCIDRs } from './node/cidrs.ts';
+import { startPodCollection, startTaintEviction } from './node/eviction.ts';
+import { startNodeHeartbeats } from './node/heartbeats.ts';
+import { startNodeTaints } from './node/taints.ts';
 import { startReplicaSets, startReplicationControllers } from './replicas/replicas.ts';
 import { startRootCA, startServiceAccounts } from './service-accounts.ts';
 
 const CONTROLLERS: readonly StartController[] = [
+  startNodeCIDRs,
+  startNodeTaints,
+  startNodeHeartbeats,
+  startTaintEviction,
+  startPodCollection,
   startServiceAccounts,
   startRootCA,
   startDeployments,
