@@ -29,7 +29,7 @@ export interface ProxyOptions {
   readonly informers?: ProxyInformers;
 }
 
-export interface Proxy {
+export interface RunningProxy {
   /** Resolves once the first whole plan is with the reconciler. */
   readonly ready: Promise<void>;
   close(): void;
@@ -37,11 +37,11 @@ export interface Proxy {
 
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
 
-export function startProxy(options: ProxyOptions): Proxy {
+export function startProxy(options: ProxyOptions): RunningProxy {
   return new ServiceProxy(options);
 }
 
-class ServiceProxy implements Proxy {
+class ServiceProxy implements RunningProxy {
   readonly ready: Promise<void>;
   readonly #options: ProxyOptions;
   readonly #informers: ProxyInformers;
@@ -169,7 +169,7 @@ class ServiceProxy implements Proxy {
   #flush(filters: readonly ConntrackFilter[]): void {
     try {
       const count = this.#options.kernel.flushConntrack(filters);
-      if (count > 0) this.#log.info({ count }, 'removed UDP flows to endpoints that are gone');
+      if (count > 0) this.#log.debug({ count }, 'removed UDP flows to endpoints that are gone');
     } catch (error) {
       this.#log.error({ err: error }, 'stale UDP flows could not be removed');
     }

@@ -1,0 +1,123 @@
+// A process inside a namespace for the tests of Services: serves who it is and whom it sees, asks others, over TCP and UDP.
+import { createSocket } from 'node:dgram';
+import { connect, createServer } from 'node:net';
+
+export type Protocol = 'tcp' | 'udp';
+
+export type Command =
+  | {
+      readonly op: 'serve';
+      readonly protocol: Protocol;
+      readonly host: string;
+      readonly port: number;
+      readonly name: string;
+    }
+  /** `from`: the local port, for a client that keeps its UDP flow. */
+  | {
+      readonly op: 'ask';
+      readonly protocol: Protocol;
+      readonly host: string;
+      readonly port: number;
+      readonly from?: number;
+      readonly bind?: string;
+    }
+  /** Connects, reads to the end, again and again, until `stop`. */
+  | { readonly op: 'load'; readonly host: string; readonly port: number }
+  | { readonly op: 'stop' };
+
+export interface Load {
+  readonly answered: number;
+  readonly failed: string[];
+}
+
+const TIMEOUT_MS = 3000;
+let stopped = false;
+
+async function run(command: Command): Promise<unknown> {
+  switch (command.op) {
+    case 'serve':
+      return command.protocol === 'tcp' ? serveTcp(command) : serveUdp(command);
+    case 'ask':
+      return command.protocol === 'tcp' ? askTcp(command) : askUdp(command);
+    case 'load':
+      return load(command.host, command.port);
+    case 'stop':
+      stopped = true;
+      return undefined;
+  }
+}
+
+type Serve = Extract<Command, { op: 'serve' }>;
+type Ask = Extract<Command, { op: 'ask' }>;
+
+function serveTcp({ host, port, name }: Serve): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end(`${name} ${socket.remoteAddress}`);
+  });
+  return new Promise((resolve, reject) => server.on('error', reject).listen(port, host, resolve));
+}
+
+function serveUdp({ host, port, name }: Serve): Promise<void> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  socket.on('message', (_, from) => socket.send(`${name} ${from.address}`, from.port, from.address));
+  return new Promise((resolve, reject) => {
+    socket.on('error', reject);
+    socket.bind(port, host, resolve);
+  });
+}
+
+/** The answer, or the code of what went wrong: ECONNREFUSED, ETIMEDOUT. */
+function askTcp({ host, port, bind }: Pick<Ask, 'host' | 'port' | 'bind'>): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    const socket = connect({ host, port, ...(bind !== undefined && { localAddress: bind }) });
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
+    socket.on('data', (data) => {
+      text += data;
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.on('close', () => resolve(text));
+  });
+}
+
+function askUdp({ host, port, from }: Ask): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    const done = (answer: string) => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => done('ETIMEDOUT'), TIMEOUT_MS);
+    socket.on('message', (data) => done(String(data)));
+    socket.on('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+    // A connected socket is told of ICMP errors.
+    socket.bind(from ?? 0, () => socket.connect(port, host, () => socket.send('who?')));
+  });
+}
+
+async function load(host: string, port: number): Promise<Load> {
+  stopped = false;
+  let answered = 0;
+  const failed: string[] = [];
+  const worker = async () => {
+    while (!stopped) {
+      const answer = await askTcp({ host, port });
+      if (answer.includes(' ')) answered++;
+      else failed.push(answer);
+    }
+  };
+  await Promise.all([worker(), worker(), worker()]);
+  return { answered, failed };
+}
+
+process.on('message', async ({ id, command }: { id: number; command: Command }) => {
+  try {
+    process.send!({ id, result: await run(command) });
+  } catch (error) {
+    process.send!({ id, error: String(error) });
+  }
+});
+process.on('disconnect', () => process.exit());
+process.send!({ id: 0 });

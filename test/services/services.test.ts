@@ -1,0 +1,235 @@
+// Services with real packets: pods, the node itself and a client outside reach endpoints through the node's nftables.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Client } from '../../src/client/client.ts';
+import { openConntrack } from '../../src/kernel/conntrack-linux.ts';
+import type { Kernel } from '../../src/kernel/kernel.ts';
+import { openKernel } from '../../src/kernel/linux.ts';
+import { openNft } from '../../src/kernel/nft-linux.ts';
+import type { NodeOptions } from '../../src/node/agent.ts';
+import { type RunningProxy, startProxy } from '../../src/node/proxy.ts';
+import type { EndpointSlice, Node, Service } from '../../src/objects/types.ts';
+import { createReconciler } from '../../src/reconcile/loop.ts';
+import type { Reconciler } from '../../src/reconcile/reconciler.ts';
+import { ArrayInformer, nodeOf, serviceOf, sliceOf } from './informers.ts';
+import type { Load, Protocol } from './peer.ts';
+import { ADDRESSES, type Place, Topology } from './topology.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
+
+const options = {
+  clusterName: 'test',
+  nodeName: 'node',
+  nodeIPs: [...ADDRESSES.node],
+  podCIDRs: ['10.244.0.0/16', 'fd00:10:244::/56'],
+  serviceCIDRs: ['10.96.0.0/16', 'fd00:10:96::/112'],
+  nodeCIDRs: ['172.30.9.0/24', 'fd00:30::/64'],
+  dnsIPs: ['10.96.0.10', 'fd00:10:96::a'],
+} as unknown as NodeOptions;
+
+const VIP = ['10.96.0.1', 'fd00:10:96::1'] as const;
+
+describe('Services', { skip }, () => {
+  let topology: Topology;
+  let kernel: Kernel;
+  let reconciler: Reconciler;
+  let proxy: RunningProxy;
+  const services = new ArrayInformer<Service>();
+  const slices = new ArrayInformer<EndpointSlice>();
+  const nodes = new ArrayInformer<Node>();
+
+  const start = async () => {
+    const netns = topology.netns('node');
+    kernel = openKernel({ netns, nft: openNft(netns), conntrack: openConntrack(netns) });
+    reconciler = createReconciler(kernel);
+    const informers = { services, slices, nodes };
+    proxy = startProxy({ client: undefined as unknown as Client, reconciler, kernel, options, informers });
+    await proxy.ready;
+  };
+  const stop = () => {
+    proxy.close();
+    kernel.close();
+  };
+  /** The proxy plans what changed in one tick at its end. */
+  const planned = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  const ask = (from: Place, host: string, port: number, protocol: Protocol = 'tcp', rest = {}) =>
+    topology.at(from).call({ op: 'ask', protocol, host, port, ...rest });
+  const serve = (place: Place, protocol: Protocol, host: string, port: number, name: string) =>
+    topology.at(place).call({ op: 'serve', protocol, host, port, name });
+
+  before(async () => {
+    topology = new Topology();
+    topology.podSide();
+    for (const place of ['pod1', 'pod2'] as const) {
+      for (const protocol of ['tcp', 'udp'] as const) {
+        for (const host of ADDRESSES[place]) await serve(place, protocol, host, 8080, place);
+      }
+      for (const host of ADDRESSES[place]) await serve(place, 'tcp', host, 8081, `${place}-admin`);
+    }
+    for (const host of ADDRESSES.remote) await serve('other', 'tcp', host, 8080, 'remote');
+    for (const host of ADDRESSES.client) await serve('client', 'tcp', host, 9000, 'outside');
+    for (const host of ADDRESSES.other) await serve('other', 'tcp', host, 9000, 'other');
+    nodes.put(nodeOf('node', ADDRESSES.node, ['10.244.1.0/24', 'fd00:10:244:1::/64']));
+    nodes.put(nodeOf('other', ADDRESSES.other, ['10.244.2.0/24', 'fd00:10:244:2::/64']));
+    await start();
+  });
+  after(() => {
+    if (proxy) stop();
+    topology?.[Symbol.dispose]();
+  });
+
+  const PORTS = [
+    { name: 'http', port: 8080 },
+    { name: 'admin', port: 8081 },
+  ];
+  const web = (type: 'ClusterIP' | 'NodePort' = 'NodePort') =>
+    serviceOf('web', {
+      type,
+      clusterIPs: [...VIP],
+      ports: [
+        { name: 'http', port: 80, targetPort: 8080, nodePort: 30080 },
+        { name: 'admin', port: 81, targetPort: 'admin', nodePort: 30081 },
+      ],
+    });
+  const putWeb = async (endpoints: readonly ('pod1' | 'pod2' | 'remote')[]) => {
+    services.put(web());
+    for (const [i, family] of ([4, 6] as const).entries()) {
+      slices.put(
+        sliceOf(
+          'web',
+          family,
+          PORTS,
+          endpoints.map((name) => ADDRESSES[name][i]!),
+        ),
+      );
+    }
+    await planned();
+  };
+
+  for (const [i, family] of (['IPv4', 'IPv6'] as const).entries()) {
+    const at = (place: keyof typeof ADDRESSES) => ADDRESSES[place][i]!;
+
+    describe(family, () => {
+      test('a Service without endpoints refuses at once, from pod, node and outside, also at its NodePort', async () => {
+        await putWeb([]);
+        for (const place of ['pod1', 'node', 'client'] as const) {
+          assert.equal(await ask(place, VIP[i]!, 80), 'ECONNREFUSED', `ClusterIP from ${place}`);
+          assert.equal(await ask(place, at('node'), 30080), 'ECONNREFUSED', `NodePort from ${place}`);
+        }
+        assert.equal(await ask('pod1', VIP[i]!, 80, 'udp'), 'ECONNREFUSED', 'a protocol that the Service has not');
+        assert.equal(await ask('pod1', VIP[i]!, 12345), 'ECONNREFUSED', 'a port that the Service has not');
+      });
+
+      test('ClusterIP: a pod and the node keep their addresses, a client outside gets the node’s', async () => {
+        await putWeb(['pod2']);
+        assert.equal(await ask('pod1', VIP[i]!, 80), `pod2 ${at('pod1')}`);
+        assert.equal(await ask('node', VIP[i]!, 80), `pod2 ${at('node')}`);
+        assert.equal(await ask('client', VIP[i]!, 80), `pod2 ${at('node')}`);
+      });
+
+      test('NodePort: answers come back through the node, wherever the endpoint is', async () => {
+        for (const name of ['pod2', 'remote'] as const) {
+          await putWeb([name]);
+          assert.equal(await ask('client', at('node'), 30080), `${name} ${at('node')}`);
+          assert.equal(await ask('pod1', at('node'), 30080), `${name} ${at('pod1')}`);
+          assert.equal(await ask('node', at('node'), 30080), `${name} ${at('node')}`);
+          assert.equal(await ask('other', at('node'), 30080), `${name} ${at('node')}`, 'from another node');
+        }
+      });
+
+      test('several ports, each to its own target', async () => {
+        await putWeb(['pod2']);
+        assert.equal(await ask('pod1', VIP[i]!, 81), `pod2-admin ${at('pod1')}`);
+        assert.equal(await ask('client', at('node'), 30081), `pod2-admin ${at('node')}`);
+      });
+
+      test('a pod reaches itself through its Service', async () => {
+        await putWeb(['pod1']);
+        assert.equal(await ask('pod1', VIP[i]!, 80), `pod1 ${at('node')}`);
+        assert.equal(await ask('pod1', at('node'), 30080), `pod1 ${at('node')}`);
+      });
+
+      test('connections spread over all endpoints', async () => {
+        await putWeb(['pod1', 'pod2', 'remote']);
+        const answers = await Promise.all(Array.from({ length: 60 }, () => ask('client', VIP[i]!, 80)));
+        assert.deepEqual(
+          [...new Set(answers)].toSorted(),
+          ['pod1', 'pod2', 'remote'].map((name) => `${name} ${at('node')}`),
+        );
+      });
+
+      test('pods meet pods and nodes by their own address, and the world by the node’s', async () => {
+        assert.equal(await ask('pod1', at('remote'), 8080), `remote ${at('pod1')}`);
+        assert.equal(await ask('pod1', at('other'), 9000), `other ${at('pod1')}`);
+        assert.equal(await ask('node', at('pod1'), 8080), `pod1 ${at('node')}`);
+        assert.equal(await ask('pod1', at('client'), 9000), `outside ${at('node')}`);
+      });
+
+      test('a UDP client that keeps its port follows the endpoints: one to another, to none, and back', async () => {
+        const dns = serviceOf('names', {
+          type: 'NodePort',
+          clusterIPs: [...VIP],
+          ports: [{ port: 53, protocol: 'UDP', targetPort: 8080, nodePort: 30053 }],
+        });
+        const put = async (...endpoints: string[]) => {
+          services.put(dns);
+          slices.put(sliceOf('names', i === 0 ? 4 : 6, [{ name: '', port: 8080, protocol: 'UDP' }], endpoints));
+          await planned();
+        };
+        const flow = { from: 40000 + i };
+        const outside = { from: 41000 + i };
+        for (const [endpoints, answer] of [
+          [[at('pod1')], 'pod1'],
+          [[at('pod2')], 'pod2'],
+          [[], 'ECONNREFUSED'],
+          [[at('pod1')], 'pod1'],
+        ] as const) {
+          await put(...endpoints);
+          assert.equal((await ask('node', VIP[i]!, 53, 'udp', flow)).split(' ')[0], answer);
+          assert.equal((await ask('client', at('node'), 30053, 'udp', outside)).split(' ')[0], answer);
+        }
+        services.remove('shop/names');
+        await planned();
+        assert.equal(await ask('node', VIP[i]!, 53, 'udp', flow), 'ECONNREFUSED', 'the Service is gone');
+      });
+
+      test('no connection fails while endpoints come and go', async () => {
+        await putWeb(['pod1']);
+        const load = topology.at('client').call<Load>({ op: 'load', host: VIP[i]!, port: 80 });
+        const sets = [['pod1', 'pod2'], ['pod2'], ['pod2', 'remote', 'pod1'], ['remote'], ['pod1', 'remote']] as const;
+        for (let round = 0; round < 600; round++) await putWeb(sets[round % sets.length]!);
+        await topology.at('client').call({ op: 'stop' });
+        const { answered, failed } = await load;
+        assert.deepEqual(failed, []);
+        assert.ok(answered > 50, `${answered} connections`);
+      });
+
+      test('DNS is not translated and not tracked', async () => {
+        services.put(serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }));
+        await planned();
+        const ip = options.dnsIPs[i]!;
+        topology.run('node', `ip addr add ${ip}/${i === 0 ? 32 : 128} dev lo`);
+        await serve('node', 'udp', ip, 53, 'dns');
+        assert.equal(await ask('pod1', ip, 53, 'udp'), `dns ${at('pod1')}`);
+        assert.equal(await ask('node', ip, 53, 'udp'), `dns ${ip}`);
+        assert.doesNotMatch(topology.run('node', `conntrack -L -f ${i === 0 ? 'ipv4' : 'ipv6'}`), /dport=53 /);
+      });
+    });
+  }
+
+  test('after a restart what changed meanwhile is repaired and what did not is left alone', async () => {
+    await putWeb(['pod1', 'pod2']);
+    const before = topology.run('node', 'nft list ruleset');
+    stop();
+    slices.put(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
+    await start();
+    assert.equal(await ask('client', VIP[0], 80), `pod2 ${ADDRESSES.node[0]}`);
+    reconciler.repair();
+    assert.notEqual(topology.run('node', 'nft list ruleset'), before);
+    slices.put(sliceOf('web', 4, PORTS, [ADDRESSES.pod1[0], ADDRESSES.pod2[0]]));
+    await planned();
+    stop();
+    await start();
+    assert.deepEqual(reconciler.repair(), []);
+  });
+});
