@@ -1,7 +1,8 @@
 // Room kernel: dumps of one namespace turned into the items that are ours.
-import type { Family } from '../addr/ip.ts';
+import { type Family, familyOf, type IP } from '../addr/ip.ts';
+import { parsePrefix } from '../addr/prefix.ts';
 import { SysError } from '../sys/ffi.ts';
-import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
@@ -119,4 +120,20 @@ function routeItem(route: RouteState, names: ReadonlyMap<number, string>): Route
     metric,
     ...(mtu !== undefined && { mtu }),
   };
+}
+
+/** The name of the link that has the address, as the calling thread's namespace (or that of `netns`) has it. */
+export function linkWithAddress(ip: IP, netns?: string): string | undefined {
+  using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+  const found = socket
+    .dump(getAddresses(familyOf(ip)))
+    .map(decodeAddress)
+    .find((state) => parsePrefix(state.address).ip === ip);
+  return (
+    found &&
+    socket
+      .dump(getLink())
+      .map(decodeLink)
+      .find((link) => link.index === found.index)?.name
+  );
 }

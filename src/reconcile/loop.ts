@@ -23,8 +23,9 @@ class ReconcileLoop implements Reconciler {
   readonly #applied = new Map<string, KernelItem>();
   /** What a failed transaction spoke of, in the form that the kernel may hold: read again before anything is done to it. */
   readonly #unsure = new Map<string, KernelItem>();
-  #retryAt = 0;
-  #wait = 0;
+  #wait = FIRST_WAIT;
+  #timer: NodeJS.Timeout | undefined;
+  #due = true;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -39,7 +40,7 @@ class ReconcileLoop implements Reconciler {
     for (const [key, fragment] of changes) for (const id of this.#desired.set(key, fragment)) touched.add(id);
     const unsure = [...this.#unsure.keys()];
     const others = unsure.filter((identity) => !touched.has(identity));
-    const due = others.length > 0 && performance.now() >= this.#retryAt;
+    const due = others.length > 0 && this.#due;
     if (due || others.length < unsure.length) this.#refresh(this.#readState(), unsure);
     // What failed before must not hold up what is new: when both together are refused, that goes alone.
     if (due && this.#retry([...others, ...touched])) return;
@@ -49,14 +50,31 @@ class ReconcileLoop implements Reconciler {
   #retry(identities: readonly string[]): boolean {
     try {
       this.#apply(diff(this.#applied, this.#desired.items, identities));
-      this.#wait = 0;
+      this.#wait = FIRST_WAIT;
       return true;
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      this.#wait = Math.min(LONGEST_WAIT, this.#wait * 2 || FIRST_WAIT);
-      this.#retryAt = performance.now() + this.#wait;
+      this.#due = false;
+      this.#wait = Math.min(LONGEST_WAIT, this.#wait * 2);
       return false;
     }
+  }
+
+  /** Nobody may ever call again: what failed is tried anew without. */
+  #retryLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#due = true;
+      try {
+        this.update(new Map());
+      } finally {
+        if (this.#unsure.size > 0) this.#retryLater();
+      }
+    }, this.#wait).unref();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
   }
 
   #readState(): Map<string, KernelItem> {
@@ -85,6 +103,7 @@ class ReconcileLoop implements Reconciler {
       this.#kernel.apply(ordered(transaction));
     } catch (error) {
       for (const item of [...after, ...transaction.remove]) this.#unsure.set(identityOf(item), item);
+      this.#retryLater();
       throw error;
     }
     for (const item of after) this.#settle(item, true);

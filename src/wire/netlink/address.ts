@@ -10,7 +10,7 @@ const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8, PROTO: 11 };
 const IFA_F_NODAD = 0x02;
 const IFA_F_NOPREFIXROUTE = 0x200;
 const IFADDRMSG_LENGTH = 8;
-const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_HOST = 254;
 
 export interface AddressState {
   /** Index of the link. */
@@ -20,13 +20,15 @@ export interface AddressState {
   readonly noPrefixRoute: boolean;
   /** Who put it there, as with routes; 0 when unknown. */
   readonly protocol: number;
+  /** Never picked as the source of what leaves the machine: for addresses on lo. */
+  readonly hostScope?: boolean;
 }
 
 function encode(state: AddressState): AttributeWriter {
   const { af, ip, length } = wirePrefix(state.address);
   const header = new Uint8Array(IFADDRMSG_LENGTH);
   const view = new DataView(header.buffer);
-  header.set([af, length, 0, RT_SCOPE_UNIVERSE]);
+  header.set([af, length, 0, state.hostScope ? RT_SCOPE_HOST : 0]);
   view.setUint32(4, state.index, true);
   const bytes = ipBytes(ip);
   return new AttributeWriter().struct(header).bytes(IFA.LOCAL, bytes).bytes(IFA.ADDRESS, bytes);
@@ -66,5 +68,6 @@ export function decodeAddress(message: NetlinkMessage): AddressState {
     address: `${formatIP(bytes)}/${header.getUint8(1)}`,
     noPrefixRoute: (flags & IFA_F_NOPREFIXROUTE) !== 0,
     protocol,
+    ...(header.getUint8(3) === RT_SCOPE_HOST && { hostScope: true }),
   };
 }

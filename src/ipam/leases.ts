@@ -1,0 +1,117 @@
+// Room ipam: which sandbox has which addresses of the node's prefixes, kept in files so that a restart knows it again.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import type { IP } from '../addr/ip.ts';
+import type { CIDR } from '../addr/prefix.ts';
+import { AddressPool } from './pool.ts';
+
+export interface Lease {
+  readonly sandboxId: string;
+  /** One per prefix of the node. */
+  readonly ips: readonly IP[];
+  /** For people: `namespace/name` of the pod. */
+  readonly pod: string;
+  /** /proc/sys/kernel/random/boot_id: no sandbox outlives the boot in which it was made. */
+  readonly bootId: string;
+  /** RFC 3339. */
+  readonly leasedAt: string;
+}
+
+export interface LeasesOptions {
+  /** Directory of our own: one file for each sandbox. */
+  readonly dir: string;
+  readonly cidrs: readonly CIDR[];
+  readonly bootId?: string;
+  /** Milliseconds; for tests. */
+  readonly now?: () => number;
+}
+
+export class Leases {
+  readonly #dir: string;
+  readonly #pools: readonly AddressPool[];
+  readonly #bootId: string;
+  readonly #now: () => number;
+  readonly #leases = new Map<string, Lease>();
+
+  /** Reads what the last run left; leases of an earlier boot, or that cannot be read, are dropped. */
+  constructor({ dir, cidrs, bootId, now = Date.now }: LeasesOptions) {
+    this.#dir = dir;
+    this.#now = now;
+    this.#bootId = bootId ?? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    this.#pools = cidrs.map((cidr) => new AddressPool(cidr));
+    mkdirSync(dir, { recursive: true });
+    this.#load();
+  }
+
+  #load(): void {
+    const found = readdirSync(this.#dir).map((file) => [file, this.#read(file)] as const);
+    found.sort(([, a], [, b]) => (a?.leasedAt ?? '').localeCompare(b?.leasedAt ?? ''));
+    for (const [file, lease] of found) {
+      if (lease && this.#take(lease)) this.#leases.set(lease.sandboxId, lease);
+      else rmSync(`${this.#dir}/${file}`, { force: true });
+    }
+  }
+
+  #read(file: string): Lease | undefined {
+    if (!file.endsWith('.json')) return undefined;
+    try {
+      const lease = JSON.parse(readFileSync(`${this.#dir}/${file}`, 'utf8')) as Lease;
+      const whole = `${lease.sandboxId}.json` === file && lease.ips.length === this.#pools.length;
+      return whole && lease.bootId === this.#bootId ? lease : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** False when an address is outside the prefixes (which have changed), or taken by an older lease. */
+  #take(lease: Lease): boolean {
+    const taken = lease.ips.filter((ip, i) => this.#pools[i]!.take(ip));
+    if (taken.length === lease.ips.length) return true;
+    for (const ip of taken) this.#give(ip);
+    return false;
+  }
+
+  #give(ip: IP): void {
+    for (const pool of this.#pools) pool.give(ip);
+  }
+
+  get(sandboxId: string): Lease | undefined {
+    return this.#leases.get(sandboxId);
+  }
+
+  all(): Lease[] {
+    return [...this.#leases.values()];
+  }
+
+  /** The sandbox's addresses: those that it has, or new ones. Throws a Fault when a prefix has none left. */
+  lease(sandboxId: string, pod: string): Lease {
+    const known = this.#leases.get(sandboxId);
+    if (known) return known;
+    const ips: IP[] = [];
+    try {
+      for (const pool of this.#pools) ips.push(pool.next());
+      const leasedAt = new Date(this.#now()).toISOString();
+      const lease = { sandboxId, ips, pod, bootId: this.#bootId, leasedAt };
+      this.#write(lease);
+      this.#leases.set(sandboxId, lease);
+      return lease;
+    } catch (error) {
+      for (const ip of ips) this.#give(ip);
+      throw error;
+    }
+  }
+
+  #write(lease: Lease): void {
+    const file = `${this.#dir}/${lease.sandboxId}.json`;
+    writeFileSync(`${file}.new`, JSON.stringify(lease));
+    renameSync(`${file}.new`, file);
+  }
+
+  /** Its addresses rest before another pod gets them. Succeeds when there is no lease. */
+  release(sandboxId: string): void {
+    const lease = this.#leases.get(sandboxId);
+    if (!lease) return;
+    rmSync(`${this.#dir}/${sandboxId}.json`, { force: true });
+    this.#leases.delete(sandboxId);
+    for (const ip of lease.ips) this.#give(ip);
+  }
+}
