@@ -181,18 +181,19 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
     chunks.push(chunk);
   }
   if (length === 0) return undefined;
-  return parseBody(Buffer.concat(chunks).toString('utf8'), request.headers['content-type'] ?? 'application/json');
+  return parseBody(Buffer.concat(chunks), request.headers['content-type'] ?? 'application/json');
 }
 
-async function parseBody(text: string, contentType: string): Promise<unknown> {
+async function parseBody(body: Buffer, contentType: string): Promise<unknown> {
   const type = contentType.split(';')[0]!.trim().toLowerCase();
+  if (type === 'application/vnd.kubernetes.protobuf') return (await import('./protobuf.ts')).decodeProtobuf(body);
   try {
-    if (type.endsWith('json')) return JSON.parse(text);
-    if (type.endsWith('yaml')) return (await import('yaml')).parse(text);
+    if (type.endsWith('json')) return JSON.parse(body.toString('utf8'));
+    if (type.endsWith('yaml')) return (await import('yaml')).parse(body.toString('utf8'));
   } catch (error) {
     throw badRequest(`the body of the request is not ${type}: ${(error as Error).message}`);
   }
-  const message = `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml`;
+  const message = `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf`;
   throw failure(415, 'UnsupportedMediaType', message);
 }
 

@@ -24,12 +24,17 @@ const CREATES: Readonly<Record<string, (call: Call) => object>> = {
   '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': selfSubjectAccessReview,
 };
 
+/** Kinds that are answered and not stored. Undefined when the path is none of theirs. */
+export function answerReview(call: Call): Answer | undefined {
+  const review = CREATES[call.path];
+  if (!review) return undefined;
+  if (call.method !== 'POST') throw methodNotAllowed();
+  return valueAnswer(review(call), 201);
+}
+
 /** Undefined when the path is none of them. */
 export function answerSpecial(call: Call): Answer | undefined {
-  const { method, path } = call;
-  const review = CREATES[path];
-  if (review && method === 'POST') return valueAnswer(review(call), 201);
-  if (review) throw methodNotAllowed();
+  const { path } = call;
   if (path === '/version') return valueAnswer(VERSION);
   if (isPublic(path)) return text('ok', 'text/plain');
   if (path.startsWith('/openapi/')) return openapi(call);
