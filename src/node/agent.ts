@@ -29,6 +29,8 @@ export interface NodeOptions {
   readonly mtu: number;
   readonly vxlan: { readonly vni: number; readonly port: number };
   readonly nodePortRange: readonly [first: number, last: number];
+  /** Further labels of the Node object: `topology.kubernetes.io/zone` and the like. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** OCI runtime's path, as the machine check found it. */
   readonly ociRuntime: string;
   readonly conmon: string;
