@@ -39,7 +39,7 @@ export type NftVerdict =
 export type NftStatement =
   /**
    * `right` is an address, a prefix (`10.244.0.0/16`), a protocol's name, a port, a mark, an interface's name, a fib type; for `ct state` and
-   * `ct status` names with commas, true when any of these bits is set. `not` is true when it does not match.
+   * `ct status` names with commas, by rising bits, true when any of them is set. `not` is true when it does not match.
    */
   | { readonly kind: 'match'; readonly left: NftSelector; readonly not?: true; readonly right: string | number }
   | { readonly kind: 'lookup'; readonly key: readonly NftSelector[]; readonly not?: true; readonly set: string }
