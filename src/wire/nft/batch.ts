@@ -93,8 +93,9 @@ class BatchWriter {
       false,
     );
     for (const chain of chains) this.#addRules(chain);
-    for (const chain of goneChains) this.#remove(chain);
+    // Rules that look sets up are gone by now; verdicts in sets' elements hold chains.
     for (const item of gone) if (item.kind === 'set') this.#remove(item);
+    for (const chain of goneChains) this.#remove(chain);
     for (const item of gone) if (item.kind === 'table') this.#remove(item);
     return this.#operations;
   }
