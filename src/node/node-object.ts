@@ -50,6 +50,18 @@ export class NodeObject {
     return this.#ready.promise;
   }
 
+  /** As the Node object has them once there are some. */
+  get podCIDRs(): Promise<readonly string[]> {
+    return new Promise((resolve) => {
+      const stop = this.#given.nodes.onChange(({ type, object }) => {
+        const given = object.spec?.podCIDRs ?? [];
+        if (type === 'delete' || object.metadata.name !== this.#name || given.length === 0) return;
+        queueMicrotask(() => stop());
+        resolve(given);
+      });
+    });
+  }
+
   get waitingFor(): readonly string[] {
     return [...this.#waitingFor];
   }

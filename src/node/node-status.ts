@@ -11,6 +11,9 @@ type NodeCondition = NonNullable<NodeStatus['conditions']>[number];
 
 /** The API that this agent was written against, as `kubectl get nodes` shows it. */
 export const KUBELET_VERSION = 'v1.36.0+podwire';
+const { version: VERSION } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 const MAX_PODS = '110';
 const MAX_IMAGES = 50;
 
@@ -96,14 +99,14 @@ function imageOf({ names, size }: ImageSummary): { names: string[]; sizeBytes: n
   return { names: [...names], sizeBytes: size };
 }
 
-export function machineInfo(version: string): NonNullable<NodeStatus['nodeInfo']> {
+export function machineInfo(): NonNullable<NodeStatus['nodeInfo']> {
   return {
     machineID: line('/etc/machine-id'),
     systemUUID: line('/sys/class/dmi/id/product_uuid') || line('/etc/machine-id'),
     bootID: line('/proc/sys/kernel/random/boot_id'),
     kernelVersion: os.release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)/m.exec(line('/etc/os-release'))?.[1] ?? 'Linux',
-    containerRuntimeVersion: `podwire://${version}`,
+    containerRuntimeVersion: `podwire://${VERSION}`,
     kubeletVersion: KUBELET_VERSION,
     kubeProxyVersion: '',
     operatingSystem: 'linux',

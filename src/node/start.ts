@@ -1,0 +1,147 @@
+// Room node: wires one node's agent: runtime, kernel, network, Services, DNS, pods, Node object, kubelet server.
+import { join } from 'node:path';
+import { createInformers } from '../cache/informers.ts';
+import { Client } from '../client/client.ts';
+import { createRecorder } from '../client/recorder.ts';
+import type { Transport } from '../client/transport.ts';
+import { startDns } from '../dns/start.ts';
+import { openKernel } from '../kernel/linux.ts';
+import { logger } from '../observe/log.ts';
+import { createReconciler } from '../reconcile/loop.ts';
+import type { Reconciler } from '../reconcile/reconciler.ts';
+import { openRuntime } from '../runtime/start.ts';
+import type { NodeOptions } from './agent.ts';
+import { ConfigWatch } from './config-watch.ts';
+import { startKubeletServer } from './kubelet/server.ts';
+import { createPodNetwork, watchNodes } from './network.ts';
+import { NodeObject } from './node-object.ts';
+import { machineCapacity, machineInfo } from './node-status.ts';
+import { Pods } from './pods.ts';
+import { startProxy } from './proxy.ts';
+
+const log = logger('node');
+
+export interface AgentOptions {
+  readonly options: NodeOptions;
+  readonly transport: Transport;
+}
+
+export interface Agent {
+  /** Settles when network, Services, DNS and pods are in force and the API says that the node is Ready. */
+  readonly ready: Promise<void>;
+  /** Milliseconds from the thread's beginning to the end of each step. */
+  readonly timings: Readonly<Record<string, number>>;
+  /** Stops our own parts; pods, links and rules stay as they are. */
+  close(): Promise<void>;
+}
+
+/**
+ * Call it on the thread that is to be the node: already in the node's network namespace, as its sockets are to be there; the
+ * runtime moves it into a mount namespace of its own.
+ */
+export async function startAgent({ options, transport }: AgentOptions): Promise<Agent> {
+  const timings: Record<string, number> = {};
+  const step = (name: string) => {
+    timings[name] = Math.round(performance.now() * 10) / 10;
+  };
+  step('agent loaded');
+  const client = new Client(transport);
+  const informers = createInformers(client);
+  const nodes = informers.of('Node');
+  const services = informers.of('Service');
+  const endpointSlices = informers.of('EndpointSlice');
+  const namespaces = informers.of('Namespace');
+
+  const runtime = await openRuntime({ ...options, ...(options.netns && { nodeNetns: options.netns }) });
+  step('runtime');
+  const capacity = machineCapacity(options.stateDir);
+  const node = new NodeObject({
+    client,
+    options,
+    nodes,
+    images: runtime.images,
+    capacity,
+    nodeInfo: machineInfo(),
+    parts: ['network', 'Services', 'DNS', 'pods'],
+  });
+  const registered = node.register().then(() => step('registered'));
+
+  const placed = { ...options, podCIDRs: await ownPodCIDRs(options, node) };
+  const kernel = openKernel();
+  const reconciler = createReconciler(kernel);
+  const network = createPodNetwork({ options: placed, reconciler });
+  const stopWatchingNodes = watchNodes({ options: placed, reconciler, nodes });
+  step('network');
+  const dns = startDns({ informers: { services, endpointSlices, namespaces }, options: placed });
+  const proxy = startProxy({
+    client,
+    reconciler,
+    kernel,
+    options: placed,
+    informers: { services, slices: endpointSlices, nodes },
+  });
+  step('DNS and Services begun');
+
+  const recorder = createRecorder(client, 'kubelet', { host: options.nodeName });
+  const configs = new ConfigWatch(client);
+  let pods: Pods | undefined;
+  const kubelet = await startKubeletServer({
+    socketPath: join(options.stateDir, 'kubelet.sock'),
+    stateDir: options.stateDir,
+    runtime,
+    findPod: (namespace, name) => pods?.get(namespace, name),
+  });
+  step('kubelet server');
+
+  async function bringUp(): Promise<void> {
+    const dnsReady = dns.ready.then(() => {
+      step('DNS');
+      node.done('DNS');
+    });
+    // A container's environment names the Services that are there when it starts.
+    await services.synced;
+    pods = new Pods({ options: placed, client, runtime, network, recorder, services, configs, allocatable: capacity });
+    await Promise.all([pods.synced.then(() => step('pods')), proxy.ready.then(() => step('Services')), nodes.synced]);
+    node.done('pods');
+    node.done('Services');
+    repair(reconciler, options.nodeName);
+    step('repaired');
+    node.done('network');
+    await Promise.all([registered, dnsReady]);
+    await node.ready;
+    step('Ready');
+  }
+
+  return {
+    ready: bringUp(),
+    timings,
+    async close() {
+      node.close();
+      pods?.close();
+      configs.close();
+      await kubelet.close();
+      dns.close();
+      proxy.close();
+      stopWatchingNodes();
+      informers.close();
+      runtime.close();
+      kernel.close();
+      transport.close();
+    },
+  };
+}
+
+/** What the box chose, or what a cluster's controller gives the Node. */
+function ownPodCIDRs(options: NodeOptions, node: NodeObject): Promise<readonly string[]> | readonly string[] {
+  return options.podCIDRs.length > 0 ? options.podCIDRs : node.podCIDRs;
+}
+
+/** Every planner has spoken: what is left in the kernel of an earlier agent and in no plan goes. */
+function repair(reconciler: Reconciler, nodeName: string): void {
+  try {
+    const repaired = reconciler.repair();
+    if (repaired.length > 0) log.info({ node: nodeName, repaired }, 'kernel state repaired');
+  } catch (error) {
+    log.error({ node: nodeName, err: error }, 'kernel state could not be repaired as a whole');
+  }
+}

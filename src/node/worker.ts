@@ -1,0 +1,41 @@
+// Room node: a node's worker thread: moves into the node's network namespace, then is its agent.
+import { stat } from 'node:fs/promises';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { portTransport } from '../client/port.ts';
+import { logger } from '../observe/log.ts';
+import { enterNetns } from '../sys/netns.ts';
+import type { NodeOptions } from './agent.ts';
+import { type Agent, startAgent } from './start.ts';
+
+const { options, port } = workerData as { options: NodeOptions; port: MessagePort };
+const log = logger('node', { node: options.nodeName });
+let agent: Agent | undefined;
+
+parentPort!.on('message', (message: { type: string }) => {
+  if (message.type === 'stop') void stop();
+});
+
+async function start(): Promise<void> {
+  // The threads of libuv's pool keep the namespaces in which they are born: let them be born now, in the machine's.
+  await stat('/');
+  if (options.netns) enterNetns(options.netns);
+  agent = await startAgent({ options, transport: portTransport(port) });
+  await agent.ready;
+  parentPort!.postMessage({ type: 'ready', timings: agent.timings });
+}
+
+async function stop(): Promise<void> {
+  try {
+    await agent?.close();
+  } catch (error) {
+    log.warn({ err: error }, 'the agent did not stop in good order');
+  }
+  parentPort!.postMessage({ type: 'stopped' });
+  process.exit(0);
+}
+
+start().catch((error: unknown) => {
+  log.error({ err: error }, 'the agent could not start');
+  parentPort!.postMessage({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+  process.exit(1);
+});
