@@ -1,0 +1,121 @@
+// Room dns: what forwarding decides without a network: which upstreams, what is kept and for how long, frames, reverse names.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { formatIP } from '../addr/ip.ts';
+import { RCODE, type ResourceRecord } from '../wire/dns/message.ts';
+import { Forwarder, parseUpstreams } from './forward.ts';
+import { type Answer, failed } from './query.ts';
+import { ResponseCache } from './response-cache.ts';
+import { parseReverseName } from './reverse-zones.ts';
+import { DnsStats } from './stats.ts';
+import { Frames, frame } from './tcp-frames.ts';
+
+const a = (ttl: number): ResourceRecord => ({ name: 'www.test', class: 1, ttl, type: 'A', address: '192.0.2.1' });
+const soa = (ttl: number, minimum: number): ResourceRecord => {
+  const numbers = { serial: 1, refresh: 1, retry: 1, expire: 1, minimum };
+  return { name: 'test', class: 1, ttl, type: 'SOA', mname: 'ns.test', rname: 'root.test', ...numbers };
+};
+const ok = failed(RCODE.NOERROR);
+
+const lifetimes: readonly [what: string, answer: Answer, seconds: number][] = [
+  ['a positive answer lives as long as its shortest TTL', { ...ok, answers: [a(60), a(20)] }, 20],
+  ['a very long TTL is cut', { ...ok, answers: [a(86400)] }, 300],
+  ['a TTL of zero is not kept', { ...ok, answers: [a(0)] }, 0],
+  ['NXDOMAIN lives by the SOA', { ...failed(RCODE.NXDOMAIN), authorities: [soa(25, 10)] }, 10],
+  ['NODATA lives by the SOA, cut', { ...ok, authorities: [soa(3600, 3600)] }, 30],
+  ['NXDOMAIN without SOA is not kept', failed(RCODE.NXDOMAIN), 0],
+  ['SERVFAIL is not kept', failed(RCODE.SERVFAIL), 0],
+];
+for (const [what, answer, seconds] of lifetimes) {
+  test(`cache: ${what}`, () => {
+    let now = 1000;
+    const cache = new ResponseCache(10, () => now);
+    cache.put('key', answer);
+    assert.equal(cache.size, seconds > 0 ? 1 : 0);
+    now += seconds - 1;
+    if (seconds > 0) {
+      const [record] = [...cache.get('key')!.answers, ...cache.get('key')!.authorities];
+      const [original] = [...answer.answers, ...answer.authorities];
+      assert.equal(record?.ttl, original!.ttl - (seconds - 1));
+    }
+    now += 1;
+    assert.equal(cache.get('key'), undefined);
+  });
+}
+
+test('cache: the oldest entry makes room', () => {
+  const cache = new ResponseCache(2);
+  for (const key of ['one', 'two', 'three']) cache.put(key, { ...ok, answers: [a(60)] });
+  assert.deepEqual([cache.get('one'), cache.size], [undefined, 2]);
+});
+
+test('upstreams: addresses with ports, never ourselves, near ones from the own namespace', () => {
+  const policy = { dnsIPs: ['10.96.0.10'], nodeCIDRs: ['172.30.0.0/24'], netns: '/proc/1/ns/net' };
+  const texts = ['192.0.2.53', '127.0.0.1#5353', 'fd00::53#53', '172.30.0.1', '10.96.0.10', 'dns.google', '1.1.1.1#0'];
+  assert.deepEqual(parseUpstreams(texts, policy), {
+    upstreams: [
+      { ip: '192.0.2.53', port: 53, netns: '/proc/1/ns/net' },
+      { ip: '127.0.0.1', port: 5353, netns: '/proc/1/ns/net' },
+      { ip: 'fd00::53', port: 53, netns: '/proc/1/ns/net' },
+      { ip: '172.30.0.1', port: 53 },
+    ],
+    refused: ['10.96.0.10', 'dns.google', '1.1.1.1#0'],
+  });
+});
+
+test('without an upstream every question outside fails at once', async () => {
+  const { handler } = new Forwarder({ upstreams: [] });
+  const flags = { recursionDesired: true, dnssecOk: false, checkingDisabled: false };
+  const answer = await handler({ name: 'www.test', lower: 'www.test', type: 1, ...flags });
+  assert.deepEqual([answer?.rcode, answer?.ede?.code], [RCODE.SERVFAIL, 22]);
+});
+
+test('frames come out of a stream as they went in, however it is cut', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 50 })), fc.array(fc.nat(20)), (messages, cuts) => {
+      const seen: number[][] = [];
+      const frames = new Frames((message) => seen.push([...message]));
+      let stream = Buffer.concat(messages.map(frame));
+      for (const cut of cuts) {
+        frames.push(stream.subarray(0, cut));
+        stream = stream.subarray(cut);
+      }
+      frames.push(stream);
+      assert.deepEqual(
+        seen,
+        messages.map((message) => [...message]),
+      );
+    }),
+  );
+});
+
+test('reverse names are read back to the address that they were made from', () => {
+  const v4 = fc.uint8Array({ minLength: 4, maxLength: 4 });
+  const v6 = fc.uint8Array({ minLength: 16, maxLength: 16 });
+  fc.assert(
+    fc.property(fc.oneof(v4, v6), (bytes) => {
+      const labels = bytes.length === 4 ? [...bytes] : [...Buffer.from(bytes).toString('hex')];
+      const name = `${labels.toReversed().join('.')}.${bytes.length === 4 ? 'in-addr' : 'ip6'}.arpa`;
+      const parsed = parseReverseName(name);
+      assert.deepEqual([parsed?.ip, parsed?.full, parsed?.beyond], [formatIP(bytes), true, false]);
+    }),
+  );
+  for (const name of ['in-addr.arpa', 'example.com', '1.in-addr.arpa.example']) {
+    assert.equal(parseReverseName(name), undefined);
+  }
+});
+
+test('stats count by code and give percentiles of latency', () => {
+  const stats = new DnsStats();
+  for (let i = 0; i < 98; i++) stats.answered('udp', RCODE.NOERROR, 0.1);
+  stats.answered('tcp', RCODE.NXDOMAIN, 3);
+  stats.answered('tcp', RCODE.NXDOMAIN, 3);
+  stats.dropped();
+  assert.deepEqual(stats.snapshot(), {
+    queries: { udp: 98, tcp: 2 },
+    dropped: 1,
+    rcodes: { NOERROR: 98, NXDOMAIN: 2 },
+    latency: { p50: 0.128, p99: 4.096 },
+  });
+});

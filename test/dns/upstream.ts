@@ -1,0 +1,62 @@
+// Room dns (tests): an upstream resolver with a few names, in a namespace of its own, that counts what it is asked.
+import * as packet from 'dns-packet';
+import { listenTcp } from '../../src/dns/listen-tcp.ts';
+import { listenUdp } from '../../src/dns/listen-udp.ts';
+import { inNetns } from '../../src/sys/netns.ts';
+
+const SOA = { mname: 'ns.test', rname: 'root.test', serial: 1, refresh: 2, retry: 3, expire: 4, minimum: 60 };
+
+export interface TestUpstream {
+  /** Name to how many questions came, over either protocol. */
+  readonly asked: Map<string, number>;
+  close(): void;
+}
+
+export function startUpstream(netns: string, ip: string, port: number): TestUpstream {
+  const asked = new Map<string, number>();
+  const respond = (bytes: Uint8Array, protocol: 'udp' | 'tcp') => {
+    const query = packet.decode(Buffer.from(bytes));
+    const { name, type } = query.questions![0]!;
+    asked.set(name, (asked.get(name) ?? 0) + 1);
+    const answers = answersTo(name, type);
+    const cut = protocol === 'udp' && name === 'big.test';
+    const response = packet.encode({
+      type: 'response',
+      ...(query.id !== undefined && { id: query.id }),
+      flags: packet.RECURSION_AVAILABLE | (cut ? packet.TRUNCATED_RESPONSE : 0) | (answers ? 0 : 3),
+      questions: query.questions ?? [],
+      answers: cut ? [] : (answers ?? []),
+      authorities: answers?.length ? [] : [{ type: 'SOA', name: 'test', ttl: 60, data: SOA }],
+    });
+    if (name === 'slow.test') return new Promise<Buffer>((resolve) => setTimeout(resolve, 300, response));
+    return name === 'silent.test' ? undefined : response;
+  };
+  const listeners = inNetns(netns, () => [listenUdp(ip, port, respond), listenTcp(ip, port, respond)]);
+  return {
+    asked,
+    close() {
+      for (const listener of listeners) listener.close();
+    },
+  };
+}
+
+function answersTo(name: string, type: string): packet.Answer[] | undefined {
+  const at = { name: name.toLowerCase(), ttl: 60 };
+  switch (`${at.name} ${type}`) {
+    case 'www.test A':
+      return [
+        { type: 'CNAME', ...at, data: 'web.test' },
+        { type: 'A', name: 'web.test', ttl: 60, data: '192.0.2.10' },
+      ];
+    case 'slow.test A':
+      return [{ type: 'A', ...at, data: '192.0.2.11' }];
+    case 'mail.test MX':
+      return [{ type: 'MX', ...at, data: { preference: 10, exchange: 'mx.mail.test' } }];
+    case 'big.test TXT':
+      return Array.from({ length: 40 }, (_, i) => ({ type: 'TXT' as const, ...at, data: `${i} ${'x'.repeat(90)}` }));
+    case 'www.test AAAA':
+      return [];
+    default:
+      return undefined;
+  }
+}
