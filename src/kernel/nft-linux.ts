@@ -53,10 +53,20 @@ class LinuxNft implements NftBackend {
     const chains = this.#dump(CHAIN.GET, table, decodeChain).filter(ofTable);
     const sets = this.#dump(SET.GET, table, decodeSet);
     for (const set of sets) this.#sets.set(nftIdentity(set), set);
-    const elements = sets.flatMap((set) =>
-      this.#dump(ELEMENT_LIST.GET, set, (body) => decodeElements(body, set)).flat(),
-    );
+    const elements = sets.flatMap((set) => this.#readElements(set));
     return [...sets, ...chains.map((chain) => ({ ...chain, rules: rulesOf(chain.chain) })), ...elements];
+  }
+
+  /**
+   * A dump goes on by position. While the kernel makes the set's hash table larger or smaller, in its own time after a large
+   * batch, positions shift: as many elements are told twice as are missed, and the dump is taken again.
+   */
+  #readElements(set: NftSet): NftElement[] {
+    for (let attempt = 0; ; attempt++) {
+      const elements = this.#dump(ELEMENT_LIST.GET, set, (body) => decodeElements(body, set)).flat();
+      const unique = new Map(elements.map((element) => [nftIdentity(element), element]));
+      if (unique.size === elements.length || attempt === 9) return [...unique.values()];
+    }
   }
 
   #dump<T>(type: number, of: NftTable | NftSet | undefined, decode: (body: Uint8Array) => T | undefined): T[] {
