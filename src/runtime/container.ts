@@ -2,6 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { exposeNamespace } from '../sys/netns.ts';
+import { capabilities, ownCapabilities } from './capabilities.ts';
 import { createHeld, isCrun, type Programs, runVerb, startHeld } from './holder.ts';
 import { mountOverlay, mountShm, unmountIfMounted } from './mounts.ts';
 import { type ConfigInput, containerArgs, ociConfig } from './oci-config.ts';
@@ -87,6 +88,7 @@ export class Container {
       spec: this.spec,
       user: resolveUser(this.spec, paths.rootfs),
       hostname: sandbox.hostname,
+      capabilities: capabilities(this.spec, ownCapabilities()),
       rootfs: paths.rootfs,
       namespaces: { network: sandbox.netns, uts, ipc },
       shm,

@@ -7,6 +7,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { Fault } from '../observe/fault.ts';
 import { openPty, setTerminalSize } from '../sys/pty.ts';
+import { capabilities, ownCapabilities } from './capabilities.ts';
 import { PROGRAM_ENV, type Programs, runtimeArgs } from './holder.ts';
 import { type OciUser, ociProcess } from './oci-config.ts';
 import type { RuntimePaths } from './paths.ts';
@@ -42,7 +43,10 @@ function prepare({ programs, paths, dir, spec, user, hostname }: ExecTarget, opt
   const base = join(dir, `exec-${process.pid}-${++calls}`);
   const [processFile, pidFile, logFile] = [`${base}.json`, `${base}.pid`, `${base}.log`];
   const command = { ...spec, command: options.command, args: [], tty: options.tty };
-  writeFileSync(processFile, JSON.stringify(ociProcess(command, user, hostname)));
+  writeFileSync(
+    processFile,
+    JSON.stringify(ociProcess(command, user, hostname, capabilities(spec, ownCapabilities()))),
+  );
   const args = [
     ...runtimeArgs(programs, paths),
     `--log=${logFile}`,

@@ -35,6 +35,7 @@ export interface ConfigInput {
   readonly spec: ContainerSpec;
   readonly user: OciUser;
   readonly hostname: string;
+  readonly capabilities: readonly string[];
   readonly rootfs: string;
   readonly namespaces: Namespaces;
   readonly shm: string;
@@ -42,29 +43,6 @@ export interface ConfigInput {
   readonly extraMounts: readonly OciMount[];
   readonly hiddenPaths: readonly string[];
 }
-
-/** What containerd gives a container that asks for nothing. */
-const DEFAULT_CAPABILITIES = [
-  ...['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FSETID', 'CAP_FOWNER', 'CAP_MKNOD', 'CAP_NET_RAW', 'CAP_SETGID'],
-  ...[
-    'CAP_SETUID',
-    'CAP_SETFCAP',
-    'CAP_SETPCAP',
-    'CAP_NET_BIND_SERVICE',
-    'CAP_SYS_CHROOT',
-    'CAP_KILL',
-    'CAP_AUDIT_WRITE',
-  ],
-];
-
-const ALL_CAPABILITIES = [
-  ...DEFAULT_CAPABILITIES,
-  ...['CAP_AUDIT_CONTROL', 'CAP_AUDIT_READ', 'CAP_BLOCK_SUSPEND', 'CAP_BPF', 'CAP_CHECKPOINT_RESTORE'],
-  ...['CAP_DAC_READ_SEARCH', 'CAP_IPC_LOCK', 'CAP_IPC_OWNER', 'CAP_LEASE', 'CAP_LINUX_IMMUTABLE', 'CAP_MAC_ADMIN'],
-  ...['CAP_MAC_OVERRIDE', 'CAP_NET_ADMIN', 'CAP_NET_BROADCAST', 'CAP_PERFMON', 'CAP_SYSLOG', 'CAP_SYS_ADMIN'],
-  ...['CAP_SYS_BOOT', 'CAP_SYS_MODULE', 'CAP_SYS_NICE', 'CAP_SYS_PACCT', 'CAP_SYS_PTRACE', 'CAP_SYS_RAWIO'],
-  ...['CAP_SYS_RESOURCE', 'CAP_SYS_TIME', 'CAP_SYS_TTY_CONFIG', 'CAP_WAKE_ALARM'],
-];
 
 const MASKED = [
   ...['/proc/acpi', '/proc/asound', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list'],
@@ -80,18 +58,8 @@ export function containerArgs(spec: ContainerSpec): string[] {
   return [...spec.image.entrypoint, ...(spec.args && spec.args.length > 0 ? spec.args : spec.image.cmd)];
 }
 
-/** Kubernetes' names lack the prefix; `ALL` is every one. */
-export function capabilities(spec: ContainerSpec): string[] {
-  if (spec.privileged) return ALL_CAPABILITIES;
-  const named = (names: readonly string[] = []) =>
-    names.flatMap((name) => (name === 'ALL' ? ALL_CAPABILITIES : [name.startsWith('CAP_') ? name : `CAP_${name}`]));
-  const dropped = new Set(named(spec.dropCapabilities));
-  const added = named(spec.addCapabilities);
-  return [...new Set([...DEFAULT_CAPABILITIES.filter((name) => !dropped.has(name)), ...added])];
-}
-
-export function ociProcess(spec: ContainerSpec, user: OciUser, hostname: string): OciProcess {
-  const held = capabilities(spec);
+/** `held` are the capabilities of its bounding set. */
+export function ociProcess(spec: ContainerSpec, user: OciUser, hostname: string, held: readonly string[]): OciProcess {
   // A user other than root starts without effective capabilities, as execve(2) would have it.
   const effective = user.uid === 0 ? held : [];
   return {
@@ -146,7 +114,7 @@ export function ociConfig(input: ConfigInput): Record<string, unknown> {
   const network = namespaces.network === undefined ? [] : [{ type: 'network', path: namespaces.network }];
   return {
     ociVersion: '1.0.0',
-    process: ociProcess(spec, input.user, input.hostname),
+    process: ociProcess(spec, input.user, input.hostname, input.capabilities),
     root: { path: input.rootfs, readonly: spec.readOnlyRoot ?? false },
     mounts: [
       ...systemMounts(input),
