@@ -100,7 +100,8 @@ export class NodeObject {
   /** The part is in force. */
   done(part: string): void {
     this.#waitingFor.delete(part);
-    void this.#write();
+    // What is still waited for is not worth a write of its own.
+    if (this.#waitingFor.size === 0) void this.#write();
   }
 
   async #createOrAdopt(): Promise<Node> {

@@ -1,6 +1,7 @@
 // Room node: what a node says of itself in its Node object.
 import { readFileSync, statfsSync } from 'node:fs';
 import os from 'node:os';
+import packageJson from '../../package.json' with { type: 'json' };
 import type { Node } from '../objects/types.ts';
 import type { ImageSummary } from '../runtime/runtime.ts';
 import type { NodeOptions } from './agent.ts';
@@ -11,9 +12,6 @@ type NodeCondition = NonNullable<NodeStatus['conditions']>[number];
 
 /** The API that this agent was written against, as `kubectl get nodes` shows it. */
 export const KUBELET_VERSION = 'v1.36.0+podwire';
-const { version: VERSION } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 const MAX_PODS = '110';
 const MAX_IMAGES = 50;
 
@@ -106,7 +104,7 @@ export function machineInfo(): NonNullable<NodeStatus['nodeInfo']> {
     bootID: line('/proc/sys/kernel/random/boot_id'),
     kernelVersion: os.release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)/m.exec(line('/etc/os-release'))?.[1] ?? 'Linux',
-    containerRuntimeVersion: `podwire://${VERSION}`,
+    containerRuntimeVersion: `podwire://${packageJson.version}`,
     kubeletVersion: KUBELET_VERSION,
     kubeProxyVersion: '',
     operatingSystem: 'linux',
