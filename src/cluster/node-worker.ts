@@ -65,6 +65,8 @@ export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): Node
       name: layout.name,
       workerData: { options, port: channel.port2 },
       transferList: [channel.port2],
+      // Descriptors come and go through system calls of ours that Node knows nothing of.
+      trackUnmanagedFds: false,
     });
     worker.on('message', (message: FromAgent) => {
       if (message.type === 'failed') ready.reject(new Fault(`${layout.name}: ${message.message}`));
