@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { failure, StatusError } from '../../objects/status.ts';
+import { Fault } from '../../observe/fault.ts';
 import { logger } from '../../observe/log.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import { readLog } from '../logs/log-reader.ts';
@@ -55,7 +56,7 @@ async function answer(options: KubeletOptions, request: IncomingMessage, respons
 }
 
 export function textOf(error: unknown): string {
-  if (!(error instanceof StatusError)) log.warn({ err: error }, 'a request failed');
+  if (!(error instanceof StatusError || error instanceof Fault)) log.warn({ err: error }, 'a request failed');
   return error instanceof Error ? error.message : String(error);
 }
 
