@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KINDS } from '../src/objects/kinds.ts';
 import { QUANTITIES, sharedPackage } from '../src/objects/schema/annotations.ts';
-import { buildV2, buildV3, buildV3Index, type Documented } from '../src/objects/schema/documents.ts';
+import type { Documented } from '../src/objects/schema/dialect.ts';
+import { buildV2, buildV3, buildV3Index } from '../src/objects/schema/documents.ts';
 
 const MODELS = join(dirname(fileURLToPath(import.meta.resolve('@kubernetes/client-node'))), 'gen', 'models');
 const OUTPUT = join(import.meta.dirname, '..', 'generated');

@@ -1,7 +1,8 @@
 // Room objects: what a client sent, checked against the schema of its kind and stripped of unknown fields.
 import { apiVersionOf, type KindRow } from './kinds.ts';
-import { parseQuantity, QUANTITY_SYNTAX } from './quantity.ts';
-import { type FieldType, type Model, modelOf, type Scalar } from './schema/models.ts';
+import { isJsonObject, setKey } from './patch/merge.ts';
+import { type FieldType, type Model, modelOf } from './schema/models.ts';
+import { DecodeError, jsonType, mismatch, readScalar } from './schema/scalars.ts';
 import { failure, type StatusError } from './status.ts';
 import type { DraftObject } from './types.ts';
 
@@ -14,15 +15,12 @@ export interface Decoded {
   readonly warnings: readonly string[];
 }
 
-/** A value of another JSON type than the schema's. The message is that of Go's decoder. */
-class DecodeError extends Error {}
-
 /**
  * Takes a parsed JSON body over: the object is the body itself, without its unknown fields and with apiVersion, kind and metadata set.
  * Fields that are null are removed. Throws a StatusError: 400 BadRequest for another kind, a wrong JSON type, or (Strict) an unknown field.
  */
 export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValidation = 'Warn'): Decoded {
-  if (!isObject(body)) {
+  if (!isJsonObject(body)) {
     throw failure(
       400,
       'BadRequest',
@@ -32,13 +30,7 @@ export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValid
   }
   const apiVersion = apiVersionOf(kind);
   checkKind(kind, apiVersion, body);
-  const unknown: string[] = [];
-  try {
-    walkObject(modelOf(kind.model), body, { path: '', stack: [], unknown });
-  } catch (error) {
-    if (error instanceof DecodeError) throw cannotHandle(kind, error.message);
-    throw error;
-  }
+  const unknown = walkWhole(kind, modelOf(kind.model), body);
   if (fieldValidation === 'Strict' && unknown.length > 0) {
     throw cannotHandle(kind, `strict decoding error: ${unknown.join(', ')}`);
   }
@@ -52,21 +44,30 @@ export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValid
 export function decodeModel<T>(model: string, body: unknown): T {
   const name = modelOf(model).schemaName.split('.').pop()!;
   const row = { kind: name, version: 'v1' };
-  if (!isObject(body))
+  if (!isJsonObject(body))
     throw cannotHandle(row, `json: cannot unmarshal ${jsonType(body)} into Go value of type v1.${name}`);
-  try {
-    walkObject(modelOf(model), body, { path: '', stack: [], unknown: [] });
-  } catch (error) {
-    if (error instanceof DecodeError) throw cannotHandle(row, error.message);
-    throw error;
-  }
+  walkWhole(row, modelOf(model), body);
   return body as T;
 }
 
-/** Removes in place what the schema does not know and says what it was: `unknown field "spec.foo"`. */
+/** Removes in place what the schema does not know and says what it was: `unknown field "spec.foo"`. Throws as decode() does. */
 export function prune(kind: KindRow, object: DraftObject): string[] {
+  return walkWhole(kind, modelOf(kind.model), object);
+}
+
+interface KindName {
+  readonly kind: string;
+  readonly version: string;
+}
+
+function walkWhole(kind: KindName, model: Model, object: Record<string, unknown>): string[] {
   const unknown: string[] = [];
-  walkObject(modelOf(kind.model), object, { path: '', stack: [], unknown });
+  try {
+    walkObject(model, object, { path: '', stack: [], unknown });
+  } catch (error) {
+    if (error instanceof DecodeError) throw cannotHandle(kind, error.message);
+    throw error;
+  }
   return unknown;
 }
 
@@ -90,7 +91,7 @@ function checkKind(kind: KindRow, apiVersion: string, body: Record<string, unkno
   }
 }
 
-function cannotHandle(kind: { readonly kind: string; readonly version: string }, why: string): StatusError {
+function cannotHandle(kind: KindName, why: string): StatusError {
   return failure(
     400,
     'BadRequest',
@@ -106,43 +107,43 @@ interface Walk {
   readonly unknown: string[];
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function walkObject(model: Model, object: Record<string, unknown>, walk: Walk): void {
   for (const key of Object.keys(object)) {
     const value = object[key];
     const field = model.fields.get(key);
-    const path = walk.path ? `${walk.path}.${key}` : key;
     if (!field) {
-      walk.unknown.push(`unknown field "${path}"`);
+      walk.unknown.push(`unknown field "${pathTo(walk, key)}"`);
       delete object[key];
     } else if (value === null || value === undefined) delete object[key];
-    else if (typeof value === 'string' && field.type.is === 'string') continue;
-    else {
-      object[key] = walkValue(field.type, value, { path, stack: [...walk.stack, key], unknown: walk.unknown }, model);
+    else if (typeof value !== 'string' || field.type.is !== 'string') {
+      const inner = { path: pathTo(walk, key), stack: [...walk.stack, key], unknown: walk.unknown };
+      object[key] = walkValue(field.type, value, inner, model);
     }
   }
 }
 
+function pathTo(walk: Walk, key: string): string {
+  return walk.path ? `${walk.path}.${key}` : key;
+}
+
 function walkValue(type: FieldType, value: unknown, walk: Walk, struct: Model): unknown {
+  const wrong = () => mismatch(type, value, { struct, stack: walk.stack });
   if (type.is === 'object') {
-    if (!isObject(value)) throw mismatch(type, value, walk, struct);
+    if (!isJsonObject(value)) throw wrong();
     walkObject(modelOf(type.model), value, walk);
   } else if (type.is === 'list') {
-    if (!Array.isArray(value)) throw mismatch(type, value, walk, struct);
+    if (!Array.isArray(value)) throw wrong();
     for (const [i, element] of value.entries()) {
       const inner = { ...walk, path: `${walk.path}[${i}]` };
       value[i] = element === null ? zero(type.of) : walkValue(type.of, element, inner, struct);
     }
   } else if (type.is === 'map') {
-    if (!isObject(value)) throw mismatch(type, value, walk, struct);
+    if (!isJsonObject(value)) throw wrong();
     for (const [key, element] of Object.entries(value)) {
-      const inner = { ...walk, path: `${walk.path}.${key}` };
-      value[key] = element === null ? zero(type.of) : walkValue(type.of, element, inner, struct);
+      const inner = { ...walk, path: pathTo(walk, key) };
+      setKey(value, key, element === null ? zero(type.of) : walkValue(type.of, element, inner, struct));
     }
-  } else return scalar(type.is, value, walk, struct);
+  } else return readScalar(type.is, value, { struct, stack: walk.stack });
   return value;
 }
 
@@ -151,111 +152,4 @@ function zero(type: FieldType): unknown {
   if (type.is === 'list') return [];
   if (type.is === 'boolean') return false;
   return ['int32', 'int64', 'double'].includes(type.is) ? 0 : '';
-}
-
-const INT_LIMITS: Readonly<Partial<Record<Scalar, number>>> = { int32: 2 ** 31, int64: 2 ** 63 };
-
-function scalar(type: Scalar, value: unknown, walk: Walk, struct: Model): unknown {
-  const wrong = () => mismatch({ is: type }, value, walk, struct);
-  switch (type) {
-    case 'any':
-      return value;
-    case 'boolean':
-      if (typeof value !== 'boolean') throw wrong();
-      return value;
-    case 'double':
-      if (typeof value !== 'number') throw wrong();
-      return value;
-    case 'int32':
-    case 'int64':
-      if (!isInteger(value, INT_LIMITS[type]!)) throw wrong();
-      return value;
-    case 'intOrString':
-      if (typeof value !== 'string' && !isInteger(value, 2 ** 31)) throw wrong();
-      return value;
-    case 'quantity':
-      return quantity(value, wrong);
-    case 'time':
-    case 'microtime':
-      return time(value, type, wrong);
-    case 'bytes':
-      if (typeof value !== 'string') throw wrong();
-      return bytes(value);
-    default:
-      if (typeof value !== 'string') throw wrong();
-      return value;
-  }
-}
-
-function isInteger(value: unknown, limit: number): boolean {
-  return Number.isInteger(value) && (value as number) < limit && (value as number) >= -limit;
-}
-
-/** Numbers are quantities too (`cpu: 2`), and are kept as text. */
-function quantity(value: unknown, wrong: () => DecodeError): string {
-  if (typeof value !== 'string' && typeof value !== 'number') throw wrong();
-  const text = String(value).trim();
-  if (parseQuantity(text) === undefined) {
-    throw new DecodeError(QUANTITY_SYNTAX.test(text) ? "unable to parse quantity's suffix" : MALFORMED_QUANTITY);
-  }
-  return text;
-}
-
-const MALFORMED_QUANTITY = `quantities must match the regular expression '${QUANTITY_SYNTAX.source}'`;
-const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
-
-function time(value: unknown, type: 'time' | 'microtime', wrong: () => DecodeError): string {
-  if (typeof value !== 'string') throw wrong();
-  const milliseconds = RFC3339.test(value) ? Date.parse(value) : Number.NaN;
-  if (Number.isNaN(milliseconds)) {
-    const layout = type === 'time' ? '2006-01-02T15:04:05Z07:00' : '2006-01-02T15:04:05.000000Z07:00';
-    throw new DecodeError(`parsing time ${JSON.stringify(value)} as "${layout}": cannot parse it`);
-  }
-  if (type === 'time') return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z');
-  const fraction = /\.(\d+)/.exec(value)?.[1] ?? '';
-  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, `.${fraction.padEnd(6, '0').slice(0, 6)}Z`);
-}
-
-function bytes(value: string): string {
-  const clean = value.replace(/[\r\n]/g, '');
-  const bad = clean.search(/[^A-Za-z0-9+/=]|=[^=]/);
-  if (bad >= 0) throw new DecodeError(`illegal base64 data at input byte ${bad}`);
-  if (clean.length % 4 !== 0) {
-    throw new DecodeError(`illegal base64 data at input byte ${clean.length - (clean.length % 4)}`);
-  }
-  return clean;
-}
-
-const GO_TYPES: Readonly<Record<Scalar, string>> = {
-  string: 'string',
-  boolean: 'bool',
-  int32: 'int32',
-  int64: 'int64',
-  double: 'float32',
-  time: 'string',
-  microtime: 'string',
-  bytes: '[]uint8',
-  quantity: 'string',
-  intOrString: 'int32',
-  any: 'interface {}',
-};
-
-function goType(type: FieldType): string {
-  if (type.is === 'object') return `v1.${modelOf(type.model).schemaName.split('.').pop()}`;
-  if (type.is === 'list') return `[]${goType(type.of)}`;
-  if (type.is === 'map') return `map[string]${goType(type.of)}`;
-  return GO_TYPES[type.is];
-}
-
-function jsonType(value: unknown): string {
-  if (Array.isArray(value)) return 'array';
-  if (typeof value === 'boolean') return 'bool';
-  return value === null ? 'null' : typeof value;
-}
-
-function mismatch(type: FieldType, value: unknown, walk: Walk, struct: Model): DecodeError {
-  const number = typeof value === 'number' && /^(int|double)/.test(type.is);
-  const what = number ? `number ${value}` : jsonType(value);
-  const field = `${struct.schemaName.split('.').pop()}.${walk.stack.join('.')}`;
-  return new DecodeError(`json: cannot unmarshal ${what} into Go struct field ${field} of type ${goType(type)}`);
 }

@@ -1,23 +1,37 @@
 // Room objects: how a strategic merge patch merges one list into another.
-import { type Field, modelOf } from '../schema/models.ts';
+import { failure } from '../status.ts';
 import { isJsonObject, type JsonObject } from './merge.ts';
-import { badPatch, mergeObject } from './strategic.ts';
 
-/** Merges a patch's list: objects by the merge key, plain values as a set. `old` is not used afterwards. */
-export function mergeList(field: Field, old: readonly unknown[], patch: readonly unknown[]): unknown[] {
-  const key = field.list!.keys[0];
-  return key === undefined ? mergeSet(old, patch) : mergeByKey(field, key, old, patch);
+/** Merges a patch into an element, which it may change. */
+export type MergeElement = (element: JsonObject, patch: JsonObject) => JsonObject;
+
+export function badPatch(why: string): Error {
+  return failure(400, 'BadRequest', `error applying strategic merge patch: ${why}`);
+}
+
+/** Merges a patch's list: objects by the merge key, plain values as a set when there is none. `old` is not used afterwards. */
+export function mergeList(
+  key: string | undefined,
+  old: readonly unknown[],
+  patch: readonly unknown[],
+  mergeElement: MergeElement,
+): unknown[] {
+  return key === undefined ? mergeSet(old, patch) : mergeByKey(key, old, patch, mergeElement);
 }
 
 function mergeSet(old: readonly unknown[], patch: readonly unknown[]): unknown[] {
   return [...new Set([...old, ...patch.filter((value) => value !== null)])];
 }
 
-function mergeByKey(field: Field, key: string, old: readonly unknown[], patch: readonly unknown[]): unknown[] {
+function mergeByKey(
+  key: string,
+  old: readonly unknown[],
+  patch: readonly unknown[],
+  mergeElement: MergeElement,
+): unknown[] {
   if (patch.some((element) => isJsonObject(element) && element['$patch'] === 'replace' && element[key] === undefined)) {
     return withoutDeleteMarks(patch);
   }
-  const model = field.type.is === 'list' && field.type.of.is === 'object' ? modelOf(field.type.of.model) : undefined;
   let result = [...old];
   for (const element of patch) {
     if (!isJsonObject(element)) throw badPatch(`the elements of a list that merges by ${key} are objects`);
@@ -29,7 +43,7 @@ function mergeByKey(field: Field, key: string, old: readonly unknown[], patch: r
       continue;
     }
     const at = result.findIndex((each) => isJsonObject(each) && each[key] === value);
-    const merged = mergeObject(model, at < 0 ? {} : (result[at] as JsonObject), element);
+    const merged = mergeElement(at < 0 ? {} : (result[at] as JsonObject), element);
     if (at < 0) result.push(merged);
     else result[at] = merged;
   }

@@ -2,7 +2,7 @@
 import type { KindRow } from '../kinds.ts';
 import { type Field, type Model, modelOf } from '../schema/models.ts';
 import { failure } from '../status.ts';
-import { mergeList, orderList, removePrimitives, withoutDeleteMarks } from './lists.ts';
+import { badPatch, mergeList, orderList, removePrimitives, withoutDeleteMarks } from './lists.ts';
 import { isJsonObject, type JsonObject, setKey } from './merge.ts';
 
 const DIRECTIVE = '$patch';
@@ -18,7 +18,7 @@ export function strategicMergePatch<T>(kind: KindRow, current: T, patch: unknown
 }
 
 /** Merges into `target`, which is changed and returned. Without a model (maps, unknown fields) lists are replaced. */
-export function mergeObject(model: Model | undefined, target: JsonObject, patch: JsonObject): JsonObject {
+function mergeObject(model: Model | undefined, target: JsonObject, patch: JsonObject): JsonObject {
   const directive = patch[DIRECTIVE];
   if (directive === 'replace') return withoutDirectives(patch);
   if (directive === 'delete') return {};
@@ -53,13 +53,15 @@ function mergeField(field: Field | undefined, target: JsonObject, key: string, v
     if (value[DIRECTIVE] === 'delete') delete target[key];
     else setKey(target, key, inner);
   } else if (Array.isArray(value) && field?.list?.merge) {
-    setKey(target, key, mergeList(field, Array.isArray(old) ? old : [], value));
+    const model = modelBelow(field);
+    const mergeElement = (element: JsonObject, patch: JsonObject) => mergeObject(model, element, patch);
+    setKey(target, key, mergeList(field.list.keys[0], Array.isArray(old) ? old : [], value, mergeElement));
   } else setKey(target, key, Array.isArray(value) ? withoutDeleteMarks(value) : value);
 }
 
-/** The model of an object field, of a map's values, or of a list's elements. */
-export function modelBelow(field: Field | undefined): Model | undefined {
-  const type = field?.type;
+/** The model of an object field, or of the elements of a list. */
+function modelBelow(field: Field | undefined): Model | undefined {
+  const type = field?.type.is === 'list' ? field.type.of : field?.type;
   return type?.is === 'object' ? modelOf(type.model) : undefined;
 }
 
@@ -82,8 +84,4 @@ function retainKeys(target: JsonObject, patch: JsonObject): void {
 function asList(value: unknown, name: string): unknown[] {
   if (!Array.isArray(value)) throw badPatch(`${name} is not a list`);
   return value;
-}
-
-export function badPatch(why: string): Error {
-  return failure(400, 'BadRequest', `error applying strategic merge patch: ${why}`);
 }

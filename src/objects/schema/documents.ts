@@ -2,21 +2,9 @@
 import { createHash } from 'node:crypto';
 import { apiVersionOf, KINDS, type KindRow } from '../kinds.ts';
 import { ATOMIC_FIELDS, ATOMIC_MODELS, DEFAULTS } from './annotations.ts';
-import { type Field, type FieldType, type GeneratedModel, type Model, readModel, type Scalar } from './models.ts';
-import { type Json, operations } from './operations.ts';
-
-/** A generated model with its texts. */
-export interface Documented extends GeneratedModel {
-  readonly description: string;
-  readonly descriptions: Readonly<Record<string, string>>;
-}
-export type Models = ReadonlyMap<string, Documented>;
-
-/** Where the two versions of OpenAPI differ. */
-export interface Dialect {
-  readonly version: 2 | 3;
-  ref(schemaName: string): string;
-}
+import { type Dialect, fullName, type Json, type Models } from './dialect.ts';
+import { type Field, type FieldType, type Model, readModel, type Scalar } from './models.ts';
+import { operations } from './operations.ts';
 
 const V3: Dialect = { version: 3, ref: (name) => `#/components/schemas/${name}` };
 const V2: Dialect = { version: 2, ref: (name) => `#/definitions/${name}` };
@@ -48,11 +36,6 @@ const V2_SCALARS: Readonly<Partial<Record<Scalar, Json>>> = {
   quantity: { type: 'string' },
   intOrString: { type: 'string', format: 'int-or-string' },
 };
-
-/** `io.k8s.api.core.v1.Pod` for `core.v1.Pod`. */
-export function fullName(schemaName: string): string {
-  return schemaName.startsWith('meta.v1.') ? `io.k8s.apimachinery.pkg.apis.${schemaName}` : `io.k8s.api.${schemaName}`;
-}
 
 function typeSchema(models: Models, type: FieldType, dialect: Dialect): Json {
   if (type.is === 'list') return { type: 'array', items: typeSchema(models, type.of, dialect) };

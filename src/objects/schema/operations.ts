@@ -1,8 +1,6 @@
 // Room objects: the paths of an OpenAPI document: which verbs each resource has, with which parameters and bodies.
 import { type KindRow, resourcePath } from '../kinds.ts';
-import { type Dialect, fullName, type Models } from './documents.ts';
-
-export type Json = { [key: string]: unknown };
+import { type Dialect, fullName, type Json, type Models } from './dialect.ts';
 
 const PATCH_TYPES = [
   'application/json-patch+json',

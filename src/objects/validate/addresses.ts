@@ -1,5 +1,5 @@
 // Room objects: validation of IP addresses, CIDRs and ports, as numbers and by name.
-import { familyOf, isIP } from '../../addr/ip.ts';
+import { familyOf, isIP, parseIP } from '../../addr/ip.ts';
 import { indexInPrefix, type Prefix, parsePrefix, prefixContains } from '../../addr/prefix.ts';
 import { type Causes, checkSyntax, invalidValue } from './causes.ts';
 import { portNameProblems, portNumberProblems } from './names.ts';
@@ -13,23 +13,29 @@ export function checkIP(causes: Causes, field: string, text: string): boolean {
   return false;
 }
 
-const UNUSABLE: readonly (readonly [prefix: string, why: string])[] = [
-  ['127.0.0.0/8', 'may not be in the loopback range (127.0.0.0/8, ::1/128)'],
-  ['::1/128', 'may not be in the loopback range (127.0.0.0/8, ::1/128)'],
-  ['169.254.0.0/16', 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'],
-  ['fe80::/10', 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'],
-  ['224.0.0.0/24', 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'],
-  ['ff02::/16', 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'],
-];
+const LOOPBACK = 'may not be in the loopback range (127.0.0.0/8, ::1/128)';
+const LINK_LOCAL = 'may not be in the link-local range (169.254.0.0/16, fe80::/10)';
+const LINK_MULTICAST = 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)';
+
+/** Why nothing can be sent to the address from another machine; by its bytes, for slices hold a thousand of them. */
+function unusable(ip: string, bytes: Uint8Array): string | undefined {
+  const [a, b, c] = bytes as unknown as [number, number, number];
+  if (bytes.every((byte) => byte === 0)) return `may not be unspecified (${ip})`;
+  if (bytes.length === 4) {
+    if (a === 127) return LOOPBACK;
+    if (a === 169 && b === 254) return LINK_LOCAL;
+    return a === 224 && b === 0 && c === 0 ? LINK_MULTICAST : undefined;
+  }
+  if (bytes[15] === 1 && bytes.subarray(0, 15).every((byte) => byte === 0)) return LOOPBACK;
+  if (a === 0xfe && (b & 0xc0) === 0x80) return LINK_LOCAL;
+  return a === 0xff && b === 2 ? LINK_MULTICAST : undefined;
+}
 
 /** An address to which traffic may be sent: none that means something only to its own machine or link. */
 export function checkEndpointIP(causes: Causes, field: string, ip: string): void {
   if (!checkIP(causes, field, ip)) return;
-  if (ip === '0.0.0.0' || ip === '::') {
-    causes.push(invalidValue(field, ip, `may not be unspecified (${ip})`));
-    return;
-  }
-  for (const [prefix, why] of UNUSABLE) if (prefixContains(prefix, ip)) causes.push(invalidValue(field, ip, why));
+  const why = unusable(ip, parseIP(ip)!);
+  if (why) causes.push(invalidValue(field, ip, why));
 }
 
 /** The prefix, or undefined when the cause was noted. */

@@ -1,0 +1,22 @@
+// Room objects: what the parts of an OpenAPI document agree on: how schemas are named and referred to.
+import type { GeneratedModel } from './models.ts';
+
+export type Json = { [key: string]: unknown };
+
+/** A generated model with its texts. */
+export interface Documented extends GeneratedModel {
+  readonly description: string;
+  readonly descriptions: Readonly<Record<string, string>>;
+}
+export type Models = ReadonlyMap<string, Documented>;
+
+/** Where the two versions of OpenAPI differ. */
+export interface Dialect {
+  readonly version: 2 | 3;
+  ref(schemaName: string): string;
+}
+
+/** `io.k8s.api.core.v1.Pod` for `core.v1.Pod`. */
+export function fullName(schemaName: string): string {
+  return schemaName.startsWith('meta.v1.') ? `io.k8s.apimachinery.pkg.apis.${schemaName}` : `io.k8s.api.${schemaName}`;
+}
