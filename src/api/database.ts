@@ -1,6 +1,7 @@
 // Room api: the table of revisions on disk (SQLite in WAL mode): every write is one row, and the newest row of a key is the object.
 import { closeSync, fdatasync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { Fault } from '../observe/fault.ts';
 
 export interface Revision {
   readonly rev: number;
@@ -23,6 +24,23 @@ const SCHEMA = `
     prev INTEGER NOT NULL, deleted INTEGER NOT NULL, time INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;`;
 
+const SQLITE_BUSY = 5;
+
+/** The lock is held until close, so that two servers cannot write to one state directory. */
+function openDatabase(path: string): DatabaseSync {
+  const db = new DatabaseSync(path);
+  try {
+    db.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;');
+    db.exec(SCHEMA);
+    db.exec("INSERT OR REPLACE INTO marks VALUES ('format', 1)"); // takes the lock, and makes the file that sync() flushes
+  } catch (error) {
+    db.close();
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+    throw new Fault(`${path} is in use by another API server`, { mend: 'stop the other one first', cause: error });
+  }
+  return db;
+}
+
 /**
  * A commit writes to the WAL without waiting for the disk (synchronous=NORMAL); `sync()` then flushes the WAL on libuv's
  * pool, so that the event loop gathers the next group of writes meanwhile. A checkpoint flushes the WAL by itself first.
@@ -36,10 +54,7 @@ export class RevisionDatabase {
 
   /** `path` is a file, or `:memory:`. */
   constructor(path: string) {
-    this.#db = new DatabaseSync(path);
-    this.#db.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;');
-    this.#db.exec(SCHEMA);
-    this.setMark('format', 1);
+    this.#db = openDatabase(path);
     this.#walFd = path === ':memory:' ? undefined : openSync(`${path}-wal`, 'r+');
     this.#insert = this.#db.prepare('INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE');

@@ -63,10 +63,10 @@ export class KubeletProxy {
     if (route.subresource === 'portforward') {
       throw failure(501, 'NotImplemented', 'port-forward is not served yet: use the NodePort or the IP of the pod');
     }
-    if (request.headers.upgrade?.toLowerCase() !== 'websocket') throw upgradeRequired(route.subresource);
     const pod = getEntry(this.#store, route).object as unknown as Pod;
     const target = this.#target(route, pod, new URL(request.url!, 'https://podwire').searchParams);
     if (!target) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') throw upgradeRequired(route.subresource);
     const upstream = connect(target.socketPath);
     let connected = false;
     upstream.on('error', (error) => {

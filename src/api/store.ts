@@ -43,10 +43,10 @@ export class Store {
   #flushing: Promise<void> | undefined;
   #closed = false;
 
-  constructor(options: StoreOptions) {
+  constructor(options: StoreOptions, database = new RevisionDatabase(options.path)) {
     this.#keepRevisions = options.keepRevisions ?? 10_000;
     this.#keepSeconds = options.keepSeconds ?? 300;
-    this.#db = new RevisionDatabase(options.path);
+    this.#db = database;
     this.#compactedRev = this.#db.mark('compacted');
     this.#rev = Math.max(1, this.#compactedRev);
     for (const revision of this.#db.revisions()) this.#load(revision);
@@ -61,7 +61,7 @@ export class Store {
     const entry = Entry.fromText(rev, namespace, name, revision.json);
     bucket.set(namespace, name, deleted ? undefined : entry);
     if (rev > this.#compactedRev) bucket.events.push({ entry, prev, deleted });
-    this.#rev = rev;
+    this.#rev = Math.max(this.#rev, rev); // the newest may have been a deletion that compaction forgot
   }
 
   /** The newest revision, durable or not yet. */

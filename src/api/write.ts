@@ -58,7 +58,10 @@ export function decodeBody(route: ResourceRoute, body: unknown, options: WriteOp
 }
 
 export function store(context: WriteContext, row: KindRow, object: KubeObject, dryRun: boolean): Entry {
-  if (dryRun) return Entry.fromObject(0, object);
+  if (dryRun) {
+    if (!object.metadata.resourceVersion) Reflect.deleteProperty(object.metadata, 'resourceVersion');
+    return Entry.fromObject(0, object);
+  }
   return context.store.put(resourceOf(row), object);
 }
 

@@ -91,7 +91,8 @@ export class Client {
   }
 
   watch(kind: Kind, options: WatchOptions, onEvent: (event: WatchEvent) => void): WatchStream {
-    const query = { ...queryOf(options), watch: 'true' };
+    const initial = options.sendInitialEvents && { resourceVersionMatch: 'NotOlderThan' }; // the API insists on it
+    const query = { ...queryOf(options), ...initial, watch: 'true' };
     return this.transport.watch(
       { method: 'GET', path: resourcePath(kindRow(kind), options.namespace), query },
       onEvent,
