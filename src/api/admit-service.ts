@@ -1,5 +1,6 @@
 // Room api: admission of Services: cluster IPs and node ports, requested or given out.
 
+import { isDeepStrictEqual } from 'node:util';
 import { familyOf, isIP } from '../addr/ip.ts';
 import { type CIDR, nthAddress, parsePrefix, prefixContains, prefixSize } from '../addr/prefix.ts';
 import { kindRow } from '../objects/kinds.ts';
@@ -60,8 +61,10 @@ export class ServiceAllocator {
   /** Fills in clusterIP(s), ipFamilies, ipFamilyPolicy and nodePorts in place; throws 422 when what was asked for cannot be had. */
   allocate(service: Service, old?: Service): void {
     const { spec } = service;
-    if (old) keepAllocated(spec, old.spec);
-    dropWhatTheTypeHasNot(spec);
+    if (old) {
+      keepAllocated(spec, old.spec);
+      dropWhatTheTypeHasNot(spec, old.spec);
+    }
     const causes: StatusCause[] = [];
     if (spec.type !== 'ExternalName') {
       this.#fillFamilies(spec, causes);
@@ -199,12 +202,23 @@ function keepAllocated(spec: Service['spec'], old: Service['spec']): void {
   }
 }
 
-function dropWhatTheTypeHasNot(spec: Service['spec']): void {
+/** After a change of type, what the old type had and the new one has not goes, unless the client newly asked for it. */
+function dropWhatTheTypeHasNot(spec: Service['spec'], old: Service['spec']): void {
+  if (spec.type === old.type) return;
+  const fields: (keyof Service['spec'])[] = [];
   if (spec.type === 'ExternalName') {
-    for (const field of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy'] as const) delete spec[field];
+    fields.push('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
   }
-  if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') return;
-  for (const port of spec.ports ?? []) delete port.nodePort;
+  if (spec.type !== 'LoadBalancer') {
+    fields.push('allocateLoadBalancerNodePorts', 'loadBalancerClass', 'healthCheckNodePort');
+    if (spec.type !== 'NodePort' && !spec.externalIPs?.length) fields.push('externalTrafficPolicy');
+  }
+  for (const field of fields) {
+    if (isDeepStrictEqual(spec[field], old[field])) Reflect.deleteProperty(spec, field);
+  }
+  if (usesNodePorts(spec)) return;
+  const before = new Set(old.ports?.map((port) => port.nodePort));
+  for (const port of spec.ports ?? []) if (before.has(port.nodePort)) delete port.nodePort;
 }
 
 function refused(field: string, value: unknown, why: string): StatusCause {
