@@ -26,7 +26,9 @@ export function startNodeTaints({ client, informers, recorder }: ControllerConte
     const taints = taintsFor(node, Date.now());
     if (isDeepStrictEqual(taints, node.spec?.taints ?? [])) return;
     try {
-      const written = await client.update('Node', { ...node, spec: { ...node.spec, taints } });
+      const { taints: _, ...spec } = node.spec ?? {};
+      const next = { ...node, spec: { ...spec, ...(taints.length > 0 && { taints }) } };
+      const written = await client.update('Node', next);
       await informers.echo('Node').written(written);
     } catch (error) {
       if (!isNotFound(error)) throw error;
