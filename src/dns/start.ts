@@ -1,13 +1,16 @@
 // Room dns: wires one node's DNS server: informers to records, records to chain, chain to listeners.
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
+import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
+import { SysError } from '../sys/ffi.ts';
 import { chain } from './chain.ts';
 import { Forwarder, parseUpstreams } from './forward.ts';
 import { listenTcp } from './listen-tcp.ts';
 import { listenUdp } from './listen-udp.ts';
+import type { Listener } from './listener.ts';
 import { ClusterRecords } from './records.ts';
-import { responder } from './respond.ts';
+import { type Respond, responder } from './respond.ts';
 import { type DnsCounts, DnsStats } from './stats.ts';
 import { unlessOwn } from './upstream-socket.ts';
 import { allSynced, type DnsInformers, watchRecords } from './watch.ts';
@@ -49,7 +52,7 @@ export interface DnsServer {
 
 /**
  * Listens at once, in the calling thread's network namespace, and answers for the cluster when the informers have
- * synced. Keeps answering from what it knows while the API server is away. Throws a SysError when an address cannot be bound.
+ * synced. Keeps answering from what it knows while the API server is away. Throws a Fault when an address cannot be bound.
  */
 export function startDns({ informers, options, upstreamNetns, port = 53, onSynced }: StartDns): DnsServer {
   const log = logger('dns', { node: options.nodeName });
@@ -67,7 +70,7 @@ export function startDns({ informers, options, upstreamNetns, port = 53, onSynce
     forward: forwarder.handler,
   });
   const respond = responder(resolve, stats, log);
-  const listeners = options.dnsIPs.flatMap((ip) => [listenUdp(ip, port, respond), listenTcp(ip, port, respond)]);
+  const listeners = listenOnAll(options.dnsIPs, port, respond);
   const stopWatching = watchRecords(informers, records);
   const ready = allSynced(informers).then(() => {
     synced = true;
@@ -81,4 +84,19 @@ export function startDns({ informers, options, upstreamNetns, port = 53, onSynce
       for (const listener of listeners) listener.close();
     },
   };
+}
+
+function listenOnAll(ips: readonly IP[], port: number, respond: Respond): Listener[] {
+  const listeners: Listener[] = [];
+  for (const ip of ips) {
+    try {
+      listeners.push(listenUdp(ip, port, respond));
+      listeners.push(listenTcp(ip, port, respond));
+    } catch (error) {
+      for (const listener of listeners) listener.close();
+      const code = error instanceof SysError ? error.code : String(error);
+      throw new Fault(`DNS cannot listen on ${ip} port ${port}: ${code}`, { cause: error });
+    }
+  }
+  return listeners;
 }

@@ -1,6 +1,6 @@
 // Room dns: one exchange with one upstream resolver: UDP, and TCP when the answer says that it was cut.
 import { randomInt } from 'node:crypto';
-import type { Message, Name, Question } from '../wire/dns/message.ts';
+import { type Message, type Name, type Question, RCODE } from '../wire/dns/message.ts';
 import { lowerName } from '../wire/dns/name.ts';
 import { decodeMessage } from '../wire/dns/reader.ts';
 import { encodeMessage, queryMessage } from '../wire/dns/writer.ts';
@@ -30,7 +30,12 @@ export async function exchange(
     edns: { udpSize: UDP_SIZE, version: 0, dnssecOk: question.dnssecOk, options: [] },
   });
   const deadline = performance.now() + timeout;
-  const answer = await overUdp(upstream, query, timeout);
+  let answer = await overUdp(upstream, query, timeout);
+  if (answer.rcode === RCODE.FORMERR && !answer.edns) {
+    // RFC 6891 section 7: it does not know EDNS.
+    const { edns: _, ...plain } = query;
+    answer = await overUdp(upstream, plain, deadline - performance.now());
+  }
   return answer.truncated ? overTcp(upstream, query, deadline - performance.now()) : answer;
 }
 

@@ -26,27 +26,30 @@ test('names follow the API server within milliseconds, and stay when it goes awa
   const api = await startTestApi(t);
   const client = new Client(api.transport);
   const informers = createInformers(client);
-  const server = startDns({
-    informers: {
-      services: informers.of('Service'),
-      endpointSlices: informers.of('EndpointSlice'),
-      namespaces: informers.of('Namespace'),
-    },
-    options: {
-      nodeName: 'node-1',
-      clusterDomain: 'cluster.local',
-      dnsIPs: [address],
-      dnsUpstreams: [],
-      clusterPodCIDRs: ['10.244.0.0/16'],
-      serviceCIDRs: ['10.96.0.0/16'],
-      nodeCIDRs: ['172.30.0.0/24'],
-    },
-    port,
-  });
+  const start = () =>
+    startDns({
+      informers: {
+        services: informers.of('Service'),
+        endpointSlices: informers.of('EndpointSlice'),
+        namespaces: informers.of('Namespace'),
+      },
+      options: {
+        nodeName: 'node-1',
+        clusterDomain: 'cluster.local',
+        dnsIPs: [address],
+        dnsUpstreams: [],
+        clusterPodCIDRs: ['10.244.0.0/16'],
+        serviceCIDRs: ['10.96.0.0/16'],
+        nodeCIDRs: ['172.30.0.0/24'],
+      },
+      port,
+    });
+  const server = start();
   t.after(() => {
     server.close();
     informers.close();
   });
+  assert.throws(start, /^Fault: DNS cannot listen on 127\.53\.\S+ port 5399: EADDRINUSE$/);
   await server.ready;
   const resolver = new Resolver({ timeout: 5000, tries: 1 });
   resolver.setServers([`${address}:${port}`]);

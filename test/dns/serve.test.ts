@@ -249,6 +249,11 @@ test('an upstream answer that was cut is fetched over TCP', { skip }, async () =
   assert.equal(upstream.asked.get('big.test'), 2, 'the second came from the cache');
 });
 
+test('an upstream that does not know EDNS is asked without', { skip }, async () => {
+  assert.equal((await answers('old.test')).length, 1);
+  assert.equal(upstream.asked.get('old.test'), 2);
+});
+
 test('equal questions at the same time are one question upstream', { skip }, async () => {
   const all = await Promise.all(Array.from({ length: 8 }, () => answers('slow.test')));
   for (const one of all) assert.equal(one.length, 1);

@@ -18,14 +18,16 @@ export function startUpstream(netns: string, ip: string, port: number): TestUpst
     const query = packet.decode(Buffer.from(bytes));
     const { name, type } = query.questions![0]!;
     asked.set(name, (asked.get(name) ?? 0) + 1);
+    // A resolver from before EDNS understands no OPT.
+    const puzzled = name === 'old.test' && (query.additionals?.length ?? 0) > 0;
     const answers = answersTo(name, type);
     const cut = protocol === 'udp' && name === 'big.test';
     const response = packet.encode({
       type: 'response',
       ...(query.id !== undefined && { id: query.id }),
-      flags: packet.RECURSION_AVAILABLE | (cut ? packet.TRUNCATED_RESPONSE : 0) | (answers ? 0 : 3),
+      flags: packet.RECURSION_AVAILABLE | (cut ? packet.TRUNCATED_RESPONSE : 0) | (puzzled ? 1 : answers ? 0 : 3),
       questions: query.questions ?? [],
-      answers: cut ? [] : (answers ?? []),
+      answers: cut || puzzled ? [] : (answers ?? []),
       authorities: answers?.length ? [] : [{ type: 'SOA', name: 'test', ttl: 60, data: SOA }],
     });
     if (name === 'slow.test') return new Promise<Buffer>((resolve) => setTimeout(resolve, 300, response));
@@ -49,6 +51,7 @@ function answersTo(name: string, type: string): packet.Answer[] | undefined {
         { type: 'A', name: 'web.test', ttl: 60, data: '192.0.2.10' },
       ];
     case 'slow.test A':
+    case 'old.test A':
       return [{ type: 'A', ...at, data: '192.0.2.11' }];
     case 'mail.test MX':
       return [{ type: 'MX', ...at, data: { preference: 10, exchange: 'mx.mail.test' } }];
