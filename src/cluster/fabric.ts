@@ -99,8 +99,10 @@ function fabricItems(options: FabricOptions): KernelItem[] {
     ...nodeCIDRs.map(
       (cidr) => ({ kind: 'address', netns, link: BRIDGE, address: withLength(cidr, API_SERVER_ADDRESS) }) as const,
     ),
+    // The API server answers pods whose address nobody has changed.
+    ...podRoutes(options, BRIDGE).map((route) => ({ ...route, netns })),
     ...machineSide(options, netns),
-    ...nodes.flatMap((node, i) => nodeSide(options, node, i, netns)),
+    ...nodes.flatMap((node) => nodeSide(options, node, netns)),
   ];
 }
 
@@ -137,22 +139,27 @@ function machineSide(options: FabricOptions, fabric: string): KernelItem[] {
 /** Pods by their node, Services by the first node; whatever of the cluster's prefixes has no way ends on this machine. */
 function machineRoutes(options: FabricOptions, link: string): Route[] {
   const { clusterName, nodes, nodeCIDRs, podCIDRs, serviceCIDRs } = options;
-  const over = (dst: CIDR, node: FabricNode | undefined): Route[] => {
-    const { family } = parsePrefix(dst);
-    const via = node?.ips.find((ip) => familyOf(ip) === family);
-    return via === undefined ? [] : [{ kind: 'route', dst: networkOf(dst), type: 'unicast', link, via }];
-  };
   const metric = nowhereMetric(clusterName);
   return [
-    ...nodes.flatMap((node) => node.podCIDRs.flatMap((cidr) => over(cidr, node))),
-    ...serviceCIDRs.flatMap((cidr) => over(cidr, nodes[0])),
+    ...podRoutes(options, link),
+    ...serviceCIDRs.flatMap((cidr) => routeVia(nodes[0], cidr, link)),
     ...[...nodeCIDRs, ...podCIDRs, ...serviceCIDRs].map(
       (cidr): Route => ({ kind: 'route', dst: networkOf(cidr), type: 'unreachable', metric }),
     ),
   ];
 }
 
-function nodeSide(options: FabricOptions, node: FabricNode, i: number, fabric: string): KernelItem[] {
+function podRoutes({ nodes }: FabricOptions, link: string): Route[] {
+  return nodes.flatMap((node) => node.podCIDRs.flatMap((cidr) => routeVia(node, cidr, link)));
+}
+
+function routeVia(node: FabricNode | undefined, dst: CIDR, link: string): Route[] {
+  const { family } = parsePrefix(dst);
+  const via = node?.ips.find((ip) => familyOf(ip) === family);
+  return via === undefined ? [] : [{ kind: 'route', dst: networkOf(dst), type: 'unicast', link, via }];
+}
+
+function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): KernelItem[] {
   const { clusterName, mtu, nodeCIDRs } = options;
   const netns = netnsPath(netnsName(clusterName, node.name));
   return [

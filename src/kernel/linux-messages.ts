@@ -56,6 +56,7 @@ export function addRequest(item: OnLink, indexes: Indexes, replace: boolean): Ne
         address: item.address,
         noPrefixRoute: !!item.noPrefixRoute,
         protocol: ROUTE_PROTOCOL,
+        hostScope: item.link === 'lo',
       });
     case 'route':
       return newRoute(routeState(item, index), replace);

@@ -44,8 +44,9 @@ export function planOverlay(facts: OverlayFacts): Fragment {
       up: true,
       type: { kind: 'vxlan', ...facts.vxlan, local },
     },
-    // Other nodes speak to our pods under their own address, whose way back is the fabric: loose.
-    { kind: 'sysctl', key: `net/ipv4/conf/${VXLAN_LINK}/rp_filter`, value: '2' },
+    // Other nodes speak to our pods under their own address, whose way back is the fabric. Without an address on the device
+    // even the loose check (2) drops that: fib_validate_source.
+    { kind: 'sysctl', key: `net/ipv4/conf/${VXLAN_LINK}/rp_filter`, value: '0' },
   ];
   return { cause: { kind: 'Node', name: facts.nodeName }, items };
 }

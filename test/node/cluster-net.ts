@@ -1,0 +1,173 @@
+// A cluster's network without its control plane: fabric, nodes and pods in namespaces of their own, for tests of packets.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import type { IP } from '../../src/addr/ip.ts';
+import { ensureFabric, type FabricNode, type FabricOptions, NODE_LEG, removeFabric } from '../../src/cluster/fabric.ts';
+import { netnsName } from '../../src/cluster/layout.ts';
+import type { Kernel } from '../../src/kernel/kernel.ts';
+import { openKernel } from '../../src/kernel/linux.ts';
+import type { NodeOptions } from '../../src/node/agent.ts';
+import { createPodNetwork } from '../../src/node/network.ts';
+import type { PodNetwork } from '../../src/node/pod-network.ts';
+import { planRemoteNode } from '../../src/plan/overlay.ts';
+import { createReconciler } from '../../src/reconcile/loop.ts';
+import type { Reconciler } from '../../src/reconcile/reconciler.ts';
+import { createNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
+import { bindSocket, listenOn } from '../../src/sys/socket.ts';
+
+export interface TestNode extends FabricNode {
+  readonly netns: string;
+  readonly options: NodeOptions;
+  readonly kernel: Kernel;
+  readonly reconciler: Reconciler;
+  readonly network: PodNetwork;
+}
+
+export interface TestPod {
+  readonly netns: string;
+  readonly ip: IP;
+  readonly sandboxId: string;
+}
+
+export class ClusterNet implements Disposable {
+  readonly name: string;
+  readonly host: string;
+  readonly fabric: FabricOptions;
+  readonly nodes: TestNode[] = [];
+  readonly #dir = mkdtempSync(`${tmpdir()}/pwt-`);
+  readonly #pods: string[] = [];
+
+  constructor(name: string, nodes: readonly FabricNode[]) {
+    this.name = name;
+    this.host = netnsPath(`pwt-${name}-host`);
+    createNetns(this.host);
+    this.fabric = {
+      clusterName: name,
+      nodeCIDRs: ['172.30.0.0/24'],
+      podCIDRs: ['10.244.0.0/16'],
+      serviceCIDRs: ['10.96.0.0/16'],
+      mtu: 1500,
+      nodes,
+      hostNetns: this.host,
+    };
+    ensureFabric(this.fabric);
+    for (const node of nodes) this.nodes.push(this.startNode(node));
+    for (const node of this.nodes) for (const other of this.nodes) if (other !== node) connect(node, other);
+  }
+
+  /** What a node's agent does for the network at its start. */
+  startNode(node: FabricNode): TestNode {
+    const netns = netnsPath(netnsName(this.name, node.name));
+    const options = this.#options(node, netns);
+    const kernel = openKernel({ netns });
+    const reconciler = createReconciler(kernel);
+    const network = createPodNetwork({ options, reconciler, nodeLink: NODE_LEG });
+    return { ...node, netns, options, kernel, reconciler, network };
+  }
+
+  #options({ name, ips, podCIDRs }: FabricNode, netns: string): NodeOptions {
+    const { nodeCIDRs, podCIDRs: clusterPodCIDRs, serviceCIDRs, mtu } = this.fabric;
+    return {
+      clusterName: this.name,
+      nodeName: name,
+      nodeIPs: ips,
+      netns,
+      stateDir: `${this.#dir}/${name}`,
+      imageDir: `${this.#dir}/images`,
+      clusterDomain: 'cluster.local',
+      podCIDRs,
+      clusterPodCIDRs,
+      serviceCIDRs,
+      nodeCIDRs,
+      dnsIPs: ['10.96.0.10'],
+      dnsUpstreams: [],
+      mtu,
+      vxlan: { vni: 1, port: 8472 },
+      nodePortRange: [30000, 32767],
+      ociRuntime: '',
+      conmon: '',
+    };
+  }
+
+  addPod(node: TestNode, sandboxId: string): TestPod {
+    const netns = netnsPath(`pwt-${this.name}-${sandboxId}`);
+    createNetns(netns);
+    this.#pods.push(netns);
+    return this.attach(node, sandboxId);
+  }
+
+  attach(node: TestNode, sandboxId: string): TestPod {
+    const netns = netnsPath(`pwt-${this.name}-${sandboxId}`);
+    const names = { podUid: sandboxId, podNamespace: 'default', podName: sandboxId };
+    const [ip] = node.network.attach({ sandboxId, netns, ...names });
+    return { netns, ip: ip!, sandboxId };
+  }
+
+  [Symbol.dispose](): void {
+    for (const node of this.nodes) {
+      node.reconciler.close();
+      node.kernel.close();
+    }
+    removeFabric(this.name, this.host);
+    for (const path of [...this.#pods, this.host]) removeNamespace(path);
+    rmSync(this.#dir, { recursive: true });
+  }
+}
+
+/** What watching Nodes does when it hears of `other`. */
+export function connect(node: TestNode, other: FabricNode): void {
+  node.reconciler.update(new Map([[`node/${other.name}`, planRemoteNode(node.options, other)]]));
+}
+
+export function disconnect(node: TestNode, other: FabricNode): void {
+  node.reconciler.update(new Map([[`node/${other.name}`, undefined]]));
+}
+
+export interface Echo extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** A TCP server inside a namespace that answers each connection with the client's address as it sees it, then echoes. */
+export async function serveIn(netns: string, ip: IP): Promise<Echo> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write(`${socket.remoteAddress}\n`);
+    socket.pipe(socket);
+  });
+  await new Promise<void>((resolve) =>
+    server.listen({ fd: listenOn(socketIn(netns, 'inet', 'stream'), ip, 0) }, resolve),
+  );
+  const { port } = server.address() as AddressInfo;
+  return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+/** Sends `payload` from one namespace to a server of serveIn() in another; returns the address under which it was seen and what came back. */
+export async function talk(
+  netns: string,
+  ip: IP,
+  port: number,
+  payload = 'ping',
+  from?: IP,
+): Promise<[seen: string, echoed: string]> {
+  const fd = socketIn(netns, 'inet', 'stream');
+  if (from) bindSocket(fd, from, 0);
+  const socket = new Socket({ fd, readable: true, writable: true });
+  try {
+    return await new Promise((resolve, reject) => {
+      let text = '';
+      socket.setTimeout(Number(process.env['PODWIRE_TEST_WAIT'] ?? 30_000), () =>
+        reject(new Error(`${ip}:${port} is silent`)),
+      );
+      socket.on('error', reject);
+      socket.on('data', (chunk) => {
+        text += chunk;
+        const end = text.indexOf('\n');
+        if (end >= 0 && text.length - end - 1 >= payload.length) resolve([text.slice(0, end), text.slice(end + 1)]);
+      });
+      socket.connect(port, ip, () => socket.write(payload));
+    });
+  } finally {
+    socket.destroy();
+  }
+}
