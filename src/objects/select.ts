@@ -76,12 +76,10 @@ const TOKEN = /\s*(?:([!(),]|==|=|!=|<|>)|([^\s!(),=<>]+))/y;
 
 /** Grammar: requirement { "," requirement }, where requirement is [!] key, key op value, or key in|notin ( values ). */
 class LabelParser {
-  readonly #text: string;
   readonly #tokens: string[] = [];
   #at = 0;
 
   constructor(text: string) {
-    this.#text = text;
     TOKEN.lastIndex = 0;
     const trimmed = text.trimEnd();
     while (TOKEN.lastIndex < trimmed.length) {
@@ -176,8 +174,7 @@ class LabelParser {
       values.push(this.#value(key));
       const separator = this.#next();
       if (separator === ')') return values;
-      if (separator !== ',')
-        throw this.#error(`found '${separator ?? ''}', expected: ',' or ')' in ${JSON.stringify(this.#text)}`);
+      if (separator !== ',') throw this.#error(`found '${separator ?? ''}', expected: ',' or ')'`);
     }
   }
 }
