@@ -1,5 +1,6 @@
 // Room sys: network, UTS and IPC namespaces: made, pinned to files that `ip netns` knows, entered, left.
-import { closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { SysError } from './ffi.ts';
 import { CLONE, hasOwnMounts, inRootMounts, MS, mount, setns, unmount, unshare } from './mount.ts';
@@ -67,7 +68,12 @@ function pin(fd: number, path: string): void {
   const bind = () => {
     mkdirSync(dirname(path), { recursive: true });
     closeSync(openSync(path, 'a', 0o444));
-    mount(`/proc/thread-self/fd/${fd}`, path, null, MS.BIND);
+    try {
+      mount(`/proc/thread-self/fd/${fd}`, path, null, MS.BIND);
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw error;
+    }
   };
   inRootMounts(bind);
   if (hasOwnMounts() && !isNamespace(path)) bind();
@@ -100,8 +106,23 @@ export function removeNamespace(path: string): void {
   if (hasOwnMounts()) unpin(path);
   inRootMounts(() => {
     unpin(path);
-    rmSync(path, { force: true });
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'EBUSY') removeCovered(path);
+      else if (code !== 'ENOENT') throw error;
+    }
   });
+}
+
+/**
+ * The first `ip netns add` of a machine binds the directory over itself with all that is mounted in it: each older pin then has
+ * a twin below, out of reach and alive. Deleting the file from a mount namespace where the twin is off takes it off everywhere.
+ */
+function removeCovered(path: string): void {
+  const script = 'until rm -f "$0" 2>/dev/null; do umount -l "$0" 2>/dev/null || umount -l "$1" || exit 1; done';
+  execFileSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script, path, dirname(path)]);
 }
 
 function unpin(path: string): void {

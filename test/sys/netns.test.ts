@@ -119,3 +119,22 @@ test('a worker with mounts of its own pins namespaces for the machine and keeps 
     for (const path of [old, fresh]) removeNamespace(path);
   }
 });
+
+test('a pin that ip netns has covered with its own mount is removed all the same', { skip }, () => {
+  const script = `
+    import { createNetns, isPinned, removeNamespace } from '${new URL('../../src/sys/netns.ts', import.meta.url)}';
+    import { execFileSync } from 'node:child_process';
+    import { existsSync, readFileSync } from 'node:fs';
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
+    const path = '/run/netns/pwt-covered';
+    createNetns(path);
+    execFileSync('ip', ['netns', 'add', 'pwt-covering']);
+    const pins = () => readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').filter((line) => line.includes(path)).length;
+    const before = pins();
+    removeNamespace(path);
+    process.stdout.write(JSON.stringify({ before, after: pins(), file: existsSync(path) }));
+  `;
+  const args = ['--mount', '--propagation', 'private', process.execPath, '--input-type=module', '-e', script];
+  const result = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8' }));
+  assert.deepEqual(result, { before: 2, after: 0, file: false });
+});
