@@ -205,9 +205,9 @@ function serviceOf(slice: EndpointSlice): string | undefined {
 }
 
 function factsOf(options: NodeOptions, node: Node | undefined): NodeFacts {
-  const { nodeName, nodeIPs, podCIDRs, serviceCIDRs, dnsIPs } = options;
-  const own = node?.spec?.podCIDRs ?? (node?.spec?.podCIDR ? [node.spec.podCIDR] : []);
-  return { nodeName, nodeIPs, podCIDRs, serviceCIDRs, dnsIPs, ownPodCIDRs: own };
+  const { nodeName, nodeIPs, clusterPodCIDRs, serviceCIDRs, dnsIPs } = options;
+  const own = node?.spec?.podCIDRs ?? (node?.spec?.podCIDR ? [node.spec.podCIDR] : options.podCIDRs);
+  return { nodeName, nodeIPs, podCIDRs: clusterPodCIDRs, serviceCIDRs, dnsIPs, ownPodCIDRs: own };
 }
 
 /**

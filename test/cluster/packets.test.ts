@@ -20,7 +20,7 @@ let pods: TestPod[] = [];
 
 function manifest(): string {
   const objects = NODES.flatMap((node) => [1, 2, 3].flatMap((i) => podAndService(`${node}-${i}`, node)));
-  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+  return objects.map((object) => JSON.stringify(object)).join('\n');
 }
 
 function podAndService(name: string, node: string): object[] {
