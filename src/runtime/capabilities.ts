@@ -24,9 +24,13 @@ let own: string[] | undefined;
 
 /** Those that we could hand on at all: a machine's bounding set may lack some. */
 export function ownCapabilities(): readonly string[] {
-  const mask = /^CapBnd:\t([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))![1];
-  own ??= NAMES.filter((_, number) => (BigInt(`0x${mask}`) >> BigInt(number)) & 1n);
+  own ??= readBoundingSet();
   return own;
+}
+
+function readBoundingSet(): string[] {
+  const mask = /^CapBnd:\t([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))![1];
+  return NAMES.filter((_, number) => (BigInt(`0x${mask}`) >> BigInt(number)) & 1n);
 }
 
 /** Pure. Kubernetes' names lack the prefix; `ALL` is every one. What is dropped and added is added. */

@@ -1,7 +1,7 @@
 // Room runtime: a further process in a running container, for `kubectl exec` and probes. It is our child and ends with us.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, rmSync, writeFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { closeSync, constants, openSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { ReadStream } from 'node:tty';
@@ -91,6 +91,13 @@ function withTerminal({ programs }: ExecTarget, call: Call, options: ExecOptions
   terminal.on('error', () => terminal.destroy());
   terminal.pipe(stdout, { end: false });
   terminal.once('close', () => stdout.end());
+  let size = { columns: 0, rows: 0 };
+  const resize = () => {
+    if (terminal.destroyed) return;
+    // The outer one for a runtime that has not started yet: it copies that size once.
+    setTerminalSize(master, size.columns, size.rows);
+    if (!resizeInner(call, size.columns, size.rows)) setTimeout(resize, 5);
+  };
   return {
     // Ending it does not hang up: whoever types leaves by what he types.
     stdin: options.stdin
@@ -99,14 +106,31 @@ function withTerminal({ programs }: ExecTarget, call: Call, options: ExecOptions
     stdout,
     stderr: undefined,
     resize: (columns, rows) => {
-      if (terminal.destroyed) return;
-      setTerminalSize(master, columns, rows);
-      // The runtime has no controlling terminal from which the kernel would tell it.
-      child.kill('SIGWINCH');
+      size = { columns, rows };
+      resize();
     },
     exit: exitOf(child, call, 'exit').finally(() => drained),
     kill: () => kill(child, call),
   };
+}
+
+/** The terminal in the container, through whichever of its stdio the process has left on it. False while there is no process. */
+function resizeInner(call: Call, columns: number, rows: number): boolean {
+  const pid = Number(readText(call.pidFile) || 0);
+  if (pid === 0) return false;
+  for (const stdio of [0, 1, 2]) {
+    const path = `/proc/${pid}/fd/${stdio}`;
+    try {
+      if (!readlinkSync(path).startsWith('/dev/pts/')) continue;
+      const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
+      setTerminalSize(fd, columns, rows);
+      closeSync(fd);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  return true;
 }
 
 /** What the runtime logs is why it could not start the process; the process itself writes elsewhere. */
@@ -118,7 +142,7 @@ function exitOf(child: ChildProcess, call: Call, event: 'exit' | 'close'): Promi
     for (const file of [call.processFile, call.pidFile, call.logFile]) rmSync(file, { force: true });
     if (code !== 0 && said !== '')
       exit.reject(new Fault(`cannot exec in container: ${new StartFailure(said).message}`));
-    else exit.resolve(code ?? 128 + constants.signals[signal!]);
+    else exit.resolve(code ?? 128 + os.signals[signal!]);
   });
   // Whoever asks for it later still gets the rejection.
   exit.promise.catch(() => {});

@@ -3,6 +3,7 @@ import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { CLONE, setns } from '../sys/mount.ts';
 import {
   createNamespaces,
+  exposeNamespace,
   inNetns,
   isPinned,
   type NamespacePaths,
@@ -32,7 +33,11 @@ export function createSandbox(
     : sandboxNetns(options.clusterName, paths, spec.id);
   const wanted: NamespacePaths = spec.hostNetwork ? { uts, ipc } : { net: netns, uts, ipc };
   const pins = Object.values(wanted) as string[];
-  if (earlier && pins.every(isPinned)) return earlier;
+  if (earlier && pins.every(isPinned)) {
+    // After a restart this thread may be in a mount namespace that has not seen them.
+    for (const pin of pins) exposeNamespace(pin);
+    return earlier;
+  }
   const sandbox: Sandbox = { ...spec, netns, createdAt: earlier?.createdAt ?? new Date().toISOString() };
   writeRecord(record, sandbox);
   for (const pin of pins) removeNamespace(pin);

@@ -32,7 +32,8 @@ export function makeNode(dir: string = mkdtempSync('/var/tmp/pwt-runtime-')): No
   const options = {
     stateDir: join(dir, 'node'),
     imageDir: join(dir, 'images'),
-    clusterName: 'pwt',
+    // Makes its pinned namespaces known from those of other tests.
+    clusterName: `pwt-${dir.slice(-6).toLowerCase()}`,
     nodeName: 'n1',
     ociRuntime: ociRuntime!,
     conmon: conmon!,
@@ -132,7 +133,7 @@ export function traces(node: Node): string[] {
   );
   return [
     ...mounts.filter((line) => line.includes(node.dir)).map((line) => `mount ${line}`),
-    ...pins.filter((name) => name.startsWith('pw-pwt-')).map((name) => `netns ${name}`),
+    ...pins.filter((name) => name.startsWith(`pw-${node.options.clusterName}-`)).map((name) => `netns ${name}`),
     ...ours.map((pid) => `process ${pid}: ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`),
   ];
 }
