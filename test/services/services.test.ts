@@ -218,8 +218,9 @@ describe('Services', { skip }, () => {
     });
   }
 
-  test('after a restart what changed meanwhile is repaired and what did not is left alone', async () => {
+  test('after a restart what changed meanwhile is repaired, what did not is left alone, and no connection fails', async () => {
     await putWeb(['pod1', 'pod2']);
+    const load = topology.at('client').call<Load>({ op: 'load', host: VIP[0], port: 80 });
     const before = topology.run('node', 'nft list ruleset');
     stop();
     slices.put(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
@@ -232,5 +233,7 @@ describe('Services', { skip }, () => {
     stop();
     await start();
     assert.deepEqual(reconciler.repair(), []);
+    await topology.at('client').call({ op: 'stop' });
+    assert.deepEqual((await load).failed, []);
   });
 });
