@@ -21,7 +21,7 @@ import type { Chore, ChoreState, PodView, Step } from './pod-view.ts';
 import { StatusWriter } from './status-writer.ts';
 import { PodTokens } from './tokens.ts';
 import type { VolumeSources } from './volume-files.ts';
-import { makeVolumes } from './volumes.ts';
+import { makeVolumes, unmountVolumes } from './volumes.ts';
 
 const log = logger('pods');
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -210,6 +210,7 @@ export class PodWorker implements PodHost {
       this.containers.stopProbing();
       await this.#context.runtime.removeSandbox(id);
       if (!this.#pod.spec.hostNetwork) this.#context.network.detach(id);
+      unmountVolumes(this.#pod, this.dataDir);
       rmSync(this.dataDir, { recursive: true, force: true });
     },
     delete: async () => {

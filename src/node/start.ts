@@ -102,14 +102,12 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     await services.synced;
     pods = new Pods({ options: placed, client, runtime, network, recorder, services, configs, allocatable: capacity });
     await Promise.all([pods.synced.then(() => step('pods')), proxy.ready.then(() => step('Services')), nodes.synced]);
-    node.done('pods');
-    node.done('Services');
-    repair(reconciler, options.nodeName);
-    step('repaired');
-    node.done('network');
+    for (const part of ['network', 'Services', 'pods']) node.done(part);
     await Promise.all([registered, dnsReady]);
     await node.ready;
     step('Ready');
+    // What is wanted is in force already; what an earlier agent left behind need not be waited for.
+    setImmediate(() => repair(reconciler, options.nodeName));
   }
 
   return {

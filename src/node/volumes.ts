@@ -10,14 +10,26 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { units } from '../objects/quantity.ts';
 import type { Pod } from '../objects/types.ts';
 import type { Mount } from '../runtime/runtime.ts';
+import { mount, mountPoints, unmount } from '../sys/mount.ts';
 import { writeAtomically } from './atomic-dir.ts';
 import { ConfigError } from './downward.ts';
 import { expand } from './expand.ts';
 import { volumeDir } from './pod-paths.ts';
 import type { Container } from './pod-view.ts';
 import { type Volume, type VolumeSources, volumeFiles } from './volume-files.ts';
+
+type EmptyDir = NonNullable<Volume['emptyDir']>;
+
+/** Takes off what makeVolumes() mounted, so that the pod's directory can be deleted. */
+export function unmountVolumes(pod: Pod, dataDir: string): void {
+  for (const { name, emptyDir } of pod.spec.volumes ?? []) {
+    const dir = volumeDir(dataDir, name);
+    if (emptyDir?.medium === 'Memory' && mountPoints('tmpfs').includes(dir)) unmount(dir);
+  }
+}
 
 /** Makes what is missing and brings files up to date; again whenever their sources have changed. Errors name the volume. */
 export async function makeVolumes(pod: Pod, dataDir: string, sources: VolumeSources): Promise<void> {
@@ -38,7 +50,7 @@ async function makeVolume(
   fsGroup: number | undefined,
   sources: VolumeSources,
 ): Promise<void> {
-  if (volume.emptyDir) return makeEmptyDir(dir, fsGroup);
+  if (volume.emptyDir) return makeEmptyDir(dir, volume.emptyDir, fsGroup);
   if (volume.hostPath) return checkHostPath(volume.hostPath.path, volume.hostPath.type ?? '');
   const files = await volumeFiles(volume, sources);
   if (!files) throw new ConfigError(`volumes of the kind ${kindOf(volume)} are not known to this node`);
@@ -49,9 +61,11 @@ function kindOf(volume: Volume): string {
   return Object.keys(volume).find((key) => key !== 'name') ?? '(none)';
 }
 
-function makeEmptyDir(dir: string, fsGroup: number | undefined): void {
+function makeEmptyDir(dir: string, { medium, sizeLimit }: EmptyDir, fsGroup: number | undefined): void {
   if (existsSync(dir)) return;
   mkdirSync(dir, { recursive: true });
+  // In the node's mount namespace, which lasts as long as its containers do.
+  if (medium === 'Memory') mount('tmpfs', dir, 'tmpfs', 0, sizeLimit ? `size=${units(sizeLimit)}` : undefined);
   if (fsGroup !== undefined) chownSync(dir, -1, fsGroup);
   // The set-group-id bit hands the group down to what is made in it.
   chmodSync(dir, fsGroup === undefined ? 0o777 : 0o2777);

@@ -119,8 +119,10 @@ export async function createWorld() {
     get agent() {
       return agent;
     },
-    async restartAgent() {
+    /** `meanwhile` happens while there is no agent. */
+    async restartAgent(meanwhile: () => Promise<unknown>) {
       agent.close();
+      await meanwhile();
       agent = await startAgent();
     },
     create: (name: string, spec: Partial<PodSpec>) =>
