@@ -21,7 +21,11 @@ import type { NftBackend, NftChange, OpenNft } from './nft.ts';
 /** Tables with this prefix and all in them are ours; every other is never touched. */
 const OURS = 'podwire';
 
-export const openNft: OpenNft = (netns) => new LinuxNft(new NetlinkSocket(NETLINK.NETFILTER, netns));
+export const openNft: OpenNft = (netns) => new LinuxNft(new NetlinkSocket(NETLINK.NETFILTER, netns), true);
+
+/** As on a kernel before 6.3, which has no NFT_MSG_DESTROY…: for tests on a newer one. */
+export const openNftWithoutDestroy: OpenNft = (netns) =>
+  new LinuxNft(new NetlinkSocket(NETLINK.NETFILTER, netns), false);
 
 interface Refusal {
   readonly operation: NftOperation | undefined;
@@ -34,10 +38,11 @@ class LinuxNft implements NftBackend {
   /** Types of keys and data, by set: elements are encoded with them. */
   readonly #sets = new Map<string, NftSet>();
   /** Until a kernel before 6.3 says that it does not know NFT_MSG_DESTROY…. */
-  #destroy = true;
+  #destroy: boolean;
 
-  constructor(socket: NetlinkSocket) {
+  constructor(socket: NetlinkSocket, destroy: boolean) {
     this.#socket = socket;
+    this.#destroy = destroy;
   }
 
   read(): NftItem[] {

@@ -1,62 +1,17 @@
 // Room node: the proxy over fakes: when it plans, what it coalesces, and which UDP flows it calls stale.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change, Informer } from '../cache/informer.ts';
+import { MemoryInformer } from '../cache/memory-informer.fixture.ts';
 import type { Client } from '../client/client.ts';
 import { FakeKernel } from '../kernel/fake.ts';
 import type { ConntrackFilter } from '../kernel/kernel.ts';
 import { fakeNft } from '../kernel/nft-fake.ts';
 import type { NftItem } from '../kernel/nft-items.ts';
-import { type EndpointSlice, type Node, objectKey, type Service } from '../objects/types.ts';
+import type { EndpointSlice, Node, Service } from '../objects/types.ts';
 import { createReconciler } from '../reconcile/loop.ts';
 import { itemText } from '../wire/nft/text.ts';
 import type { NodeOptions } from './agent.ts';
 import { startProxy } from './proxy.ts';
-
-/** An informer that a test fills, and that is in sync when the test says so. */
-class HandFed<T extends Service | EndpointSlice | Node> implements Informer<T> {
-  hasSynced = false;
-  readonly synced: Promise<void>;
-  #sync: () => void = () => {};
-  readonly #objects = new Map<string, T>();
-  readonly #handlers: ((change: Change<T>) => void)[] = [];
-
-  constructor() {
-    this.synced = new Promise((resolve) => {
-      this.#sync = resolve;
-    });
-  }
-
-  syncNow(): void {
-    this.hasSynced = true;
-    this.#sync();
-  }
-
-  put(object: T): void {
-    this.#objects.set(objectKey(object), object);
-    for (const handler of this.#handlers) handler({ type: 'add', object });
-  }
-
-  get(key: string): T | undefined {
-    return this.#objects.get(key);
-  }
-
-  list(): Iterable<T> {
-    return this.#objects.values();
-  }
-
-  byIndex(): Iterable<T> {
-    return this.#objects.values();
-  }
-
-  onChange(handler: (change: Change<T>) => void): () => void {
-    this.#handlers.push(handler);
-    for (const object of this.#objects.values()) handler({ type: 'add', object });
-    return () => {};
-  }
-
-  close(): void {}
-}
 
 const options = {
   clusterName: 'test',
@@ -98,9 +53,9 @@ const sliceOf = (...addresses: string[]): EndpointSlice => ({
 
 function setUp() {
   const informers = {
-    services: new HandFed<Service>(),
-    slices: new HandFed<EndpointSlice>(),
-    nodes: new HandFed<Node>(),
+    services: new MemoryInformer<Service>(),
+    slices: new MemoryInformer<EndpointSlice>({ service: () => ['shop/names'] }),
+    nodes: new MemoryInformer<Node>(),
   };
   const nft = fakeNft();
   const kernel = new FakeKernel({ nft });
@@ -112,11 +67,11 @@ function setUp() {
       return 0;
     },
   };
-  informers.nodes.put(node);
+  informers.nodes.set(node);
   const client = undefined as unknown as Client;
   const proxy = startProxy({ client, reconciler, kernel: conntrack, options, informers });
   const sync = async () => {
-    for (const informer of Object.values(informers)) informer.syncNow();
+    for (const informer of Object.values(informers)) informer.sync();
     await proxy.ready;
   };
   const elements = () =>
@@ -134,12 +89,12 @@ function setUp() {
 
 test('nothing is planned before Services, EndpointSlices and Nodes are all known', async () => {
   const { services, slices, nodes, kernel, sync, settled, elements, proxy } = setUp();
-  services.put(names);
-  services.syncNow();
-  nodes.syncNow();
+  services.set(names);
+  services.sync();
+  nodes.sync();
   await settled();
   assert.deepEqual(kernel.transactions, []);
-  slices.put(sliceOf('10.244.1.5'));
+  slices.set(sliceOf('10.244.1.5'));
   await sync();
   assert.deepEqual(elements(), [
     'services { 10.96.0.7 . udp . 53 : goto n1 }',
@@ -150,12 +105,12 @@ test('nothing is planned before Services, EndpointSlices and Nodes are all known
 
 test('changes of one tick are one transaction, and one endpoint touches nothing else', async () => {
   const { services, slices, kernel, sync, settled, proxy } = setUp();
-  services.put(names);
-  slices.put(sliceOf('10.244.1.5', '10.244.1.6'));
+  services.set(names);
+  slices.set(sliceOf('10.244.1.5', '10.244.1.6'));
   await sync();
   const before = kernel.transactions.length;
-  slices.put(sliceOf('10.244.1.5'));
-  slices.put(sliceOf('10.244.1.9', '10.244.1.6'));
+  slices.set(sliceOf('10.244.1.5'));
+  slices.set(sliceOf('10.244.1.9', '10.244.1.6'));
   await settled();
   assert.equal(kernel.transactions.length, before + 1);
   const { add, change, remove } = kernel.transactions.at(-1)!;
@@ -169,16 +124,16 @@ test('changes of one tick are one transaction, and one endpoint touches nothing 
 
 test('UDP flows are stale when the endpoints change, and also at the start, when nothing is known of before', async () => {
   const { services, slices, flushed, sync, settled, proxy } = setUp();
-  services.put(names);
-  slices.put(sliceOf('10.244.1.5'));
+  services.set(names);
+  slices.set(sliceOf('10.244.1.5'));
   await sync();
   const frontend = { protocol: 'UDP', originalDst: '10.96.0.7', originalDstPort: 53 };
   const five = { ip: '10.244.1.5', port: 5353 };
   assert.deepEqual(flushed.splice(0), [[{ ...frontend, except: [five] }]]);
-  services.put({ ...names });
+  services.set({ ...names });
   await settled();
   assert.deepEqual(flushed.splice(0), [], 'nothing changed');
-  slices.put(sliceOf());
+  slices.set(sliceOf());
   await settled();
   assert.deepEqual(flushed.splice(0), [[{ ...frontend, except: [] }]]);
   proxy.close();
@@ -195,8 +150,8 @@ test('a refused update is tried again', async (t) => {
       apply.call(kernel, transaction);
     };
   })(kernel.apply);
-  services.put(names);
-  slices.put(sliceOf('10.244.1.5'));
+  services.set(names);
+  slices.set(sliceOf('10.244.1.5'));
   await settled();
   assert.deepEqual(elements(), []);
   t.mock.timers.tick(1000);

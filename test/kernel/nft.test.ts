@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { familyOf } from '../../src/addr/ip.ts';
 import { openConntrack } from '../../src/kernel/conntrack-linux.ts';
 import { conntrackContract, type Flow, nftContract } from '../../src/kernel/nft-contract.ts';
-import { openNft } from '../../src/kernel/nft-linux.ts';
+import { openNft, openNftWithoutDestroy } from '../../src/kernel/nft-linux.ts';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
 import { ruleset } from '../../src/wire/nft/ast.fixture.ts';
 import { rulesetText } from '../../src/wire/nft/text.ts';
@@ -28,21 +28,26 @@ function fresh() {
   return { netns, run, [Symbol.dispose]: () => removeNamespace(netns) };
 }
 
-nftContract(
-  'nftables',
-  () => {
-    const space = fresh();
-    const nft = openNft(space.netns);
-    return {
-      nft,
-      [Symbol.dispose]() {
-        nft.close();
-        space[Symbol.dispose]();
-      },
-    };
-  },
-  skip,
-);
+for (const [name, open] of [
+  ['nftables', openNft],
+  ['nftables before Linux 6.3', openNftWithoutDestroy],
+] as const) {
+  nftContract(
+    name,
+    () => {
+      const space = fresh();
+      const nft = open(space.netns);
+      return {
+        nft,
+        [Symbol.dispose]() {
+          nft.close();
+          space[Symbol.dispose]();
+        },
+      };
+    },
+    skip,
+  );
+}
 
 conntrackContract(
   'conntrack',

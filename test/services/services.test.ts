@@ -1,6 +1,7 @@
 // Services with real packets: pods, the node itself and a client outside reach endpoints through the node's nftables.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { MemoryInformer } from '../../src/cache/memory-informer.fixture.ts';
 import type { Client } from '../../src/client/client.ts';
 import { openConntrack } from '../../src/kernel/conntrack-linux.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
@@ -11,7 +12,7 @@ import { type RunningProxy, startProxy } from '../../src/node/proxy.ts';
 import type { EndpointSlice, Node, Service } from '../../src/objects/types.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
-import { ArrayInformer, nodeOf, serviceOf, sliceOf } from './informers.ts';
+import { BY_SERVICE, nodeOf, serviceOf, sliceOf } from './objects.ts';
 import type { Load, Protocol } from './peer.ts';
 import { ADDRESSES, type Place, Topology } from './topology.ts';
 
@@ -35,9 +36,9 @@ describe('Services', { skip }, () => {
   let kernel: Kernel;
   let reconciler: Reconciler;
   let proxy: RunningProxy;
-  const services = new ArrayInformer<Service>();
-  const slices = new ArrayInformer<EndpointSlice>();
-  const nodes = new ArrayInformer<Node>();
+  const services = new MemoryInformer<Service>().sync();
+  const slices = new MemoryInformer<EndpointSlice>(BY_SERVICE).sync();
+  const nodes = new MemoryInformer<Node>().sync();
 
   const start = async () => {
     const netns = topology.netns('node');
@@ -70,8 +71,8 @@ describe('Services', { skip }, () => {
     for (const host of ADDRESSES.remote) await serve('other', 'tcp', host, 8080, 'remote');
     for (const host of ADDRESSES.client) await serve('client', 'tcp', host, 9000, 'outside');
     for (const host of ADDRESSES.other) await serve('other', 'tcp', host, 9000, 'other');
-    nodes.put(nodeOf('node', ADDRESSES.node, ['10.244.1.0/24', 'fd00:10:244:1::/64']));
-    nodes.put(nodeOf('other', ADDRESSES.other, ['10.244.2.0/24', 'fd00:10:244:2::/64']));
+    nodes.set(nodeOf('node', ADDRESSES.node, ['10.244.1.0/24', 'fd00:10:244:1::/64']));
+    nodes.set(nodeOf('other', ADDRESSES.other, ['10.244.2.0/24', 'fd00:10:244:2::/64']));
     await start();
   });
   after(() => {
@@ -93,9 +94,9 @@ describe('Services', { skip }, () => {
       ],
     });
   const putWeb = async (endpoints: readonly ('pod1' | 'pod2' | 'remote')[]) => {
-    services.put(web());
+    services.set(web());
     for (const [i, family] of ([4, 6] as const).entries()) {
-      slices.put(
+      slices.set(
         sliceOf(
           'web',
           family,
@@ -173,8 +174,8 @@ describe('Services', { skip }, () => {
           ports: [{ port: 53, protocol: 'UDP', targetPort: 8080, nodePort: 30053 }],
         });
         const put = async (...endpoints: string[]) => {
-          services.put(dns);
-          slices.put(sliceOf('names', i === 0 ? 4 : 6, [{ name: '', port: 8080, protocol: 'UDP' }], endpoints));
+          services.set(dns);
+          slices.set(sliceOf('names', i === 0 ? 4 : 6, [{ name: '', port: 8080, protocol: 'UDP' }], endpoints));
           await planned();
         };
         const flow = { from: 40000 + i };
@@ -189,7 +190,7 @@ describe('Services', { skip }, () => {
           assert.equal((await ask('node', VIP[i]!, 53, 'udp', flow)).split(' ')[0], answer);
           assert.equal((await ask('client', at('node'), 30053, 'udp', outside)).split(' ')[0], answer);
         }
-        services.remove('shop/names');
+        services.delete('shop/names');
         await planned();
         assert.equal(await ask('node', VIP[i]!, 53, 'udp', flow), 'ECONNREFUSED', 'the Service is gone');
       });
@@ -206,7 +207,7 @@ describe('Services', { skip }, () => {
       });
 
       test('DNS is not translated and not tracked', async () => {
-        services.put(serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }));
+        services.set(serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }));
         await planned();
         const ip = options.dnsIPs[i]!;
         topology.run('node', `ip addr add ${ip}/${i === 0 ? 32 : 128} dev lo`);
@@ -223,12 +224,12 @@ describe('Services', { skip }, () => {
     const load = topology.at('client').call<Load>({ op: 'load', host: VIP[0], port: 80 });
     const before = topology.run('node', 'nft list ruleset');
     stop();
-    slices.put(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
+    slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
     await start();
     assert.equal(await ask('client', VIP[0], 80), `pod2 ${ADDRESSES.node[0]}`);
     reconciler.repair();
     assert.notEqual(topology.run('node', 'nft list ruleset'), before);
-    slices.put(sliceOf('web', 4, PORTS, [ADDRESSES.pod1[0], ADDRESSES.pod2[0]]));
+    slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod1[0], ADDRESSES.pod2[0]]));
     await planned();
     stop();
     await start();
