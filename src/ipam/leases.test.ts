@@ -1,0 +1,93 @@
+// Leases over restarts, and addresses over their whole round.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Leases } from './leases.ts';
+import { AddressPool } from './pool.ts';
+
+function inDir(work: (dir: string) => void): void {
+  const dir = mkdtempSync(`${tmpdir()}/pwt-ipam-`);
+  try {
+    work(dir);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+const cidrs = ['10.244.0.0/24', 'fd00:10:244::/64'];
+const open = (dir: string, bootId = 'boot-1') => new Leases({ dir, cidrs, bootId });
+
+test('a sandbox gets one address of each family, and the same ones when it asks again', () =>
+  inDir((dir) => {
+    const leases = open(dir);
+    assert.deepEqual(leases.lease('a', 'default/a').ips, ['10.244.0.1', 'fd00:10:244::1']);
+    assert.deepEqual(leases.lease('b', 'default/b').ips, ['10.244.0.2', 'fd00:10:244::2']);
+    assert.deepEqual(leases.lease('a', 'default/a').ips, ['10.244.0.1', 'fd00:10:244::1']);
+  }));
+
+test('leases outlive a restart, and new ones go on behind them', () =>
+  inDir((dir) => {
+    const before = open(dir);
+    before.lease('a', 'default/a');
+    before.lease('b', 'default/b');
+    before.release('a');
+    const after = open(dir);
+    assert.deepEqual(
+      after.all().map((lease) => lease.sandboxId),
+      ['b'],
+    );
+    assert.deepEqual(after.lease('b', 'default/b').ips[0], '10.244.0.2');
+    assert.equal(after.lease('c', 'default/c').ips[0], '10.244.0.3');
+  }));
+
+test('leases of an earlier boot, torn files and foreign prefixes are dropped', () =>
+  inDir((dir) => {
+    open(dir).lease('a', 'default/a');
+    writeFileSync(`${dir}/torn.json`, '{"sandboxId":');
+    writeFileSync(`${dir}/b.json.new`, '');
+    const lease = { sandboxId: 'c', ips: ['10.9.0.1', 'fd00::1'], pod: 'x/y', bootId: 'boot-1', leasedAt: '' };
+    writeFileSync(`${dir}/c.json`, JSON.stringify(lease));
+    assert.deepEqual(
+      open(dir)
+        .all()
+        .map(({ sandboxId }) => sandboxId),
+      ['a'],
+    );
+    assert.deepEqual(readdirSync(dir), ['a.json']);
+    assert.deepEqual(open(dir, 'boot-2').all(), []);
+    assert.deepEqual(readdirSync(dir), []);
+  }));
+
+test('a released address is the last to be given again', () => {
+  const pool = new AddressPool('10.244.0.0/29');
+  const all = Array.from({ length: 6 }, () => pool.next());
+  assert.deepEqual(
+    all,
+    [1, 2, 3, 4, 5, 6].map((n) => `10.244.0.${n}`),
+  );
+  assert.throws(() => pool.next(), /no free address in 10\.244\.0\.0\/29: 6 pods have one/);
+  pool.give('10.244.0.4');
+  pool.give('10.244.0.2');
+  assert.deepEqual([pool.next(), pool.next()], ['10.244.0.4', '10.244.0.2']);
+});
+
+test('no address is ever given twice, whatever is taken and given back', () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.constant('next'), fc.nat(20)), { maxLength: 200 }), (steps) => {
+      const pool = new AddressPool('10.244.0.0/28');
+      const held: string[] = [];
+      for (const step of steps) {
+        if (step !== 'next') {
+          const [ip] = held.splice(Number(step) % (held.length || 1), 1);
+          if (ip) pool.give(ip);
+        } else if (held.length < 14) {
+          const ip = pool.next();
+          assert.ok(!held.includes(ip));
+          held.push(ip);
+        } else assert.throws(() => pool.next());
+      }
+    }),
+  );
+});

@@ -1,0 +1,77 @@
+// The ways to other nodes follow the Node objects, over the fake kernel.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeKernel } from '../../src/kernel/fake.ts';
+import { itemText } from '../../src/kernel/item-text.ts';
+import type { NodeOptions } from '../../src/node/agent.ts';
+import { watchNodes } from '../../src/node/network.ts';
+import type { Node } from '../../src/objects/types.ts';
+import { planOverlay } from '../../src/plan/overlay.ts';
+import { createReconciler } from '../../src/reconcile/loop.ts';
+import { MemoryInformer } from '../dns/memory-informer.ts';
+
+const options = { nodeName: 'node-1', nodeIPs: ['172.30.0.11'], mtu: 1500, vxlan: { vni: 1, port: 8472 } } as const;
+
+function node(name: string, ip: string | undefined, podCIDRs: string[], heartbeat = ''): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, uid: name, resourceVersion: '1', creationTimestamp: '' },
+    spec: { podCIDRs },
+    status: {
+      addresses: [{ type: 'Hostname', address: name }, ...(ip ? [{ type: 'InternalIP', address: ip }] : [])],
+      conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: heartbeat }],
+    },
+  };
+}
+
+function watched() {
+  const kernel = new FakeKernel();
+  const reconciler = createReconciler(kernel);
+  reconciler.update(new Map([['overlay', planOverlay(options)]]));
+  const nodes = new MemoryInformer<Node>();
+  const stop = watchNodes({ options: options as unknown as NodeOptions, reconciler, nodes });
+  const ways = () =>
+    kernel
+      .read()
+      .filter((item) => item.kind !== 'link')
+      .map(itemText);
+  return { kernel, nodes, stop, ways };
+}
+
+const TO_NODE_2 = [
+  'fdb 02:76:ac:1e:00:0c dev pw-vxlan dst 172.30.0.12',
+  'neigh 10.244.1.0 lladdr 02:76:ac:1e:00:0c dev pw-vxlan nud permanent',
+  'route 10.244.1.0/24 via 10.244.1.0 dev pw-vxlan onlink src 172.30.0.11',
+];
+
+test('a node that comes, gets its prefix, moves and goes', () => {
+  const { nodes, ways } = watched();
+  nodes.set(node('node-1', '172.30.0.11', ['10.244.0.0/24']));
+  nodes.set(node('node-2', '172.30.0.12', []));
+  assert.deepEqual(ways(), []);
+  nodes.set(node('node-2', '172.30.0.12', ['10.244.1.0/24']));
+  assert.deepEqual(ways(), TO_NODE_2);
+  nodes.set(node('node-2', '172.30.0.13', ['10.244.1.0/24']));
+  assert.deepEqual(
+    ways(),
+    TO_NODE_2.map((line) => line.replace('00:0c', '00:0d').replace('.12', '.13')),
+  );
+  nodes.delete('node-2');
+  assert.deepEqual(ways(), []);
+});
+
+test('a heartbeat costs the kernel nothing', () => {
+  const { kernel, nodes } = watched();
+  nodes.set(node('node-2', '172.30.0.12', ['10.244.1.0/24'], '1'));
+  const before = kernel.transactions.length;
+  nodes.set(node('node-2', '172.30.0.12', ['10.244.1.0/24'], '2'));
+  assert.equal(kernel.transactions.length, before);
+});
+
+test('nodes that stop being watched change nothing any more', () => {
+  const { nodes, stop, ways } = watched();
+  stop();
+  nodes.set(node('node-2', '172.30.0.12', ['10.244.1.0/24']));
+  assert.deepEqual(ways(), []);
+});
