@@ -35,7 +35,7 @@ function watched() {
     kernel
       .read()
       .filter((item) => item.kind !== 'link')
-      .map(itemText);
+      .map(itemText).toSorted();
   return { kernel, nodes, stop, ways };
 }
 
