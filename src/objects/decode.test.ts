@@ -110,8 +110,13 @@ test('null means that a field is not there, and in a list or map the zero value'
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { labels: { a: '' } },
-    spec: { containers: [{}] },
+    spec: { containers: [{ name: '' }] },
   });
+});
+
+test('a required field of a plain type that is missing is zero, as it is in Go', () => {
+  const { object } = decode(kindRow('Service'), service({ ports: [{ name: 'http' }] }));
+  assert.deepEqual(object['spec'], { ports: [{ name: 'http', port: 0 }] });
 });
 
 test('quantities become text and times their canonical form', () => {

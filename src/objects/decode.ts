@@ -17,7 +17,7 @@ export interface Decoded {
 
 /**
  * Takes a parsed JSON body over: the object is the body itself, without its unknown fields and with apiVersion, kind and metadata set.
- * Fields that are null are removed. Throws a StatusError: 400 BadRequest for another kind, a wrong JSON type, or (Strict) an unknown field.
+ * Fields that are null are removed; required fields of a plain type that are missing are zero. Throws a StatusError: 400 BadRequest for another kind, a wrong JSON type, or (Strict) an unknown field.
  */
 export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValidation = 'Warn'): Decoded {
   if (!isJsonObject(body)) {
@@ -120,6 +120,7 @@ function walkObject(model: Model, object: Record<string, unknown>, walk: Walk): 
       object[key] = walkValue(field.type, value, inner, model);
     }
   }
+  for (const [name, zero] of model.zeros) if (object[name] === undefined) object[name] = zero;
 }
 
 function pathTo(walk: Walk, key: string): string {
@@ -135,13 +136,13 @@ function walkValue(type: FieldType, value: unknown, walk: Walk, struct: Model): 
     if (!Array.isArray(value)) throw wrong();
     for (const [i, element] of value.entries()) {
       const inner = { ...walk, path: `${walk.path}[${i}]` };
-      value[i] = element === null ? zero(type.of) : walkValue(type.of, element, inner, struct);
+      value[i] = walkValue(type.of, element ?? zero(type.of), inner, struct);
     }
   } else if (type.is === 'map') {
     if (!isJsonObject(value)) throw wrong();
     for (const [key, element] of Object.entries(value)) {
       const inner = { ...walk, path: pathTo(walk, key) };
-      setKey(value, key, element === null ? zero(type.of) : walkValue(type.of, element, inner, struct));
+      setKey(value, key, walkValue(type.of, element ?? zero(type.of), inner, struct));
     }
   } else return readScalar(type.is, value, { struct, stack: walk.stack });
   return value;
@@ -151,5 +152,6 @@ function zero(type: FieldType): unknown {
   if (type.is === 'object' || type.is === 'map') return {};
   if (type.is === 'list') return [];
   if (type.is === 'boolean') return false;
+  if (type.is === 'quantity') return '0';
   return ['int32', 'int64', 'double'].includes(type.is) ? 0 : '';
 }

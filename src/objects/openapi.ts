@@ -1,6 +1,6 @@
 // Room objects: the OpenAPI documents that kubectl reads for explain, apply and --validate.
 import { apiVersionOf, KINDS } from './kinds.ts';
-import { readGenerated } from './schema/models.ts';
+import { readGenerated, readGeneratedBytes } from './schema/models.ts';
 
 export interface OpenAPIIndex {
   paths: Record<string, { serverRelativeURL: string }>;
@@ -20,10 +20,15 @@ export function openapiV3(path: string): string | undefined {
   return known ? readGenerated(`openapi/${path.replaceAll('/', '__')}.json`) : undefined;
 }
 
-/**
- * GET /openapi/v2 as JSON text, for clients that accept JSON. kubectl asks for v2 only when v3 does not answer, and then only
- * as protobuf (`application/com.github.proto-openapi.spec.v2@v1.0+protobuf`), which is not offered: answer that with 406.
- */
+/** GET /openapi/v2 as JSON text. */
 export function openapiV2(): string {
   return readGenerated('openapi/v2.json');
+}
+
+/**
+ * GET /openapi/v2 as gnostic's protobuf. kubectl reads it, and takes no JSON, for what v3 does not describe: kinds that are not
+ * served, `kind: List` among them.
+ */
+export function openapiV2Protobuf(): Buffer {
+  return readGeneratedBytes('openapi/v2.pb');
 }

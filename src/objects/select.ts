@@ -27,8 +27,16 @@ export function parseLabelSelector(text: string): LabelMatcher {
   return (labels) => requirements.every((requirement) => meets(requirement, labels));
 }
 
-function meets({ key, operator, values }: Requirement, labels: Labels): boolean {
-  const value = labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
+function meets(requirement: Requirement, labels: Labels): boolean {
+  const { key } = requirement;
+  return requirementHolds(requirement, labels && Object.hasOwn(labels, key) ? labels[key] : undefined);
+}
+
+/** One requirement on one value, undefined where there is none: of label selectors, and of node selectors too (Gt, Lt). */
+export function requirementHolds(
+  { operator, values }: Pick<Requirement, 'operator' | 'values'>,
+  value: string | undefined,
+): boolean {
   switch (operator) {
     case 'In':
       return value !== undefined && values.includes(value);

@@ -16,6 +16,12 @@ interface Document {
   components: { schemas: Schemas };
 }
 
+interface Operation {
+  parameters: { name: string }[];
+  requestBody: { content: Record<string, unknown> };
+  'x-kubernetes-group-version-kind': unknown;
+}
+
 const paths = Object.keys(openapiV3Index().paths);
 const oracle = process.env['PODWIRE_OPENAPI_ORACLE'];
 const skip = oracle ? false : 'PODWIRE_OPENAPI_ORACLE names no folder with the OpenAPI documents of Kubernetes';
@@ -85,6 +91,22 @@ test('every kind of the table has a model, a list model, and its paths in the do
     const document = JSON.parse(openapiV3(path)!) as Document;
     const scope = kind.namespaced ? '/namespaces/{namespace}' : '';
     assert.ok(document.paths[`/${path}${scope}/${kind.plural}/{name}`], `${kind.kind} in ${path}`);
+  }
+});
+
+test('every kind says that it can be patched strategically and that the server validates fields, or kubectl would do both by itself', () => {
+  for (const kind of KINDS) {
+    const path = kind.group ? `apis/${apiVersionOf(kind)}` : `api/${apiVersionOf(kind)}`;
+    const scope = kind.namespaced ? '/namespaces/{namespace}' : '';
+    const { paths: all } = JSON.parse(openapiV3(path)!) as { paths: Record<string, Record<string, Operation>> };
+    const { patch } = all[`/${path}${scope}/${kind.plural}/{name}`]!;
+    assert.ok(patch?.requestBody.content['application/strategic-merge-patch+json'], kind.kind);
+    assert.ok(
+      patch.parameters.some(({ name }) => name === 'fieldValidation'),
+      kind.kind,
+    );
+    const { group, version } = kind;
+    assert.deepEqual(patch['x-kubernetes-group-version-kind'], { group, version, kind: kind.kind });
   }
 });
 

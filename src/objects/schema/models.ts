@@ -37,6 +37,8 @@ export interface Model {
   /** `core.v1.Pod`: the package of the Go type and its name. */
   readonly schemaName: string;
   readonly fields: ReadonlyMap<string, Field>;
+  /** What required fields of a plain type are when they are left out: Go has no "missing" for them. */
+  readonly zeros: readonly (readonly [field: string, zero: string | number | boolean])[];
 }
 
 /** generated/schemas.json: per model its Go name and its fields as text: `[]V1Container!` is a required list of V1Container. */
@@ -49,8 +51,12 @@ const GENERATED = join(import.meta.dirname, '..', '..', '..', 'generated');
 
 /** A file that `npm run generate` made. */
 export function readGenerated(file: string): string {
+  return readGeneratedBytes(file).toString('utf8');
+}
+
+export function readGeneratedBytes(file: string): Buffer {
   try {
-    return readFileSync(join(GENERATED, file), 'utf8');
+    return readFileSync(join(GENERATED, file));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new Fault(`generated/${file} is missing`, { mend: 'npm run generate', cause: error });
@@ -77,8 +83,18 @@ export function modelOf(name: string): Model {
   return model;
 }
 
+const ZEROS: Readonly<Record<string, string | number | boolean>> = {
+  string: '',
+  boolean: false,
+  int32: 0,
+  int64: 0,
+  double: 0,
+  intOrString: 0,
+};
+
 export function readModel(name: string, raw: GeneratedModel): Model {
   const fields = new Map<string, Field>();
+  const zeros: [string, string | number | boolean][] = [];
   for (const [field, text] of Object.entries(raw.fields)) {
     const required = text.endsWith('!');
     const path = `${name}.${field}`;
@@ -88,8 +104,10 @@ export function readModel(name: string, raw: GeneratedModel): Model {
       list: LIST_RULES.get(path),
       retainKeys: RETAIN_KEYS.has(path),
     });
+    const zero = required ? ZEROS[text.slice(0, -1)] : undefined;
+    if (zero !== undefined) zeros.push([field, zero]);
   }
-  return { name, schemaName: raw.name, fields };
+  return { name, schemaName: raw.name, fields, zeros };
 }
 
 function parseType(text: string): FieldType {

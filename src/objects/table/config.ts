@@ -37,7 +37,7 @@ function lastSeen({ series, lastTimestamp, eventTime, firstTimestamp }: Event): 
 }
 
 function involved({ involvedObject }: Event): string {
-  const { kind = '', name } = involvedObject as Partial<ObjectRef>;
+  const { kind = '', name } = (involvedObject ?? {}) as Partial<ObjectRef>;
   return name ? `${kind.toLowerCase()}/${name}` : kind.toLowerCase();
 }
 
@@ -52,7 +52,7 @@ export const eventColumns: readonly Column<Event>[] = [
   column('Type', ({ type }) => type ?? ''),
   column('Reason', ({ reason }) => reason ?? ''),
   column('Object', involved),
-  column('Subobject', ({ involvedObject }) => involvedObject.fieldPath ?? '', WIDE),
+  column('Subobject', ({ involvedObject }) => involvedObject?.fieldPath ?? '', WIDE),
   column('Source', source, WIDE),
   column('Message', ({ message }) => message?.trim() ?? ''),
   column('First Seen', ({ firstTimestamp, eventTime }, now) => since(firstTimestamp ?? eventTime, now), WIDE),

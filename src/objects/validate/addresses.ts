@@ -6,10 +6,10 @@ import { portNameProblems, portNumberProblems } from './names.ts';
 
 export const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 
-/** True when the text is an address; else the cause is noted. */
-export function checkIP(causes: Causes, field: string, text: string): boolean {
-  if (isIP(text)) return true;
-  causes.push(invalidValue(field, text, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+/** True when the text is an address; else the cause is noted. Required fields may be missing here: the schema does not ask for them. */
+export function checkIP(causes: Causes, field: string, text: string | undefined): boolean {
+  if (text !== undefined && isIP(text)) return true;
+  causes.push(invalidValue(field, text ?? '', 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
   return false;
 }
 
