@@ -28,7 +28,8 @@ export type Content =
   | { readonly type: 'object'; readonly row: KindRow; readonly entry: Entry }
   | { readonly type: 'list'; readonly row: KindRow; readonly entries: readonly Entry[]; readonly metadata: ListMeta }
   | { readonly type: 'value'; readonly value: unknown }
-  | { readonly type: 'text'; readonly text: string; readonly mediaType: string };
+  | { readonly type: 'text'; readonly text: string; readonly mediaType: string }
+  | { readonly type: 'bytes'; readonly bytes: Buffer; readonly mediaType: string };
 
 export interface Answer {
   readonly status: number;
@@ -84,6 +85,8 @@ export function bodyOf(content: Content): unknown {
       return content.value;
     case 'text':
       return content.mediaType.startsWith('application/json') ? JSON.parse(content.text) : content.text;
+    case 'bytes':
+      return content.bytes;
   }
 }
 
@@ -101,5 +104,7 @@ export function jsonOf(content: Content): string {
       return JSON.stringify(content.value);
     case 'text':
       return content.mediaType.startsWith('application/json') ? content.text : JSON.stringify(content.text);
+    case 'bytes':
+      return JSON.stringify(content.bytes.toString('base64'));
   }
 }

@@ -293,3 +293,18 @@ test('a watch with initial events says where they end', async (t) => {
   stream.stop();
   await stream.done;
 });
+
+test('the Service of the API server comes back when it is deleted', async (t) => {
+  const kubernetesEndpoint = { addresses: ['172.30.0.1'], port: 6443 };
+  const { client } = await api(t, { kubernetesEndpoint });
+  const slice = await client.get('EndpointSlice', 'kubernetes', 'default');
+  assert.deepEqual([slice.endpoints?.[0]?.addresses, slice.ports?.[0]?.port], [['172.30.0.1'], 6443]);
+  const before = await client.get('Service', 'kubernetes', 'default');
+  const back = Promise.withResolvers<void>();
+  const { resourceVersion } = before.metadata;
+  const stream = client.watch('Service', { resourceVersion }, ({ type }) => type === 'ADDED' && back.resolve());
+  await client.delete('Service', 'kubernetes', 'default');
+  await back.promise;
+  assert.equal((await client.get('Service', 'kubernetes', 'default')).spec.clusterIP, '10.96.0.1');
+  stream.stop();
+});

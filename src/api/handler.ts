@@ -11,7 +11,7 @@ import { parseRoute, type ResourceRoute } from './path.ts';
 import { bind, evict } from './pod-subresources.ts';
 import { get, list, planWatch, type WatchPlan } from './read.ts';
 import { getScale, writeScale } from './scale.ts';
-import { answerReview, answerSpecial } from './special.ts';
+import { answerSpecial, routeOf } from './special.ts';
 import type { Store } from './store.ts';
 import type { ServiceAccountTokens } from './token.ts';
 import { patch, update } from './update.ts';
@@ -38,9 +38,7 @@ export class Handler implements WriteContext {
   /** Never throws: a failure is an answer too. */
   async answer(call: Call): Promise<Answer> {
     try {
-      const review = answerReview(call);
-      if (review) return review;
-      const route = parseRoute(call);
+      const route = routeOf(call);
       if (route) return await this.#answerRoute(route, call);
       const answer = answerSpecial(call);
       if (answer) return answer;

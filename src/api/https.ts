@@ -15,6 +15,7 @@ import type { KubeletProxy } from './kubelet-proxy.ts';
 import { eventLine, eventRenderer, formOf, includeObjectOf, render } from './negotiate.ts';
 import { parseRoute } from './path.ts';
 import type { ApiServerOptions } from './server.ts';
+import { routeOf } from './special.ts';
 import { refuseUpgrade } from './upgrade.ts';
 import type { Sink, Watcher } from './watch.ts';
 
@@ -60,7 +61,10 @@ export class HttpsFront {
       const call = await this.#callOf(request);
       if (this.#handler.isWatch(call)) this.#watch(call, request, response);
       else if (this.#kubelet.takes(call)) await this.#kubelet.request(call, request, response);
-      else send(request, response, await this.#handler.answer(call), call);
+      else {
+        if (routeOf(call)) formOf(request.headers.accept); // refused before anything is done
+        send(request, response, await this.#handler.answer(call), call);
+      }
     } catch (error) {
       sendStatus(request, response, statusOf(error));
     }
@@ -78,8 +82,10 @@ export class HttpsFront {
     const user = this.#userOf(request, url.pathname);
     const method = request.method as ApiRequest['method'];
     const headers = request.headers as Record<string, string>;
-    const body = method === 'GET' ? undefined : await readBody(request);
-    return { method, path: url.pathname, query: Object.fromEntries(url.searchParams), headers, body, user };
+    const call = { method, path: url.pathname, query: Object.fromEntries(url.searchParams), headers, user };
+    if (method === 'GET') return call;
+    routeOf(call); // a body for a path that is not there is not looked at
+    return { ...call, body: await readBody(request) };
   }
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -206,7 +212,7 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
   // A Status is written whatever the client accepts: it says what went wrong.
   const form = content.type === 'value' ? 'json' : formOf(request.headers.accept);
   const text = render(content, { form, includeObject: includeObjectOf(call.query ?? {}) });
-  const warning = warnings.map((each) => `299 - ${JSON.stringify(each)}`);
+  const warning = warnings.map((each) => `299 - ${JSON.stringify(each).replace(/[^ -~]/g, '?')}`);
   write(request, response, status, text, {
     'content-type': 'application/json',
     ...headers,

@@ -1,11 +1,13 @@
 // Room api: the paths beside the kinds: health, version, discovery, OpenAPI, and the reviews that kubectl asks for.
 import { createHash } from 'node:crypto';
-import { openapiV2, openapiV3, openapiV3Index } from '../objects/openapi.ts';
+import { openapiV2, openapiV2Protobuf, openapiV3, openapiV3Index } from '../objects/openapi.ts';
 import { type Answer, type Call, valueAnswer } from './answer.ts';
 import { isPublic } from './auth.ts';
 import { now } from './create.ts';
 import { discover } from './discovery.ts';
 import { methodNotAllowed, noSuchPath } from './errors.ts';
+import { prefersOf } from './negotiate.ts';
+import { parseRoute, type ResourceRoute } from './path.ts';
 
 export const VERSION = {
   major: '1',
@@ -19,14 +21,18 @@ export const VERSION = {
   platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 };
 
-const CREATES: Readonly<Record<string, (call: Call) => object>> = {
+const REVIEWS: Readonly<Record<string, (call: Call) => object>> = {
   '/apis/authentication.k8s.io/v1/selfsubjectreviews': selfSubjectReview,
   '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': selfSubjectAccessReview,
 };
 
-/** Kinds that are answered and not stored. Undefined when the path is none of theirs. */
-export function answerReview(call: Call): Answer | undefined {
-  const review = CREATES[call.path];
+/** The kind that the path is of, unless it is one that is only answered and never stored. */
+export function routeOf(request: Pick<Call, 'method' | 'path' | 'query'>): ResourceRoute | undefined {
+  return request.path in REVIEWS ? undefined : parseRoute(request);
+}
+
+function answerReview(call: Call): Answer | undefined {
+  const review = REVIEWS[call.path];
   if (!review) return undefined;
   if (call.method !== 'POST') throw methodNotAllowed();
   return valueAnswer(review(call), 201);
@@ -38,7 +44,7 @@ export function answerSpecial(call: Call): Answer | undefined {
   if (path === '/version') return valueAnswer(VERSION);
   if (isPublic(path)) return text('ok', 'text/plain');
   if (path.startsWith('/openapi/')) return openapi(call);
-  return discover(call);
+  return answerReview(call) ?? discover(call);
 }
 
 function text(content: string, mediaType: string): Answer {

@@ -13,7 +13,7 @@ import { KubeletProxy } from './kubelet-proxy.ts';
 import { servePort } from './port.ts';
 import type { ApiServer, ApiServerOptions, StartApiServer } from './server.ts';
 import { Store } from './store.ts';
-import { ensureSystemObjects } from './system-objects.ts';
+import { ensureSystemObjects, keepSystemObjects } from './system-objects.ts';
 import { ServiceAccountTokens } from './token.ts';
 
 export const startApiServer: StartApiServer = async (options: ApiServerOptions): Promise<ApiServer> => {
@@ -24,7 +24,9 @@ export const startApiServer: StartApiServer = async (options: ApiServerOptions):
   const tokens = new ServiceAccountTokens(store, keys.tokenKey, options.clusterDomain);
   const handler = new Handler(store, new Admission(store, options), tokens);
   const transport = directTransport(handler);
-  await ensureSystemObjects(transport, options.serviceCIDRs, options.kubernetesEndpoint);
+  const ensure = () => ensureSystemObjects(transport, options.serviceCIDRs, options.kubernetesEndpoint);
+  await ensure();
+  const stopKeeping = keepSystemObjects(store, ensure);
   const stopExpiring = expireEvents(store);
   const front = new HttpsFront(handler, new Authenticator(tokens), new KubeletProxy(store, options.kubeletSocket));
   const { port, close } = await front.listen(keys, servingNames(options), options.listen);
@@ -41,6 +43,7 @@ export const startApiServer: StartApiServer = async (options: ApiServerOptions):
     }),
     async close() {
       stopExpiring();
+      stopKeeping();
       handler.close();
       await close();
       await store.close();

@@ -6,6 +6,8 @@ import { Client } from '../client/client.ts';
 import type { Transport } from '../client/transport.ts';
 import { isAlreadyExists } from '../objects/status.ts';
 import type { Draft, EndpointSlice, Endpoints, Kind, KindTypes } from '../objects/types.ts';
+import { logger } from '../observe/log.ts';
+import type { Store } from './store.ts';
 
 /** Where the API server itself is reached from pods. */
 export interface ApiEndpoint {
@@ -14,6 +16,22 @@ export interface ApiEndpoint {
 }
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+
+/** Makes them again when somebody deletes one; returns how to stop. */
+export function keepSystemObjects(store: Store, ensure: () => Promise<void>): () => void {
+  let stopped = false;
+  const again = () =>
+    void ensure().catch((error) => logger('api').error({ err: error }, 'Service kubernetes is missing'));
+  for (const resource of ['services', 'endpoints', 'endpointslices.discovery.k8s.io']) {
+    store.onApply(resource, (next, prev) => {
+      const { name, namespace } = prev?.metadata ?? {};
+      if (!next && name === 'kubernetes' && namespace === 'default') setImmediate(() => stopped || again());
+    });
+  }
+  return () => {
+    stopped = true;
+  };
+}
 
 export async function ensureSystemObjects(
   transport: Transport,

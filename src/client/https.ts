@@ -14,6 +14,8 @@ export interface HttpsTarget {
   readonly authorization?: () => string | undefined;
 }
 
+/** A watch may be silent for long: TCP itself asks whether the server is still there. */
+const KEEP_ALIVE_MS = 15_000;
 /** No byte for this long on a request that is not a watch: the connection is taken for dead. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
@@ -59,6 +61,7 @@ export class HttpsTransport implements Transport {
         ...(bearer && { authorization: bearer }),
       },
     });
+    request.on('socket', (socket) => socket.setKeepAlive(true, KEEP_ALIVE_MS));
     request.on('response', resolve);
     request.on('error', reject);
     request.on('timeout', () => request.destroy(new Error(`${server} does not answer`)));
