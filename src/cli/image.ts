@@ -16,7 +16,10 @@ export async function runImageLoad(file: string): Promise<void> {
 
 export function runImageList(flags: { readonly output: string }): void {
   const images = openImageStore(imageDir()).list();
-  if (flags.output === 'json') return console.log(JSON.stringify(images, undefined, 2));
+  if (flags.output === 'json') {
+    console.log(JSON.stringify(images, undefined, 2));
+    return;
+  }
   const rows = images.map((image) => [
     image.names.join(','),
     image.ref.slice(0, 19),

@@ -1,5 +1,5 @@
 // Room cli: the command line. One file per command, loaded when it is asked for.
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { Fault } from '../observe/fault.ts';
 
 const DEFAULT_NAME = 'podwire';
@@ -16,7 +16,7 @@ function program(): Command {
     parent
       .command(usage)
       .description(what)
-      .option('--name <name>', 'the cluster', DEFAULT_NAME)
+      .addOption(new Option('--name <name>', 'the cluster').default(DEFAULT_NAME).env('PODWIRE_CLUSTER'))
       .addHelpText('after', `\nExample:\n  ${example}`);
 
   command(podwire, 'up', 'start a cluster', 'podwire up --nodes 3 --demo')

@@ -58,11 +58,12 @@ export async function startBox(config: ClusterConfig, options: BoxOptions): Prom
   const controllers = startControllers({ client, informers, options: { podCIDRs, nodePrefixLengths } });
   const scheduler = startScheduler({ client, informers });
   step('controllers');
-  const demo = options.demo ? applyDemo(client) : undefined;
   await Promise.all(nodes.map((node) => node.ready));
   step('nodes');
-  await demo?.ready;
-  if (demo) step('demo');
+  if (options.demo) {
+    await applyDemo(client);
+    step('demo');
+  }
   log.info({ timings }, 'cluster is up');
   return {
     config,

@@ -7,11 +7,14 @@ import type { Draft, Kind, KindTypes, KubeObject } from '../objects/types.ts';
 
 const MANIFEST = new URL('../../demo/shop.yaml', import.meta.url);
 
-/** `ready` settles when every pod of the demo is Ready. */
-export function applyDemo(client: Client): { ready: Promise<void> } {
+/** Settles when every pod of the demo is Ready. */
+export async function applyDemo(client: Client): Promise<void> {
   const documents = parseAllDocuments(readFileSync(MANIFEST, 'utf8'));
-  const objects = documents.map((document) => document.toJS() as KubeObject);
-  return { ready: apply(client, objects).then(() => untilReady(client)) };
+  await apply(
+    client,
+    documents.map((document) => document.toJS() as KubeObject),
+  );
+  await untilReady(client);
 }
 
 async function apply(client: Client, objects: readonly KubeObject[]): Promise<void> {

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { removeNodeRuntime } from '../runtime/remove.ts';
-import { removeFabric } from './fabric.ts';
+import { fabricExists, removeFabric } from './fabric.ts';
 import { netnsName } from './layout.ts';
 import { clusterPaths, knownClusters, nodeDir } from './paths.ts';
 import { identityOf, runningFrom } from './pidfile.ts';
@@ -15,7 +15,7 @@ export interface DownOptions {
 
 export async function down(name: string): Promise<void> {
   requireRoot();
-  if (!existsSync(clusterPaths(name).dir)) {
+  if (!existsSync(clusterPaths(name).dir) && !fabricExists(name)) {
     const others = knownClusters();
     throw new Fault(`there is no cluster ${name}`, {
       mend: others.length > 0 ? `known clusters: ${others.join(', ')}` : 'podwire up starts one',
@@ -39,7 +39,7 @@ export async function takeDown(name: string, options: DownOptions): Promise<void
     ),
   );
   removeFabric(name);
-  if (options.keepLog) {
+  if (options.keepLog && existsSync(paths.dir)) {
     for (const file of readdirSync(paths.dir)) {
       if (!paths.log.endsWith(`/${file}`)) rmSync(`${paths.dir}/${file}`, { recursive: true, force: true });
     }

@@ -221,6 +221,11 @@ function readNames(): string[] {
   }
 }
 
+/** Whether namespaces of a cluster of this name are there, whoever made them. */
+export function fabricExists(clusterName: string): boolean {
+  return fabricNamespaces(clusterName).length > 0;
+}
+
 /** A listening TCP socket inside the fabric: the API server's way to nodes and pods. For `server.listen({fd})`. */
 export function listenInFabric(clusterName: string, ip: IP, port: number): number {
   const domain = familyOf(ip) === 4 ? 'inet' : 'inet6';

@@ -7,6 +7,7 @@ import type { ClusterConfig, PartialConfig } from './config.ts';
 import { CLUSTER_NAME } from './config-schema.ts';
 import type { DaemonMessage } from './daemon.ts';
 import { takeDown } from './down.ts';
+import { fabricExists } from './fabric.ts';
 import { clusterPaths } from './paths.ts';
 import { runningFrom, writePidfile } from './pidfile.ts';
 import { findRuntime } from './programs.ts';
@@ -46,6 +47,11 @@ export async function prepare(
   }
   const stored = storedConfig(name);
   if (stored) refuseOtherConfig(stored, said);
+  else if (fabricExists(name)) {
+    throw new Fault(`namespaces of a cluster ${name} are there, but no state in ${paths.dir}`, {
+      mend: `set PODWIRE_STATE to where it was started, choose another --name, or remove them with: podwire down --name ${name}`,
+    });
+  }
   const config = stored ?? (await decideConfig(name, ...said));
   mkdirSync(paths.dir, { recursive: true, mode: 0o755 });
   writeFileSync(paths.config, `${JSON.stringify(config, undefined, 2)}\n`);

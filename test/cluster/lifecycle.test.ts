@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { clusterSkip, inventory, Machine, type Outcome, until } from './machine.ts';
+import { clusterSkip, inventory, Machine, type Outcome, processesOf, until } from './machine.ts';
 
 const skip = clusterSkip() ?? false;
 let machine: Machine;
@@ -26,9 +26,15 @@ async function readStatus(...args: string[]): Promise<Status> {
   return JSON.parse(await machine.mustPodwire('status', '-o', 'json', ...args)) as Status;
 }
 
-function daemonPid(name = 'podwire'): number {
-  const file = join(machine.state, 'clusters', name, 'daemon.pid');
+function daemonPid(): number {
+  const file = join(machine.state, 'clusters', machine.cluster, 'daemon.pid');
   return (JSON.parse(readFileSync(file, 'utf8')) as { pid: number }).pid;
+}
+
+/** Pids of what holds the cluster's containers and of the containers' own first processes. */
+function holders(): string[] {
+  const conmons = processesOf(machine).filter((each) => each.command.startsWith('/usr/bin/conmon'));
+  return conmons.flatMap(({ pid }) => [pid, readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()]);
 }
 
 function assertOneLine(outcome: Outcome, pattern: RegExp): void {
@@ -100,15 +106,16 @@ test('a busy port, a missing tool and a missing privilege are said before anythi
 });
 
 test('two clusters stand side by side', { skip }, async () => {
+  const second = `${machine.cluster}-2`;
   const earlier = await inventory(machine);
   await Promise.all([
     machine.mustPodwire('up', '--nodes', '1'),
-    machine.mustPodwire('up', '--name', 'second', '--nodes', '1', '--config', secondConfig()),
+    machine.mustPodwire('up', '--name', second, '--nodes', '1', '--config', secondConfig()),
   ]);
-  const [first, second] = await Promise.all([readStatus(), readStatus('--name', 'second')]);
-  assert.ok(first.nodes[0]!.ready && second.nodes[0]!.ready);
-  assert.notEqual(first.nodes[0]!.ips[0], second.nodes[0]!.ips[0]);
-  await machine.mustPodwire('down', '--name', 'second');
+  const [one, other] = await Promise.all([readStatus(), readStatus('--name', second)]);
+  assert.ok(one.nodes[0]!.ready && other.nodes[0]!.ready);
+  assert.notEqual(one.nodes[0]!.ips[0], other.nodes[0]!.ips[0]);
+  await machine.mustPodwire('down', '--name', second);
   assert.ok((await readStatus()).nodes[0]!.ready);
   await machine.mustPodwire('down', '--all');
   assert.deepEqual(await inventory(machine), earlier);
@@ -130,9 +137,7 @@ test('kill -9 of the daemon: traffic goes on, and up adopts what runs without a 
   const status = await readStatus();
   const web = status.services.find((each) => each.name === 'web')!;
   const client = status.pods.find((each) => each.name === 'client')!;
-  const containers = () =>
-    machine.must('sh', ['-c', `pgrep -f -- '${machine.state}.*conmon|conmon.*${machine.state}' | sort`]);
-  const earlier = await containers();
+  const earlier = holders();
   process.kill(daemonPid(), 'SIGKILL');
   await until('the daemon is gone', async () => (await machine.podwire('status')).code === 3);
   // From the machine through the Service, so over nft of a node, and over the overlay where the endpoint is remote.
@@ -141,7 +146,7 @@ test('kill -9 of the daemon: traffic goes on, and up adopts what runs without a 
     assert.match(answer, /^web-/);
   }
   await machine.mustPodwire('up');
-  assert.equal(await containers(), earlier, 'no container was started or ended');
+  assert.deepEqual(holders(), earlier, 'no container was started or ended');
   const now = await until('all pods are Ready again', async () => {
     const seen = await readStatus();
     return seen.pods.every((pod) => pod.ready) && seen;

@@ -30,24 +30,29 @@ export function kubectlSkip(): string | undefined {
 export class Machine {
   readonly netns: string;
   readonly state: string;
+  /** Names of clusters are the whole machine's: ours is not the one of whoever works beside us. */
+  readonly cluster: string;
 
   static async create(label: string): Promise<Machine> {
-    const machine = new Machine(`pwt-${label}-${process.pid}`, mkdtempSync(join(tmpdir(), `pwt-${label}-`)));
+    const state = mkdtempSync(join(tmpdir(), `pwt-${label}-`));
+    const machine = new Machine(`pwt-${label}-${process.pid}`, state, `${label}${process.pid}`);
     await must('ip', ['netns', 'add', machine.netns]);
     await machine.must('ip', ['link', 'set', 'lo', 'up']);
     return machine;
   }
 
-  constructor(netns: string, state: string) {
+  constructor(netns: string, state: string, cluster: string) {
     this.netns = netns;
     this.state = state;
+    this.cluster = cluster;
   }
 
   get env(): NodeJS.ProcessEnv {
     return {
       ...process.env,
       PODWIRE_STATE: this.state,
-      KUBECONFIG: join(this.state, 'clusters', 'podwire', 'kubeconfig'),
+      PODWIRE_CLUSTER: this.cluster,
+      KUBECONFIG: join(this.state, 'clusters', this.cluster, 'kubeconfig'),
     };
   }
 
@@ -144,11 +149,11 @@ export async function inventory(machine: Machine): Promise<Record<string, string
     links: lines(links).map((line) => line.replace(/^\d+: /, '')),
     routes: lines(routes),
     rules: lines(rules),
-    namespaces: readdirSync('/run/netns').filter((name) => name.startsWith('pw-')),
-    mounts: lines(readFileSync('/proc/self/mountinfo', 'utf8')).filter((line) =>
-      /\/pw-|podwire|pwt-.*\/clusters/.test(line),
+    namespaces: readdirSync('/run/netns').filter((name) => name.startsWith(`pw-${machine.cluster}`)),
+    mounts: lines(readFileSync('/proc/self/mountinfo', 'utf8')).filter(
+      (line) => line.includes(`pw-${machine.cluster}`) || line.includes(machine.state),
     ),
-    processes: ourProcesses(machine),
+    processes: processesOf(machine).map(({ pid, command }) => `${pid} ${command}`),
     files: readdirSync(machine.state, { recursive: true, encoding: 'utf8' }).filter((file) =>
       file.startsWith('clusters/'),
     ),
@@ -160,13 +165,13 @@ function lines(text: string): string[] {
 }
 
 /** Processes that name the machine's state directory on their command line or in their environment, but ourselves. */
-function ourProcesses(machine: Machine): string[] {
+export function processesOf(machine: Machine): { pid: string; command: string }[] {
   return readdirSync('/proc').flatMap((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
       const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
-      return command.includes(machine.state) || environment.includes(machine.state) ? [`${pid} ${command}`] : [];
+      return command.includes(machine.state) || environment.includes(machine.state) ? [{ pid, command }] : [];
     } catch {
       return [];
     }

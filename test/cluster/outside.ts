@@ -11,10 +11,10 @@ export interface OutsideHost {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Joins `ip`/24 to the fabric of `cluster` and serves netexec there on port 8080. */
-export async function outsideHost(machine: Machine, cluster: string, ip: string): Promise<OutsideHost> {
+/** Joins `ip`/24 to the fabric of the machine's cluster and serves netexec there on port 8080. */
+export async function outsideHost(machine: Machine, ip: string): Promise<OutsideHost> {
   const netns = `${machine.netns}-out`;
-  const fabric = `pw-${cluster}-fabric`;
+  const fabric = `pw-${machine.cluster}-fabric`;
   const leg = `o${process.pid}`.slice(0, 15);
   const inFabric = (...args: string[]) => machine.must('ip', ['-n', fabric, ...args]);
   const inOutside = (...args: string[]) => machine.must('ip', ['-n', netns, ...args]);

@@ -150,7 +150,7 @@ test('containers of one pod meet on localhost', { skip }, async () => {
 });
 
 test('the outside sees the address of the node, and reaches a NodePort on every node', { skip }, async () => {
-  await using outside = await outsideHost(machine, 'podwire', '172.30.0.100');
+  await using outside = await outsideHost(machine, '172.30.0.100');
   for (const pod of pods) {
     assert.equal(addressOf(await dial(pod, outside.ip, 8080, 'http', 'clientip')), pod.nodeIP, pod.name);
   }
