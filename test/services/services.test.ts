@@ -167,6 +167,18 @@ describe('Services', { skip }, () => {
         assert.equal(await ask('pod1', at('client'), 9000), `outside ${at('node')}`);
       });
 
+      test('a Service of an endpoint outside the cluster, as the API server’s is', async () => {
+        const outside = serviceOf('api', { clusterIPs: [...VIP], ports: [{ port: 443 }] });
+        services.set(outside);
+        slices.set(sliceOf('api', i === 0 ? 4 : 6, [{ name: '', port: 9000 }], [at('client')]));
+        await planned();
+        assert.equal(await ask('pod1', VIP[i]!, 443), `outside ${at('node')}`);
+        assert.equal(await ask('node', VIP[i]!, 443), `outside ${at('node')}`);
+        services.delete('shop/api');
+        await planned();
+        assert.equal(await ask('pod1', VIP[i]!, 443), 'ECONNREFUSED');
+      });
+
       test('a UDP client that keeps its port follows the endpoints: one to another, to none, and back', async () => {
         const dns = serviceOf('names', {
           type: 'NodePort',
