@@ -1,4 +1,5 @@
 // Room node: wires one node's agent: runtime, kernel, network, Services, DNS, pods, Node object, kubelet server.
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
@@ -45,6 +46,9 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     timings[name] = Math.round(performance.now() * 10) / 10;
   };
   step('agent loaded');
+  // Threads of libuv's pool are born now: one born after the runtime has given this thread its mounts would share its
+  // working directory, and a thread that shares it may not change its mount namespace (setns(2): EINVAL).
+  await stat('/');
   const client = new Client(transport);
   const informers = createInformers(client);
   const nodes = informers.of('Node');

@@ -1,5 +1,6 @@
 // A node's pods without a network: the real API server in this process, the real runtime, and addresses that lead nowhere.
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -65,6 +66,8 @@ class Addresses implements PodNetwork {
 }
 
 export async function createWorld() {
+  // A thread of libuv's pool that is born later would share our working directory, and with it forbid changes of mounts.
+  await stat('/');
   const stateDir = mkdtempSync(join(tmpdir(), 'podwire-node-'));
   const options = nodeOptions(stateDir);
   mkdirSync(options.imageDir);
