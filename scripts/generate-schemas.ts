@@ -6,6 +6,7 @@ import { KINDS } from '../src/objects/kinds.ts';
 import { QUANTITIES, sharedPackage } from '../src/objects/schema/annotations.ts';
 import type { Documented } from '../src/objects/schema/dialect.ts';
 import { buildV2, buildV3, buildV3Index } from '../src/objects/schema/documents.ts';
+import { encodeOpenapiV2 } from '../src/objects/schema/openapi-protobuf.ts';
 
 const MODELS = join(dirname(fileURLToPath(import.meta.resolve('@kubernetes/client-node'))), 'gen', 'models');
 const OUTPUT = join(import.meta.dirname, '..', 'generated');
@@ -96,7 +97,8 @@ function collect(): Map<string, Documented> {
 }
 
 function write(file: string, content: unknown): void {
-  writeFileSync(join(OUTPUT, file), typeof content === 'string' ? content : JSON.stringify(content));
+  const ready = typeof content === 'string' || Buffer.isBuffer(content);
+  writeFileSync(join(OUTPUT, file), ready ? content : JSON.stringify(content));
 }
 
 const models = collect();
@@ -105,6 +107,8 @@ const documents = new Map<string, string>();
 for (const [path, document] of buildV3(models)) documents.set(path, JSON.stringify(document));
 for (const [path, text] of documents) write(join('openapi', `${path.replaceAll('/', '__')}.json`), text);
 write(join('openapi', 'v3.json'), buildV3Index(documents));
-write(join('openapi', 'v2.json'), buildV2(models));
+const v2 = buildV2(models);
+write(join('openapi', 'v2.json'), v2);
+write(join('openapi', 'v2.pb'), encodeOpenapiV2(v2));
 const schemas = [...models].map(([model, { name, fields }]) => [model, { name, fields }]);
 write('schemas.json', Object.fromEntries(schemas));
