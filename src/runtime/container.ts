@@ -7,7 +7,16 @@ import { createHeld, isCrun, type Programs, runVerb, startHeld } from './holder.
 import { mountOverlay, mountShm, unmountIfMounted } from './mounts.ts';
 import { type ConfigInput, containerArgs, ociConfig } from './oci-config.ts';
 import { type ContainerPaths, containerPaths, type RuntimePaths, sandboxPaths } from './paths.ts';
-import { ended, findHolders, isAlive, onEnd, recordProcess, sendSignal } from './processes.ts';
+import {
+  createdProcess,
+  ended,
+  findHolders,
+  isAlive,
+  killGroup,
+  onEnd,
+  recordProcess,
+  sendSignal,
+} from './processes.ts';
 import { type ContainerRecord, readText, statusOf, writeRecord } from './record.ts';
 import type { RootFilesystem } from './root-filesystem.ts';
 import type { ContainerSpec, ContainerStatus, Sandbox } from './runtime.ts';
@@ -184,12 +193,14 @@ export class Container {
     this.#deleteFiles();
   }
 
+  /** Of a start that came to nothing, wherever it stopped: conmon with the runtime that it waits for, then what that has made. */
   async #killHolders(): Promise<void> {
     const holders = findHolders(this.#home.paths.containers).get(this.id) ?? [];
-    const pid = Number(readText(this.#paths.pid) ?? 0);
-    const init = pid > 0 && holders.length > 0 ? recordProcess(pid) : undefined;
-    for (const held of [...holders, init]) sendSignal(held, 'SIGKILL');
-    await Promise.all([...holders, init].map((held) => ended(held)));
+    for (const holder of holders) killGroup(holder);
+    await Promise.all(holders.map((holder) => ended(holder)));
+    const init = createdProcess(this.#paths.oci);
+    sendSignal(init, 'SIGKILL');
+    await ended(init);
   }
 
   #deleteFiles(): void {

@@ -1,9 +1,10 @@
 // Room runtime: processes that run for us without being our children: known by pid and start time, awaited by pidfd.
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { SysError } from '../sys/ffi.ts';
 import { startTimeOf } from '../sys/identity.ts';
 import { onProcessExit } from '../sys/process.ts';
-import type { RecordedProcess } from './record.ts';
+import { type RecordedProcess, readText } from './record.ts';
 
 /** Undefined when it is gone. */
 export function recordProcess(pid: number): RecordedProcess | undefined {
@@ -65,6 +66,26 @@ export function findHolders(containers: string): Map<string, RecordedProcess[]> 
     if (recorded) found.set(id, [...(found.get(id) ?? []), recorded]);
   }
   return found;
+}
+
+/** conmon leads a session and a process group; the OCI runtime that it calls is in it. */
+export function killGroup(leader: RecordedProcess): void {
+  if (!isAlive(leader)) return;
+  try {
+    process.kill(-leader.pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Process 1 of a container that the OCI runtime has made, from the runtime's own state (`dir`): crun's status or runc's state.json. */
+export function createdProcess(dir: string): RecordedProcess | undefined {
+  const crun = readText(join(dir, 'status'));
+  const runc = readText(join(dir, 'state.json'));
+  const state = JSON.parse(crun || runc || '{}') as Record<string, number | undefined>;
+  const pid = state['pid'] ?? state['init_process_pid'];
+  const startTime = state['process-start-time'] ?? state['init_process_start'];
+  return pid && startTime ? { pid, startTime: String(startTime) } : undefined;
 }
 
 function commandLine(pid: string): string[] {

@@ -42,7 +42,7 @@ export function writeRecord(path: string, record: ContainerRecord | Sandbox): vo
 export function readRecords<T>(dir: string): { records: T[]; incomplete: string[] } {
   const records: T[] = [];
   const incomplete: string[] = [];
-  for (const id of list(dir)) {
+  for (const id of listDir(dir)) {
     const text = readText(join(dir, id, 'record.json'));
     if (text === undefined) incomplete.push(id);
     else records.push(JSON.parse(text) as T);
@@ -60,7 +60,8 @@ export function readText(path: string): string | undefined {
   }
 }
 
-function list(dir: string): string[] {
+/** Empty when there is no such directory. */
+export function listDir(dir: string): string[] {
   try {
     return readdirSync(dir);
   } catch (error) {

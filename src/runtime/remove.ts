@@ -2,8 +2,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runtimePaths } from './paths.ts';
-import { ended, findHolders, recordProcess, sendSignal } from './processes.ts';
-import { type ContainerRecord, type RecordedProcess, readRecords, readText } from './record.ts';
+import { createdProcess, ended, findHolders, killGroup, sendSignal } from './processes.ts';
+import { type ContainerRecord, listDir, readRecords } from './record.ts';
 import type { Sandbox } from './runtime.ts';
 import { deleteSandbox } from './sandbox.ts';
 
@@ -20,21 +20,17 @@ export interface NodeToRemove {
 export async function removeNodeRuntime(node: NodeToRemove): Promise<void> {
   const paths = runtimePaths(node.stateDir);
   const { records } = readRecords<ContainerRecord>(paths.containers);
-  const processes = records.flatMap(({ init, conmon }) => [init, conmon]).filter((held) => held !== undefined);
-  for (const [id, holders] of findHolders(paths.containers))
-    processes.push(...holders, ...initOf(paths.containers, id));
-  // Containers before conmons only in the list: SIGKILL to all in one go leaves conmon no time to write anything.
-  for (const held of processes) sendSignal(held, 'SIGKILL');
-  await Promise.all(processes.map((held) => ended(held)));
+  const holders = [...findHolders(paths.containers).values()].flat();
+  const recorded = records.flatMap(({ init, conmon }) => [init, conmon]);
+  for (const holder of holders) killGroup(holder);
+  for (const held of recorded) sendSignal(held, 'SIGKILL');
+  await Promise.all([...holders, ...recorded].map((held) => ended(held)));
+  // Made by a runtime in the moment in which its conmon was killed, or whose record was never written.
+  const made = listDir(paths.oci).map((id) => createdProcess(join(paths.oci, id)));
+  for (const init of made) sendSignal(init, 'SIGKILL');
+  await Promise.all(made.map((init) => ended(init)));
   const sandboxes = readRecords<Sandbox>(paths.sandboxes);
   const ids = [...sandboxes.records.map(({ id }) => id), ...sandboxes.incomplete];
   for (const id of ids) deleteSandbox(node, paths, id);
   rmSync(paths.base, { recursive: true, force: true });
-}
-
-/** The pid file of a container whose conmon lives was written by that conmon. */
-function initOf(containers: string, id: string): RecordedProcess[] {
-  const pid = Number(readText(join(containers, id, 'pid')) ?? 0);
-  const recorded = pid > 0 ? recordProcess(pid) : undefined;
-  return recorded ? [recorded] : [];
 }

@@ -10,8 +10,11 @@ import { eventually, makeNode, type Node, open, readLog, removeDir, skip, stdout
 
 const STARTER = join(import.meta.dirname, 'starter.ts');
 
+const children: ChildProcess[] = [];
+
 function starter(node: Node, ...args: string[]): { child: ChildProcess; said: (word: string) => Promise<void> } {
   const child = spawn(process.execPath, [STARTER, node.dir, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
   let output = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     output += text;
@@ -38,6 +41,7 @@ describe('after kill -9 of its process', { skip }, () => {
     return node;
   };
   after(async () => {
+    for (const child of children) child.kill('SIGKILL');
     for (const node of nodes) {
       await removeNodeRuntime(node.options);
       removeDir(node);

@@ -128,21 +128,23 @@ export function traces(node: Node): string[] {
   const mounts = readFileSync('/proc/1/mountinfo', 'utf8').split('\n');
   const pins = existsSync('/run/netns') ? readdirSync('/run/netns') : [];
   const processes = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid);
-  const ours = processes.filter(
-    (pid) => mentions(`/proc/${pid}/cmdline`, node.dir) || mentions(`/proc/${pid}/mountinfo`, node.dir),
-  );
   return [
     ...mounts.filter((line) => line.includes(node.dir)).map((line) => `mount ${line}`),
     ...pins.filter((name) => name.startsWith(`pw-${node.options.clusterName}-`)).map((name) => `netns ${name}`),
-    ...ours.map((pid) => `process ${pid}: ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`),
+    ...processes.flatMap((pid) => {
+      const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+      const ours = command.includes(node.dir) || read(`/proc/${pid}/mountinfo`).includes(node.dir);
+      return ours ? [`process ${pid}: ${command}`] : [];
+    }),
   ];
 }
 
-function mentions(path: string, text: string): boolean {
+/** Empty when the process has ended. */
+function read(path: string): string {
   try {
-    return readFileSync(path, 'utf8').includes(text);
+    return readFileSync(path, 'utf8');
   } catch {
-    return false;
+    return '';
   }
 }
 
