@@ -8,6 +8,7 @@ import { Client } from '../src/client/client.ts';
 import { startControllers } from '../src/controllers/start.ts';
 import type { Draft, Node } from '../src/objects/types.ts';
 import { startScheduler } from '../src/scheduler/start.ts';
+import { TEST_API_OPTIONS } from '../test/api/server.ts';
 import { printMachine, printSamples } from './measure.ts';
 
 const ROUNDS = 10;
@@ -39,16 +40,7 @@ async function applyToBound(client: Client, informers: Informers, name: string, 
 
 printMachine();
 const stateDir = mkdtempSync(join(tmpdir(), 'podwire-bench-'));
-const server = await startApiServer({
-  stateDir,
-  clusterName: 'bench',
-  clusterDomain: 'cluster.local',
-  serviceCIDRs: ['10.96.0.0/16'],
-  nodePortRange: [30000, 32767],
-  listen: [],
-  certificateNames: [],
-  kubeletSocket: () => undefined,
-});
+const server = await startApiServer({ ...TEST_API_OPTIONS, stateDir });
 const client = new Client(server.transport);
 const informers = createInformers(client);
 const controllers = startControllers({ client, informers });

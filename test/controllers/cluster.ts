@@ -7,6 +7,7 @@ import type { ControllerOptions } from '../../src/controllers/controller.ts';
 import { startControllers } from '../../src/controllers/start.ts';
 import type { Deployment, Draft, Kind, KindTypes, Pod } from '../../src/objects/types.ts';
 import { startScheduler } from '../../src/scheduler/start.ts';
+import { TEST_API_OPTIONS } from '../api/server.ts';
 
 type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
 
@@ -23,16 +24,7 @@ export interface TestCluster extends AsyncDisposable {
 }
 
 export async function startCluster(options: ControllerOptions = {}): Promise<TestCluster> {
-  const server = await startApiServer({
-    stateDir: ':memory:',
-    clusterName: 'test',
-    clusterDomain: 'cluster.local',
-    serviceCIDRs: ['10.96.0.0/16'],
-    nodePortRange: [30000, 32767],
-    listen: [],
-    certificateNames: [],
-    kubeletSocket: () => undefined,
-  });
+  const server = await startApiServer(TEST_API_OPTIONS);
   const client = new Client(server.transport);
   const informers = createInformers(client);
   const controllers = startControllers({ client, informers, options });

@@ -36,3 +36,30 @@ test('a Deployment becomes a ReplicaSet, pods, and pods on nodes', async () => {
     [2, 2, 2],
   );
 });
+
+test('nothing is written while nothing changes', async () => {
+  await using cluster = await startCluster({ podCIDRs: ['10.244.0.0/16'], rootCA: 'PEM' });
+  const { client } = cluster;
+  await cluster.addNode('n1');
+  cluster.runKubelets();
+  const selector = { app: 'web' };
+  const metadata = { name: 'web', namespace: 'default', labels: { tier: 'front' } };
+  await client.create('Service', { metadata, spec: { selector, ports: [{ port: 80 }] } });
+  await client.create('Service', { metadata: { ...metadata, name: 'none' }, spec: { selector, clusterIP: 'None' } });
+  await client.create('Deployment', deployment('web', 3));
+  await client.create('Deployment', deployment('idle', 0));
+  await cluster.until('all is done', async () => {
+    const { status } = await client.get('Deployment', 'web', 'default');
+    return (
+      status?.conditions?.some(({ reason }) => reason === 'NewReplicaSetAvailable') && status.availableReplicas === 3
+    );
+  });
+  // A revision is one write of anybody to anything.
+  const revision = async () => (await client.list('Pod')).metadata.resourceVersion;
+  let before = '';
+  await cluster.until('500 ms without a write', async () => {
+    before = await revision();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return (await revision()) === before;
+  });
+});

@@ -11,7 +11,7 @@ import { adoptPatch, claim, controllerOf, releasePatch } from '../refs.ts';
 import { templateText } from './hash.ts';
 import { planDeployment, type Step } from './plan.ts';
 import { REVISION, sizeOf } from './revision.ts';
-import type { DeploymentStatus } from './status.ts';
+import { type DeploymentStatus, refused } from './status.ts';
 
 export function startDeployments(context: ControllerContext): Controller {
   const { client, informers } = context;
@@ -104,7 +104,10 @@ export function startDeployments(context: ControllerContext): Controller {
       await setEcho.written(set);
       return set;
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
+      if (!isAlreadyExists(error)) {
+        await writeStatus(deployment, refused(deployment, draft.metadata.name, error, Date.now()), undefined);
+        throw error;
+      }
     }
     const there = await client.get('ReplicaSet', draft.metadata.name, draft.metadata.namespace);
     const ours = controllerOf(there)?.uid === deployment.metadata.uid;

@@ -142,6 +142,14 @@ export function pauseNews({ spec, status }: Deployment): News | undefined {
   return { type: 'Progressing', status: 'Unknown', reason: word, message: `Deployment is ${text}` };
 }
 
+/** The status of a Deployment whose new ReplicaSet the server does not take. */
+export function refused(deployment: Deployment, name: string, error: unknown, now: number): DeploymentStatus {
+  const why = error instanceof Error ? error.message : String(error);
+  const message = `Failed to create new replica set "${name}": ${why}`;
+  const news = { type: 'Progressing', status: 'False', reason: 'ReplicaSetCreateError', message };
+  return { ...deployment.status, conditions: withCondition(deployment.status?.conditions ?? [], news, now) };
+}
+
 /** Unchanged when status and reason are; a new reason alone keeps the time of the last transition. */
 export function withCondition(conditions: readonly Condition[], news: News, now: number): Condition[] {
   const before = conditions.find(({ type }) => type === news.type);
