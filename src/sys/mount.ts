@@ -96,6 +96,8 @@ function unescapeOctal(text: string): string {
 /** Runs `fn` with the machine's view of the mounts, then comes back. Absolute paths only: it resets the working directory. */
 export function inRootMounts<T>(fn: () => T): T {
   if (rootMountFd === undefined || ownMountFd === undefined) return fn();
+  // A thread that was started from this one shares its working directory, and setns refuses while anyone does (EINVAL).
+  unshare(CLONE.FS);
   setns(rootMountFd, CLONE.NEWNS);
   try {
     return fn();

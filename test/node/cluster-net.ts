@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import type { IP } from '../../src/addr/ip.ts';
+import { familyOf, type IP } from '../../src/addr/ip.ts';
 import { ensureFabric, type FabricNode, type FabricOptions, NODE_LEG, removeFabric } from '../../src/cluster/fabric.ts';
 import { netnsName } from '../../src/cluster/layout.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
@@ -27,6 +27,8 @@ export interface TestNode extends FabricNode {
 export interface TestPod {
   readonly netns: string;
   readonly ip: IP;
+  /** One per family of the cluster. */
+  readonly ips: readonly IP[];
   readonly sandboxId: string;
 }
 
@@ -42,11 +44,12 @@ export class ClusterNet implements Disposable {
     this.name = name;
     this.host = netnsPath(`pwt-${name}-host`);
     createNetns(this.host);
+    const dual = nodes.some((node) => node.ips.length > 1);
     this.fabric = {
       clusterName: name,
-      nodeCIDRs: ['172.30.0.0/24'],
-      podCIDRs: ['10.244.0.0/16'],
-      serviceCIDRs: ['10.96.0.0/16'],
+      nodeCIDRs: ['172.30.0.0/24', ...(dual ? ['fd00:172:30::/64'] : [])],
+      podCIDRs: ['10.244.0.0/16', ...(dual ? ['fd00:10:244::/56'] : [])],
+      serviceCIDRs: ['10.96.0.0/16', ...(dual ? ['fd00:10:96::/112'] : [])],
       mtu: 1500,
       nodes,
       hostNetns: this.host,
@@ -100,8 +103,8 @@ export class ClusterNet implements Disposable {
   attach(node: TestNode, sandboxId: string): TestPod {
     const netns = netnsPath(`pwt-${this.name}-${sandboxId}`);
     const names = { podUid: sandboxId, podNamespace: 'default', podName: sandboxId };
-    const [ip] = node.network.attach({ sandboxId, netns, ...names });
-    return { netns, ip: ip!, sandboxId };
+    const ips = node.network.attach({ sandboxId, netns, ...names });
+    return { netns, ip: ips[0]!, ips, sandboxId };
   }
 
   [Symbol.dispose](): void {
@@ -135,9 +138,7 @@ export async function serveIn(netns: string, ip: IP): Promise<Echo> {
     socket.write(`${socket.remoteAddress}\n`);
     socket.pipe(socket);
   });
-  await new Promise<void>((resolve) =>
-    server.listen({ fd: listenOn(socketIn(netns, 'inet', 'stream'), ip, 0) }, resolve),
-  );
+  await new Promise<void>((resolve) => server.listen({ fd: listenOn(tcpSocket(netns, ip), ip, 0) }, resolve));
   const { port } = server.address() as AddressInfo;
   return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }
@@ -150,15 +151,13 @@ export async function talk(
   payload = 'ping',
   from?: IP,
 ): Promise<[seen: string, echoed: string]> {
-  const fd = socketIn(netns, 'inet', 'stream');
+  const fd = tcpSocket(netns, ip);
   if (from) bindSocket(fd, from, 0);
   const socket = new Socket({ fd, readable: true, writable: true });
   try {
     return await new Promise((resolve, reject) => {
       let text = '';
-      socket.setTimeout(Number(process.env['PODWIRE_TEST_WAIT'] ?? 30_000), () =>
-        reject(new Error(`${ip}:${port} is silent`)),
-      );
+      socket.setTimeout(30_000, () => reject(new Error(`${ip}:${port} is silent`)));
       socket.on('error', reject);
       socket.on('data', (chunk) => {
         text += chunk;
@@ -170,4 +169,8 @@ export async function talk(
   } finally {
     socket.destroy();
   }
+}
+
+function tcpSocket(netns: string, ip: IP): number {
+  return socketIn(netns, familyOf(ip) === 4 ? 'inet' : 'inet6', 'stream');
 }

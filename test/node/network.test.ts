@@ -45,6 +45,24 @@ test('pods reach each other under their own addresses, on one node and across no
   }
 });
 
+test('a dual-stack cluster does the same over IPv6', { skip }, async () => {
+  const dual = NODES.map((node, i) => ({
+    ...node,
+    ips: [...node.ips, `fd00:172:30::1${i + 1}`],
+    podCIDRs: [...node.podCIDRs, `fd00:10:244:${i}::/64`],
+  }));
+  using net = new ClusterNet(`t${process.pid}s`, dual);
+  const [one, two] = [net.nodes[0]!, net.nodes[1]!];
+  const pods = [net.addPod(one, 'a1'), net.addPod(one, 'a2'), net.addPod(two, 'b1')];
+  for (const server of pods) {
+    const ip6 = server.ips[1]!;
+    await using echo = await serveIn(server.netns, ip6);
+    for (const client of pods) assert.equal((await talk(client.netns, ip6, echo.port))[0], client.ips[1]);
+    assert.equal((await talk(net.host, ip6, echo.port))[0], 'fd00:172:30::1');
+    for (const node of net.nodes) assert.equal((await talk(node.netns, ip6, echo.port))[0], node.ips[1]);
+  }
+});
+
 test('large packets pass between nodes: the pods know what the overlay takes', { skip }, async () => {
   using net = clusterNet('b');
   const [from, to] = [net.addPod(net.nodes[0]!, 'a1'), net.addPod(net.nodes[1]!, 'b1')];
