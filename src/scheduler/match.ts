@@ -1,5 +1,8 @@
 // Room scheduler: whether a node suits what a pod says about nodes: its node selector and node affinity.
+import { requirementHolds } from '../objects/select.ts';
 import type { Node, Pod } from '../objects/types.ts';
+
+type Operator = Parameters<typeof requirementHolds>[0]['operator'];
 
 type Affinity = NonNullable<Pod['spec']['affinity']>;
 type NodeAffinity = NonNullable<Affinity['nodeAffinity']>;
@@ -26,20 +29,5 @@ export function matchesTerm({ matchExpressions = [], matchFields = [] }: NodeSel
 }
 
 function holds({ operator, values = [] }: Requirement, value: string | undefined): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return Number(value) > Number(values[0]);
-    case 'Lt':
-      return Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
+  return requirementHolds({ operator: operator as Operator, values }, value);
 }
