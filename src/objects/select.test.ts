@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kindRow } from './kinds.ts';
-import { matchesSelector, parseFieldSelector, parseLabelSelector, selectorText } from './select.ts';
+import { matchesSelector, parseFieldSelector, parseLabelSelector, requirementHolds, selectorText } from './select.ts';
 import type { DraftObject } from './types.ts';
 
 const labels = { app: 'web', tier: 'front', 'example.com/rank': '7', empty: '' };
@@ -69,6 +69,19 @@ test('a LabelSelector: none selects nothing, an empty one everything', () => {
   assert.equal(matchesSelector(selector, { ...labels, missing: '' }), false);
   assert.equal(selectorText(selector), '!missing,app=web,tier in (back,front)');
   assert.equal(parseLabelSelector(selectorText(selector))(labels), true);
+});
+
+test('Gt and Lt compare whole numbers, and hold for nothing else', () => {
+  const over = (value: string | undefined, bound: string) =>
+    requirementHolds({ operator: 'Gt', values: [bound] }, value);
+  assert.equal(over('10', '9'), true);
+  assert.equal(over('9', '10'), false);
+  for (const [value, bound] of [
+    ['x', '1'],
+    ['1', 'x'],
+    [undefined, '1'],
+  ] as const)
+    assert.equal(over(value, bound), false);
 });
 
 const pod: DraftObject = {

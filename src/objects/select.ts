@@ -47,9 +47,9 @@ export function requirementHolds(
     case 'DoesNotExist':
       return value === undefined;
     case 'Gt':
-      return isWholeNumber(value) && BigInt(value) > BigInt(values[0]!);
+      return isWholeNumber(value) && isWholeNumber(values[0]) && BigInt(value) > BigInt(values[0]);
     case 'Lt':
-      return isWholeNumber(value) && BigInt(value) < BigInt(values[0]!);
+      return isWholeNumber(value) && isWholeNumber(values[0]) && BigInt(value) < BigInt(values[0]);
   }
 }
 
