@@ -103,8 +103,11 @@ function take(process: ExecProcess, channel: number, data: Buffer): Promise<void
   if (channel === STDIN && stdin?.writable && data.length > 0) {
     if (stdin.write(data)) return undefined;
     return new Promise((resolve) => {
-      stdin.once('drain', resolve);
-      stdin.once('close', resolve);
+      const done = () => {
+        stdin.off('drain', done).off('close', done);
+        resolve();
+      };
+      stdin.on('drain', done).on('close', done);
     });
   }
   if (channel === CLOSE && data[0] === STDIN) stdin?.end();
