@@ -105,6 +105,6 @@ export function jsonOf(content: Content): string {
     case 'text':
       return content.mediaType.startsWith('application/json') ? content.text : JSON.stringify(content.text);
     case 'bytes':
-      return JSON.stringify(content.bytes.toString('base64'));
+      return JSON.stringify(content.bytes.toString('base64')); // as Kubernetes writes bytes in JSON
   }
 }

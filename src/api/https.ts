@@ -209,6 +209,10 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
     write(request, response, status, content.text, { 'content-type': content.mediaType, ...headers });
     return;
   }
+  if (content.type === 'bytes') {
+    write(request, response, status, content.bytes, { 'content-type': content.mediaType, ...headers });
+    return;
+  }
   // A Status is written whatever the client accepts: it says what went wrong.
   const form = content.type === 'value' ? 'json' : formOf(request.headers.accept);
   const text = render(content, { form, includeObject: includeObjectOf(call.query ?? {}) });
@@ -226,7 +230,7 @@ function write(
   request: IncomingMessage,
   response: ServerResponse,
   status: number,
-  text: string,
+  text: string | Buffer,
   headers: Headers,
 ): void {
   const plain = text.length < GZIP_FROM || !/\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));

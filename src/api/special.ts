@@ -6,7 +6,7 @@ import { isPublic } from './auth.ts';
 import { now } from './create.ts';
 import { discover } from './discovery.ts';
 import { methodNotAllowed, noSuchPath } from './errors.ts';
-import { prefersOf } from './negotiate.ts';
+import { parseAccept } from './negotiate.ts';
 import { parseRoute, type ResourceRoute } from './path.ts';
 
 export const VERSION = {
@@ -51,10 +51,20 @@ function text(content: string, mediaType: string): Answer {
   return { status: 200, content: { type: 'text', text: content, mediaType } };
 }
 
+/** As which media type a client asks for OpenAPI v2 in protobuf (the older one is what kubectl says), and as which it gets it. */
+const V2_PROTOBUF = [
+  'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
+];
+
 function openapi(call: Call): Answer {
   const { path } = call;
   if (path === '/openapi/v3') return valueAnswer(openapiV3Index());
-  const document = path === '/openapi/v2' ? openapiV2() : openapiV3(path.slice('/openapi/v3/'.length));
+  const isV2 = path === '/openapi/v2';
+  if (isV2 && V2_PROTOBUF.includes(parseAccept(call.headers?.['accept'])[0]!.type)) {
+    return { status: 200, content: { type: 'bytes', bytes: openapiV2Protobuf(), mediaType: V2_PROTOBUF[0]! } };
+  }
+  const document = isV2 ? openapiV2() : openapiV3(path.slice('/openapi/v3/'.length));
   if (document === undefined) throw noSuchPath();
   const etag = `"${createHash('sha256').update(document).digest('hex').slice(0, 32)}"`;
   const mediaType = 'application/json';

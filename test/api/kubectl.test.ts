@@ -113,6 +113,49 @@ describe('kubectl', { timeout: 120_000, skip: kubectlIsThere() ? false : 'kubect
     await assert.rejects(apply(WEB.replace('replicas: 2', 'replica: 2')), /unknown field "spec\.replica"/);
   });
 
+  test('a List is applied, and what it holds is validated; a kind that is not served is named', async () => {
+    const list = (field: string) => `
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: listed}
+  data: {a: b}
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: listed}
+  spec:
+    ${field}: 1
+    selector: {matchLabels: {app: listed}}
+    template:
+      metadata: {labels: {app: listed}}
+      spec:
+        containers:
+        - name: c
+          image: nginx
+          resources: {requests: {cpu: 100m}}
+          readinessProbe: {httpGet: {port: 80}}`;
+    assert.equal(await apply(list('replicas')), 'configmap/listed created\ndeployment.apps/listed created');
+    assert.match(await apply(list('replicas'), '--validate=strict'), /unchanged/);
+    await assert.rejects(apply(list('replica')), /unknown field "(io\.k8s\.\S+\.)?(spec\.)?replica"/);
+    await assert.rejects(
+      apply('apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\n'),
+      /no matches for kind "Job" in version "batch\/v1"\s+ensure CRDs are installed first/,
+    );
+    await kubectl('delete', 'deployment,configmap', 'listed');
+  });
+
+  test('explain reads OpenAPI v2 as well as v3', async () => {
+    for (const output of ['plaintext', 'plaintext-openapiv2']) {
+      assert.match(
+        await kubectl('explain', 'pod.spec.containers.livenessProbe', '--output', output),
+        /httpGet\s+<\w+>/,
+      );
+      assert.match(await kubectl('explain', 'deployment', '--recursive', '--output', output), /maxSurge\s+<\S+>/);
+    }
+  });
+
   test('scale, rollout status and wait follow what controllers say', async () => {
     await kubectl('scale', 'deployment/web', '--replicas', '4');
     const waiting = kubectl('rollout', 'status', 'deployment/web', '--timeout', '30s');

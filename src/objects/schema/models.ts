@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../observe/fault.ts';
+import { installed } from '../../observe/install.ts';
 import { LIST_RULES, type ListRule, RETAIN_KEYS } from './annotations.ts';
 
 export type Scalar =
@@ -47,7 +48,7 @@ export interface GeneratedModel {
   readonly fields: Readonly<Record<string, string>>;
 }
 
-const GENERATED = join(import.meta.dirname, '..', '..', '..', 'generated');
+const GENERATED = installed('generated');
 
 /** A file that `npm run generate` made. */
 export function readGenerated(file: string): string {
