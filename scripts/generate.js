@@ -16,6 +16,12 @@ const STEPS = [
     output: 'generated/agnhost.js',
     inputs: ['src/agnhost', 'src/runtime/images/builtin.ts'],
   },
+  {
+    what: 'the bundle of the programs',
+    script: 'scripts/bundle.ts',
+    output: 'generated/bundle/cli.js',
+    inputs: ['src', 'package-lock.json'],
+  },
 ];
 
 export function generate(root, say, stop) {
@@ -31,7 +37,8 @@ export function generate(root, say, stop) {
   }
 }
 
-function newestChange(path) {
+/** The latest change of a file, or of any file below a folder. */
+export function newestChange(path) {
   const stat = statSync(path);
   if (!stat.isDirectory()) return stat.mtimeMs;
   return Math.max(0, ...readdirSync(path).map((name) => newestChange(join(path, name))));

@@ -4,8 +4,9 @@ import { parseAllDocuments } from 'yaml';
 import type { Client } from '../client/client.ts';
 import { isAlreadyExists } from '../objects/status.ts';
 import type { Draft, Kind, KindTypes, KubeObject } from '../objects/types.ts';
+import { installed } from '../observe/install.ts';
 
-const MANIFEST = new URL('../../demo/shop.yaml', import.meta.url);
+const MANIFEST = installed('demo', 'shop.yaml');
 
 /** Settles when every pod of the demo is Ready. */
 export async function applyDemo(client: Client): Promise<void> {

@@ -3,6 +3,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ApiServer } from '../api/server.ts';
 import type { NodeOptions } from '../node/agent.ts';
 import { Fault } from '../observe/fault.ts';
+import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
 import type { ClusterConfig } from './config.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
@@ -61,7 +62,7 @@ export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): Node
   const launch = () => {
     const channel = new MessageChannel();
     agentEnd = channel.port1;
-    worker = new Worker(new URL('../node/worker.ts', import.meta.url), {
+    worker = new Worker(programFile('node-worker'), {
       name: layout.name,
       workerData: { options, port: channel.port2 },
       transferList: [channel.port2],

@@ -1,6 +1,7 @@
 // Room cluster: what `podwire status` shows: nodes, pods, Services, the health of each part, versions.
 import { readFileSync } from 'node:fs';
 import type { Node, Pod, Service } from '../objects/types.ts';
+import { installed } from '../observe/install.ts';
 import type { Box, Timings } from './box.ts';
 import type { ClusterConfig } from './config.ts';
 import { clusterPaths } from './paths.ts';
@@ -50,7 +51,7 @@ export interface ServiceStatus {
   readonly ports: readonly string[];
 }
 
-const PACKAGE = new URL('../../package.json', import.meta.url);
+const PACKAGE = installed('package.json');
 
 export function podwireVersion(): string {
   return (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version;

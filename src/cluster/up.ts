@@ -1,8 +1,8 @@
 // Room cluster: starts the daemon of a cluster and waits until every node is Ready and DNS answers.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { Fault } from '../observe/fault.ts';
+import { programFile } from '../observe/install.ts';
 import type { ClusterConfig, PartialConfig } from './config.ts';
 import { CLUSTER_NAME } from './config-schema.ts';
 import type { DaemonMessage } from './daemon.ts';
@@ -97,8 +97,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
 function spawnDaemon(name: string, demo: boolean): ChildProcess {
   const paths = clusterPaths(name);
   const log = openSync(paths.log, 'a', 0o640);
-  const script = fileURLToPath(new URL('./daemon.ts', import.meta.url));
-  const child = spawn(process.execPath, [script, name, ...(demo ? ['--demo'] : [])], {
+  const child = spawn(process.execPath, [programFile('daemon'), name, ...(demo ? ['--demo'] : [])], {
     cwd: '/',
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],

@@ -1,12 +1,12 @@
 // Room runtime: the images that need no archive: the machine's own root file system, and our network test program upon it.
-import { join } from 'node:path';
+import { installed } from '../../observe/install.ts';
 import type { ResolvedImage } from '../runtime.ts';
 import { normalizeName } from './name.ts';
 
 const base = { env: [], workingDir: '/', user: '' };
 
 /** As made at set-up from src/agnhost. */
-export const AGNHOST_PROGRAM = join(import.meta.dirname, '..', '..', '..', 'generated', 'agnhost.js');
+export const AGNHOST_PROGRAM = installed('generated', 'agnhost.js');
 
 /** The interpreter's place in the container; the program's first line names it. */
 export const AGNHOST_NODE = '/usr/lib/podwire/node';
