@@ -11,7 +11,7 @@ import { LinkRemoval } from './link-removal.ts';
 import { changeLink, putLinks } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
 import { readLinkItems } from './linux-read.ts';
-import { codeOf, refused, Session, type Step } from './linux-session.ts';
+import { asKernelError, codeOf, refused, Session, type Step } from './linux-session.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftItem } from './nft-items.ts';
 import { openNft } from './nft-linux.ts';
@@ -47,7 +47,7 @@ class LinuxKernel implements Kernel {
   }
 
   read(): KernelItem[] {
-    return [...readLinkItems(this.#socket), ...this.#nftables().read()];
+    return asKernelError('read', undefined, () => [...readLinkItems(this.#socket), ...this.#nftables().read()]);
   }
 
   #nftables(): NftBackend {
@@ -55,7 +55,11 @@ class LinuxKernel implements Kernel {
     return this.#nft;
   }
 
-  apply({ add, change, remove }: Transaction): void {
+  apply(transaction: Transaction): void {
+    asKernelError('apply', undefined, () => this.#apply(transaction));
+  }
+
+  #apply({ add, change, remove }: Transaction): void {
     const removed = remove.filter(isLinkItem);
     using session = new Session(this.#socket);
     const puts = [...add, ...change.map((pair) => pair.to)].filter(isLinkItem);

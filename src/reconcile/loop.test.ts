@@ -84,6 +84,18 @@ test('what keeps failing does not hold up what is new', () => {
   assertHolds(kernel.read(), route, other);
 });
 
+test('once all has been put right nothing is read again', () => {
+  const kernel = new FakeKernel();
+  const reconciler = createReconciler(kernel);
+  kernel.failNext = new KernelError('netlink', 'ENOBUFS');
+  assert.throws(() => reconciler.update(changes({ a: fragment(bridge, neighbour, route) })), { code: 'ENOBUFS' });
+  reconciler.update(changes({}));
+  assertHolds(kernel.read(), bridge, neighbour, route);
+  kernel.read = () => assert.fail('the kernel was read');
+  reconciler.update(changes({ b: fragment(other) }));
+  reconciler.update(changes({ a: undefined }));
+});
+
 test('half of a failed fragment that is dropped leaves nothing behind', () => {
   const kernel = new FakeKernel();
   const reconciler = createReconciler(kernel);

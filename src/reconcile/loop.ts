@@ -45,11 +45,13 @@ class ReconcileLoop implements Reconciler {
     // What failed before must not hold up what is new: when both together are refused, that goes alone.
     if (due && this.#retry([...others, ...touched])) return;
     this.#apply(diff(this.#applied, this.#desired.items, touched));
+    if (unsure.length > 0) this.#forgetSettled(touched);
   }
 
   #retry(identities: readonly string[]): boolean {
     try {
       this.#apply(diff(this.#applied, this.#desired.items, identities));
+      this.#forgetSettled(identities);
       this.#wait = FIRST_WAIT;
       return true;
     } catch (error) {
@@ -67,9 +69,11 @@ class ReconcileLoop implements Reconciler {
       this.#due = true;
       try {
         this.update(new Map());
-      } finally {
-        if (this.#unsure.size > 0) this.#retryLater();
+      } catch (error) {
+        // Even reading was refused: once more, later.
+        if (!(error instanceof KernelError)) throw error;
       }
+      if (this.#unsure.size > 0) this.#retryLater();
     }, this.#wait).unref();
   }
 

@@ -35,7 +35,8 @@ function watched() {
     kernel
       .read()
       .filter((item) => item.kind !== 'link')
-      .map(itemText).toSorted();
+      .map(itemText)
+      .toSorted();
   return { kernel, nodes, stop, ways };
 }
 
