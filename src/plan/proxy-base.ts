@@ -96,7 +96,13 @@ function refuseChain(place: Place): NftChain {
   };
 }
 
-/** Chain n<count>: one of so many endpoints at random. All Services with as many endpoints share it. */
+/**
+ * Chain n<count>: one of so many endpoints at random. All Services with as many endpoints share it.
+ *
+ * A packet's lookups are not of one moment: when endpoints become fewer between the lookup of the count and that of the endpoint, there
+ * is none at the index. Passed on untranslated, the flow would be tracked so and time out; so the first endpoint takes it,
+ * and where there is not even that one, it is refused.
+ */
 export function balanceChain(family: Family, count: number): NftChain {
   const place = placeOf(family);
   const { daddr } = wordsOf(family);
@@ -108,7 +114,8 @@ export function balanceChain(family: Family, count: number): NftChain {
       { kind: 'dnat', key, map: ENDPOINTS },
     ] satisfies NftStatement[],
   }));
-  return { kind: 'chain', ...place, chain: `n${count}`, rules };
+  const missed: NftStatement = { kind: 'verdict', verdict: 'goto', chain: count === 1 ? REFUSE : 'n1' };
+  return { kind: 'chain', ...place, chain: `n${count}`, rules: [...rules, { statements: [missed] }] };
 }
 
 /** Traffic from pods and from outside comes in by prerouting, the node's own goes out by output. */

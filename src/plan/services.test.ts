@@ -234,6 +234,7 @@ test('what Services share on a node, as nft text', () => {
     meta l4proto tcp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
     meta l4proto udp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
     meta l4proto sctp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
+    goto refuse
   }
   chain services-prerouting {
     type nat hook prerouting priority -100; policy accept;

@@ -30,7 +30,7 @@ export interface Load {
   readonly failed: string[];
 }
 
-const TIMEOUT_MS = 3000;
+const TIMEOUT_MS = 20_000;
 let stopped = false;
 
 async function run(command: Command): Promise<unknown> {

@@ -1,5 +1,6 @@
 // Services with real packets: pods, the node itself and a client outside reach endpoints through the node's nftables.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { MemoryInformer } from '../../src/cache/memory-informer.fixture.ts';
 import type { Client } from '../../src/client/client.ts';
@@ -16,7 +17,13 @@ import { BY_SERVICE, nodeOf, serviceOf, sliceOf } from './objects.ts';
 import type { Load, Protocol } from './peer.ts';
 import { ADDRESSES, type Place, Topology } from './topology.ts';
 
-const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
+const missing = ['ip', 'nft', 'conntrack'].filter((tool) => spawnSync(tool, ['-V']).error !== undefined);
+const skip =
+  process.getuid?.() !== 0
+    ? 'needs root for network namespaces'
+    : missing.length > 0
+      ? `needs ${missing.join(', ')}`
+      : false;
 
 const options = {
   clusterName: 'test',
@@ -211,7 +218,7 @@ describe('Services', { skip }, () => {
         await putWeb(['pod1']);
         const load = topology.at('client').call<Load>({ op: 'load', host: VIP[i]!, port: 80 });
         const sets = [['pod1', 'pod2'], ['pod2'], ['pod2', 'remote', 'pod1'], ['remote'], ['pod1', 'remote']] as const;
-        for (let round = 0; round < 600; round++) await putWeb(sets[round % sets.length]!);
+        for (let round = 0; round < 2000; round++) await putWeb(sets[round % sets.length]!);
         await topology.at('client').call({ op: 'stop' });
         const { answered, failed } = await load;
         assert.deepEqual(failed, []);
