@@ -17,7 +17,8 @@ export async function runNodeExec(
   const path = `/run/netns/${netnsName(flags.name, node)}`;
   if (!existsSync(path)) throw unknownNode(node, flags.name);
   enterNetns(path);
-  const [command, ...args] = words;
+  // Commander leaves the separator in place once the options of a command pass through.
+  const [command, ...args] = words[0] === '--' ? words.slice(1) : words;
   const child = spawn(command!, args, { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   process.exitCode = await new Promise<number>((resolve, reject) => {
