@@ -45,7 +45,7 @@ test('each node gets a prefix of its own, and a free one is given again', async 
 });
 
 test('a node that falls silent is Unknown and tainted, its pods are not ready and leave; one that speaks stays', async () => {
-  await using cluster = await startCluster({ nodeGraceMs: 400 });
+  await using cluster = await startCluster({ nodeGraceMs: 1000 });
   const { client } = cluster;
   using first = heartbeat(cluster, 'n1', 50);
   using _second = heartbeat(cluster, 'n2', 50);
@@ -97,8 +97,8 @@ test('a node that falls silent is Unknown and tainted, its pods are not ready an
 });
 
 test('pods of a node that was deleted go', async () => {
-  await using cluster = await startCluster({ nodeGraceMs: 100 });
-  using beat = heartbeat(cluster, 'n1', 20);
+  await using cluster = await startCluster({ nodeGraceMs: 500 });
+  using beat = heartbeat(cluster, 'n1', 50);
   await cluster.addNode('n1');
   await cluster.client.create('Pod', {
     metadata: { name: 'a', namespace: 'default' },

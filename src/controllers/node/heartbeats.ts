@@ -8,6 +8,9 @@ import { lostConditions, type NodeCondition, readyCondition } from './conditions
 const LEASES = 'kube-node-lease';
 const DEFAULT_GRACE_MS = 40_000;
 
+/** Who comes late by this part of the grace was stopped or starved itself, has not read what came meanwhile, and must not judge. */
+const OVERSLEPT = 20;
+
 /** The last sign of life, by our own clock: those of the nodes may differ. */
 interface Heartbeat {
   /** What must change to count as the next one. */
@@ -45,6 +48,10 @@ export function startNodeHeartbeats({ client, informers, options, recorder }: Co
     if (!node || !heartbeat || readyCondition(node)?.status === 'Unknown') return;
     const left = heartbeat.at + grace - performance.now();
     if (left > 0) return queue.addAfter(name, left);
+    if (-left > grace / OVERSLEPT) {
+      heartbeats.set(name, { ...heartbeat, at: performance.now() });
+      return queue.addAfter(name, grace);
+    }
     await lose(node);
   }
 
