@@ -162,7 +162,10 @@ function routeVia(node: FabricNode | undefined, dst: CIDR, link: string): Route[
 function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): KernelItem[] {
   const { clusterName, mtu, nodeCIDRs } = options;
   const netns = netnsPath(netnsName(clusterName, node.name));
+  const hasIPv6 = node.ips.some((ip) => familyOf(ip) === 6);
   return [
+    // While its link-local address is being checked for duplicates (2 s), a node asks for no neighbour on behalf of pods.
+    ...(hasIPv6 ? [{ kind: 'sysctl', netns, key: 'net/ipv6/conf/default/accept_dad', value: '0' } as const] : []),
     {
       kind: 'link',
       netns: fabric,

@@ -47,6 +47,8 @@ class LinuxKernel implements Kernel {
   }
 
   read(): KernelItem[] {
+    // What an earlier run had marked for removal when it ended.
+    this.#removal.start();
     return asKernelError('read', undefined, () => [...readLinkItems(this.#socket), ...this.#nftables().read()]);
   }
 
