@@ -34,6 +34,8 @@ export class HttpsFront {
   readonly #handler: Handler;
   readonly #authenticator: Authenticator;
   readonly #kubelet: KubeletProxy;
+  /** Connections that speak another protocol now, of which node:http keeps no account. */
+  readonly #upgraded = new Set<Duplex>();
 
   constructor(handler: Handler, authenticator: Authenticator, kubelet: KubeletProxy) {
     this.#handler = handler;
@@ -53,7 +55,7 @@ export class HttpsFront {
     });
     await Promise.all(servers.map((server, i) => listening(server, listen[i]!)));
     const bound = servers[listen.findIndex((each) => 'port' in each)]?.address() as AddressInfo | undefined;
-    return { port: bound?.port ?? 0, close: () => closeAll(servers) };
+    return { port: bound?.port ?? 0, close: () => closeAll(servers, this.#upgraded) };
   }
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -90,6 +92,8 @@ export class HttpsFront {
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#upgraded.delete(socket));
+    this.#upgraded.add(socket);
     try {
       const url = new URL(request.url ?? '/', 'https://podwire');
       const user = this.#userOf(request, url.pathname);
@@ -168,9 +172,10 @@ function listening(server: Server, where: ApiServerOptions['listen'][number]): P
 }
 
 /** The watches have been ended before this; idle connections are closed, others when their answer is out. */
-async function closeAll(servers: readonly Server[]): Promise<void> {
+async function closeAll(servers: readonly Server[], upgraded: Iterable<Duplex>): Promise<void> {
   const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
   for (const server of servers) server.closeIdleConnections();
+  for (const socket of upgraded) socket.destroy();
   const timer = setTimeout(() => {
     for (const server of servers) server.closeAllConnections();
   }, 500);

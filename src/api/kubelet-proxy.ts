@@ -80,6 +80,7 @@ export class KubeletProxy {
       socket.pipe(upstream);
       upstream.pipe(socket);
     });
+    upstream.on('close', () => connected && !upstream.readableEnded && socket.destroy());
     socket.on('close', () => upstream.destroy());
   }
 

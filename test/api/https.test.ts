@@ -1,6 +1,6 @@
 // Test api: the server as clients elsewhere see it: TLS, who is let in, forms of answers, streams, restarts.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { createInformer } from '../../src/cache/informer.ts';
 import { Client } from '../../src/client/client.ts';
 import { type HttpsTarget, HttpsTransport } from '../../src/client/https.ts';
 import { readKubeconfig } from '../../src/client/kubeconfig.ts';
+import { listenOn, openSocket } from '../../src/sys/socket.ts';
 import { startTestApi, TEST_API_OPTIONS } from './server.ts';
 
 const LISTEN = { listen: [{ host: '127.0.0.1', port: 0 }] };
@@ -209,4 +210,17 @@ test('an informer resumes after the server was restarted, without a new list', a
   await heard.promise;
   assert.deepEqual([...informer.list()].map((object) => object.metadata.name).sort(), ['after', 'before']);
   assert.equal(lists.length, 1);
+});
+
+test('a socket that was bound elsewhere is adopted', async (t) => {
+  const fd = listenOn(openSocket('inet', 'stream'), '127.0.0.1', 0);
+  const server = await startTestApi(t, { listen: [{ host: '127.0.0.1', port: 0 }, { fd }] });
+  const target = await targetOf(t, server);
+  const [inode] = /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
+  const line = readFileSync('/proc/self/net/tcp', 'utf8')
+    .split('\n')
+    .find((each) => each.includes(` ${inode} `));
+  const port = Number.parseInt(line!.trim().split(/\s+/)[1]!.split(':')[1]!, 16);
+  assert.notEqual(port, server.port);
+  assert.equal((await fetchJson({ ...target, server: `https://127.0.0.1:${port}` }, '/version')).status, 200);
 });

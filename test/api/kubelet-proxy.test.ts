@@ -63,7 +63,7 @@ async function withKubelet(t: TestContext) {
   await client.create('Pod', pod('lost', 'gone', ['main']));
   const logs = (name: string, query: Record<string, string> = {}) =>
     transport.request({ method: 'GET', path: `/api/v1/namespaces/default/pods/${name}/log`, query });
-  return { kubelet, target, logs };
+  return { kubelet, server, target, logs };
 }
 
 const messageOf = ({ status, body }: { status: number; body: unknown }) => `${status} ${(body as Error).message}`;
@@ -131,4 +131,13 @@ test('exec that cannot be is refused before the protocol changes', async (t) => 
       .on('error', refused.reject);
     assert.match(await refused.promise, message);
   }
+});
+
+test('the server closes although somebody is in an exec session', async (t) => {
+  const { server, target } = await withKubelet(t);
+  const socket = exec(target, 'one');
+  await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  await server.close();
+  await closed;
 });
