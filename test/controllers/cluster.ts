@@ -3,6 +3,7 @@ import { startApiServer } from '../../src/api/start.ts';
 import { createInformer, type Informer } from '../../src/cache/informer.ts';
 import { createInformers } from '../../src/cache/informers.ts';
 import { Client } from '../../src/client/client.ts';
+import type { Transport } from '../../src/client/transport.ts';
 import type { ControllerOptions } from '../../src/controllers/controller.ts';
 import { startControllers } from '../../src/controllers/start.ts';
 import type { Deployment, Draft, Kind, KindTypes, Pod } from '../../src/objects/types.ts';
@@ -23,12 +24,14 @@ export interface TestCluster extends AsyncDisposable {
   runKubelets(options?: { ready?: (pod: Pod) => boolean }): () => void;
 }
 
-export async function startCluster(options: ControllerOptions = {}): Promise<TestCluster> {
+/** `watchDelayMs` lets controllers and scheduler hear of every change that much later. */
+export async function startCluster(options: ControllerOptions = {}, watchDelayMs = 0): Promise<TestCluster> {
   const server = await startApiServer(TEST_API_OPTIONS);
   const client = new Client(server.transport);
-  const informers = createInformers(client);
-  const controllers = startControllers({ client, informers, options });
-  const scheduler = startScheduler({ client, informers });
+  const parts = watchDelayMs > 0 ? new Client(slowed(server.transport, watchDelayMs)) : client;
+  const informers = createInformers(parts);
+  const controllers = startControllers({ client: parts, informers, options });
+  const scheduler = startScheduler({ client: parts, informers });
   await Promise.all([controllers.ready, scheduler.ready]);
   const pods = createInformer(client, 'Pod');
   await pods.synced;
@@ -57,6 +60,14 @@ export async function startCluster(options: ControllerOptions = {}): Promise<Tes
       pods.close();
       await server.close();
     },
+  };
+}
+
+function slowed(transport: Transport, delayMs: number): Transport {
+  return {
+    request: (request) => transport.request(request),
+    watch: (request, onEvent) => transport.watch(request, (event) => void setTimeout(onEvent, delayMs, event)),
+    close: () => transport.close(),
   };
 }
 
