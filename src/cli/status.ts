@@ -19,7 +19,9 @@ export async function runStatus(flags: StatusFlags): Promise<void> {
   if (flags.output === 'json') console.log(JSON.stringify(status, undefined, 2));
   else console.log(render(status));
   if (flags.nextSteps) console.log(nextSteps(status));
-  if (!status.nodes.every((node) => node.ready)) process.exitCode = 3;
+  if (![...status.nodes.map((node) => node.ready), ...status.parts.map((part) => part.healthy)].every(Boolean)) {
+    process.exitCode = 3;
+  }
 }
 
 async function readStatus(name: string): Promise<ClusterStatus> {
@@ -47,6 +49,7 @@ function render(status: ClusterStatus): string {
     pod.ip || '-',
     pod.node || '-',
   ]);
+  const parts = status.parts.map(({ part, healthy, detail }) => [part, healthy ? 'yes' : 'no', detail]);
   const services = status.services.map((each) => [
     `${each.namespace}/${each.name}`,
     each.type,
@@ -55,6 +58,7 @@ function render(status: ClusterStatus): string {
   ]);
   return [
     `Cluster ${status.name}: podwire ${versions.podwire}, Kubernetes ${versions.kubernetes}, Node ${versions.node}, Linux ${versions.kernel}, ${status.memoryMiB} MiB`,
+    formatTable([['PART', 'HEALTHY', 'DETAIL'], ...parts]),
     formatTable([['NODE', 'STATUS', 'ADDRESS', 'PODS'], ...nodes]),
     formatTable([['POD', 'PHASE', 'READY', 'ADDRESS', 'NODE'], ...pods]),
     formatTable([['SERVICE', 'TYPE', 'ADDRESS', 'PORTS'], ...services]),

@@ -2,6 +2,7 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ApiServer } from '../api/server.ts';
 import type { NodeOptions } from '../node/agent.ts';
+import type { AgentReport } from '../node/start.ts';
 import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
@@ -13,19 +14,24 @@ import { machineResolvers } from './resolvers.ts';
 
 const log = logger('cluster');
 const RESTART_DELAY_MS = 1000;
+const REPORT_LIMIT_MS = 1000;
 
 export interface NodeWorker {
   readonly layout: NodeLayout;
   /** Settles when the agent's network, proxy and DNS are in force and its Node is Ready. */
   readonly ready: Promise<void>;
-  /** What the agent last told of itself: step timings and health of its parts. */
-  readonly report: unknown;
+  /** What the agent tells of itself, or undefined when it does not answer within a second: it is starting, stuck or dead. */
+  report(): Promise<AgentReport | undefined>;
   /** Gives the agent its way to the API. */
   connect(api: ApiServer): void;
   stop(): Promise<void>;
 }
 
-type FromAgent = { type: 'ready'; timings: unknown } | { type: 'stopped' } | { type: 'failed'; message: string };
+type FromAgent =
+  | { type: 'ready' }
+  | { type: 'report'; report: AgentReport | undefined }
+  | { type: 'stopped' }
+  | { type: 'failed'; message: string };
 
 export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOptions {
   const { network } = config;
@@ -53,7 +59,6 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
 export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): NodeWorker {
   const options = nodeOptions(config, layout);
   const ready = Promise.withResolvers<void>();
-  let report: unknown;
   let api: ApiServer | undefined;
   let stopping = false;
   let agentEnd: MessagePort;
@@ -71,9 +76,7 @@ export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): Node
     });
     worker.on('message', (message: FromAgent) => {
       if (message.type === 'failed') ready.reject(new Fault(`${layout.name}: ${message.message}`));
-      if (message.type !== 'ready') return;
-      report = message.timings;
-      ready.resolve();
+      if (message.type === 'ready') ready.resolve();
     });
     worker.on('error', (error) => log.error({ node: layout.name, err: error }, 'node agent died'));
     worker.on('exit', () => {
@@ -90,9 +93,7 @@ export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): Node
   return {
     layout,
     ready: ready.promise,
-    get report() {
-      return report;
-    },
+    report: () => askReport(worker),
     connect(server) {
       api = server;
       api.servePort(agentEnd);
@@ -104,4 +105,20 @@ export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): Node
       await exited;
     },
   };
+}
+
+function askReport(worker: Worker): Promise<AgentReport | undefined> {
+  return new Promise((resolve) => {
+    const give = (report: AgentReport | undefined) => {
+      clearTimeout(limit);
+      worker.off('message', listen);
+      resolve(report);
+    };
+    const listen = (message: FromAgent) => {
+      if (message.type === 'report') give(message.report);
+    };
+    const limit = setTimeout(give, REPORT_LIMIT_MS, undefined);
+    worker.on('message', listen);
+    worker.postMessage({ type: 'report' });
+  });
 }

@@ -1,5 +1,6 @@
 // Room cluster: what `podwire status` shows: nodes, pods, Services, the health of each part, versions.
 import { readFileSync } from 'node:fs';
+import type { AgentReport } from '../node/start.ts';
 import type { Node, Pod, Service } from '../objects/types.ts';
 import { installed } from '../observe/install.ts';
 import type { Box, Timings } from './box.ts';
@@ -20,9 +21,17 @@ export interface ClusterStatus {
   };
   readonly startedIn: Timings;
   readonly memoryMiB: number;
+  readonly parts: readonly PartStatus[];
   readonly nodes: readonly NodeStatus[];
   readonly pods: readonly PodStatus[];
   readonly services: readonly ServiceStatus[];
+}
+
+/** Health of one part: the API server, or one of a node's. */
+export interface PartStatus {
+  readonly part: string;
+  readonly healthy: boolean;
+  readonly detail: string;
 }
 
 export interface NodeStatus {
@@ -30,8 +39,8 @@ export interface NodeStatus {
   readonly ready: boolean;
   readonly ips: readonly string[];
   readonly podCIDRs: readonly string[];
-  /** What the agent tells of its parts: step timings and more. */
-  readonly agent: unknown;
+  /** What the agent tells of itself; absent when it does not answer. */
+  readonly agent?: AgentReport;
 }
 
 export interface PodStatus {
@@ -58,7 +67,8 @@ export function podwireVersion(): string {
 }
 
 export async function boxStatus(box: Box): Promise<ClusterStatus> {
-  const [nodes, pods, services, version] = await Promise.all([
+  const [reports, nodes, pods, services, version] = await Promise.all([
+    agentReports(box),
     box.client.list('Node'),
     box.client.list('Pod'),
     box.client.list('Service'),
@@ -79,19 +89,48 @@ export async function boxStatus(box: Box): Promise<ClusterStatus> {
     },
     startedIn: box.timings,
     memoryMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
-    nodes: nodes.items.map((node) => nodeStatus(node, box)),
+    parts: [
+      { part: 'API server', healthy: true, detail: `https://127.0.0.1:${box.api.port}` },
+      ...box.nodes.map(({ layout }) => agentPart(layout.name, reports.get(layout.name))),
+      ...box.nodes.map(({ layout }) => dnsPart(layout.name, reports.get(layout.name))),
+    ],
+    nodes: nodes.items.map((node) => nodeStatus(node, reports.get(node.metadata.name))),
     pods: pods.items.map(podStatus),
     services: services.items.map(serviceStatus),
   };
 }
 
-function nodeStatus(node: Node, box: Box): NodeStatus {
+async function agentReports(box: Box): Promise<Map<string, AgentReport | undefined>> {
+  return new Map(await Promise.all(box.nodes.map(async (node) => [node.layout.name, await node.report()] as const)));
+}
+
+function agentPart(node: string, report: AgentReport | undefined): PartStatus {
+  const part = `${node} agent`;
+  if (!report) return { part, healthy: false, detail: 'does not answer' };
+  const { sandboxes, runningContainers, planned } = report;
+  return {
+    part,
+    healthy: true,
+    detail: `${sandboxes} pods, ${runningContainers} containers, ${planned} plan fragments`,
+  };
+}
+
+function dnsPart(node: string, report: AgentReport | undefined): PartStatus {
+  const part = `${node} DNS`;
+  if (!report) return { part, healthy: false, detail: 'unknown' };
+  const { synced, queries, upstreams } = report.dns;
+  const alive = upstreams.filter((each) => each.healthy).length;
+  const detail = `${queries.udp + queries.tcp} queries, ${alive} of ${upstreams.length} upstream resolvers answer`;
+  return { part, healthy: synced, detail: synced ? detail : 'not synced' };
+}
+
+function nodeStatus(node: Node, agent: AgentReport | undefined): NodeStatus {
   return {
     name: node.metadata.name,
     ready: isReady(node.status?.conditions),
     ips: (node.status?.addresses ?? []).filter((each) => each.type === 'InternalIP').map((each) => each.address),
     podCIDRs: node.spec?.podCIDRs ?? [],
-    agent: box.nodes.find((worker) => worker.layout.name === node.metadata.name)?.report,
+    ...(agent && { agent }),
   };
 }
 

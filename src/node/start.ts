@@ -5,7 +5,7 @@ import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
 import { createRecorder } from '../client/recorder.ts';
 import type { Transport } from '../client/transport.ts';
-import { startDns } from '../dns/start.ts';
+import { type DnsStatus, startDns } from '../dns/start.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { logger } from '../observe/log.ts';
 import { createReconciler } from '../reconcile/loop.ts';
@@ -27,11 +27,23 @@ export interface AgentOptions {
   readonly transport: Transport;
 }
 
+/** What an agent tells of itself; plain data. */
+export interface AgentReport {
+  /** Milliseconds from the thread's beginning to the end of each step of its start. */
+  readonly timings: Readonly<Record<string, number>>;
+  readonly dns: DnsStatus;
+  /** Fragments of the plan that are in force: pods, Services, other nodes and what they share. */
+  readonly planned: number;
+  readonly sandboxes: number;
+  readonly runningContainers: number;
+}
+
 export interface Agent {
   /** Settles when network, Services, DNS and pods are in force and the API says that the node is Ready. */
   readonly ready: Promise<void>;
   /** Milliseconds from the thread's beginning to the end of each step. */
   readonly timings: Readonly<Record<string, number>>;
+  report(): AgentReport;
   /** Stops our own parts; pods, links and rules stay as they are. */
   close(): Promise<void>;
 }
@@ -117,6 +129,13 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   return {
     ready: bringUp(),
     timings,
+    report: () => ({
+      timings,
+      dns: dns.status(),
+      planned: reconciler.plan.size,
+      sandboxes: runtime.sandboxes().length,
+      runningContainers: runtime.containers().filter((each) => each.state === 'running').length,
+    }),
     async close() {
       node.close();
       pods?.close();

@@ -13,6 +13,7 @@ let agent: Agent | undefined;
 
 parentPort!.on('message', (message: { type: string }) => {
   if (message.type === 'stop') void stop();
+  if (message.type === 'report') parentPort!.postMessage({ type: 'report', report: agent?.report() });
 });
 
 async function start(): Promise<void> {
@@ -21,7 +22,7 @@ async function start(): Promise<void> {
   if (options.netns) enterNetns(options.netns);
   agent = await startAgent({ options, transport: portTransport(port) });
   await agent.ready;
-  parentPort!.postMessage({ type: 'ready', timings: agent.timings });
+  parentPort!.postMessage({ type: 'ready' });
 }
 
 async function stop(): Promise<void> {
