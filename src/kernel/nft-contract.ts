@@ -179,6 +179,22 @@ const LAWS: Record<string, (nft: NftBackend) => void> = {
     assertHolds(nft, table, services, endpoints, second, hook, to, endpoint);
   },
 
+  'intervals: prefixes, ranges and single values, side by side, up to the last address': (nft) => {
+    const ranges: NftSet = { kind: 'set', ...place, set: 'ranges', key: ['ipv4_addr'], flags: ['interval'] };
+    const elements = ['10.0.0.0/8', '11.0.0.0-11.0.0.6', '11.0.0.7', '255.255.255.0/24'].map(
+      (key): NftElement => ({ kind: 'element', ...place, set: 'ranges', key: [key], comment: key }),
+    );
+    nft.apply([table, ranges, ...elements], [], []);
+    assertHolds(nft, table, ranges, ...elements);
+    nft.apply(elements, [], []);
+    assertHolds(nft, table, ranges, ...elements);
+    nft.apply([], [], elements.slice(1, 2));
+    nft.apply([], [], elements.slice(1, 2));
+    assertHolds(nft, table, ranges, elements[0]!, ...elements.slice(2));
+    nft.apply([], [], elements);
+    assertHolds(nft, table, ranges);
+  },
+
   'thousands of elements in one batch': (nft) => {
     const many = Array.from(
       { length: 5000 },

@@ -68,7 +68,10 @@ class LinuxNft implements NftBackend {
    */
   #readElements(set: NftSet): NftElement[] {
     for (let attempt = 0; ; attempt++) {
-      const elements = this.#dump(ELEMENT_LIST.GET, set, (body) => decodeElements(body, set)).flat();
+      const elements = decodeElements(
+        this.#dump(ELEMENT_LIST.GET, set, (body) => body),
+        set,
+      );
       const unique = new Map(elements.map((element) => [nftIdentity(element), element]));
       if (unique.size === elements.length || attempt === 9) return [...unique.values()];
     }

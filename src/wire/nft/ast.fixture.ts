@@ -1,6 +1,8 @@
 // Room wire: arbitrary tables, sets, chains, rules and elements for property tests, within what nft 1.0.6 accepts as text.
 import fc from 'fast-check';
 import { formatIP } from '../../addr/ip.ts';
+import { DATATYPES, type NftValueType } from './datatype.ts';
+import { formatInterval } from './interval.ts';
 import type { NftChain, NftDatatype, NftElement, NftItem, NftSet, NftValue } from './items.ts';
 import type { NftRule, NftSelector, NftStatement } from './rule.ts';
 
@@ -82,7 +84,11 @@ function action(): fc.Arbitrary<NftStatement> {
 /** A rule of a filter chain that may jump to `chains`. */
 function filterRule(family: Family, chains: readonly string[]): fc.Arbitrary<NftRule> {
   const words = family === 'ip' ? (['ip saddr', 'ip daddr'] as const) : (['ip6 saddr', 'ip6 daddr'] as const);
-  const lookup = maybeNot.map((not) => withNot(not, { kind: 'lookup', key: [...words], set: 'pairs' } as const));
+  const within = maybeNot.map((not) => withNot(not, { kind: 'lookup', key: [words[0]], set: 'ranges' } as const));
+  const lookup = fc.oneof(
+    within,
+    maybeNot.map((not) => withNot(not, { kind: 'lookup', key: [...words], set: 'pairs' } as const)),
+  );
   const vmap = fc.constant({ kind: 'vmap', key: [words[1], 'meta l4proto', 'th dport'], map: 'services' } as const);
   const reject = fc
     .constantFrom('port-unreachable', 'admin-prohibited')
@@ -165,6 +171,23 @@ function elements(
     );
 }
 
+/** Intervals that do not touch: nft would join those that do. */
+function ranges(family: Family, set: NftSet): fc.Arbitrary<NftElement[]> {
+  const type = set.key[0] as NftValueType;
+  const bits = 8 * DATATYPES[type].length;
+  return fc
+    .uniqueArray(fc.bigInt({ min: 0n, max: 1n << BigInt(bits) }), { minLength: 2, maxLength: 9 })
+    .map((bounds) => {
+      const sorted = bounds.toSorted((a, b) => (a < b ? -1 : 1));
+      return sorted.flatMap((start, i): NftElement[] => {
+        const end = sorted[i + 1];
+        if (i % 2 === 1 || end === undefined) return [];
+        const key = formatInterval(end === 1n << BigInt(bits) ? { start } : { start, end }, type);
+        return [{ kind: 'element', family, table: set.table, set: set.set, key: [key] }];
+      });
+    });
+}
+
 /** A whole table, items in an order in which each only needs what came before. */
 export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).chain((family) => {
   const place = { family, table: 'podwire' } as const;
@@ -179,6 +202,7 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
     data: [address, 'inet_service'],
   };
   const pairs: NftSet = { kind: 'set', ...place, set: 'pairs', key: [address, address] };
+  const interval: NftSet = { kind: 'set', ...place, set: 'ranges', key: [address], flags: ['interval'] };
   const chain = (name: string, rule: fc.Arbitrary<NftRule>, base?: NftChain['base']): fc.Arbitrary<NftItem> =>
     fc
       .array(rule, { maxLength: 4 })
@@ -204,12 +228,14 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
         fc.tuple(addressOf(family), port).map((values): NftValue[] => values),
       ),
       elements(family, pairs, undefined),
+      ranges(family, interval),
     )
     .map(([leaf, input, dstnat, srcnat, ...lists]): NftItem[] => [
       { kind: 'table', ...place },
       services,
       endpoints,
       pairs,
+      interval,
       leaf,
       input,
       dstnat,

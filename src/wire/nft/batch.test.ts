@@ -34,8 +34,8 @@ function decode(bytes: Uint8Array): NftItem[] {
       const found = items[index];
       if (found?.kind === 'chain') items[index] = { ...found, rules: [...found.rules, rule] };
     } else if (type === message(ELEMENT_LIST.NEW)) {
-      const name = new TextDecoder().decode(body).match(/services|endpoints|pairs/)![0];
-      items.push(...decodeElements(body, sets.get(name)!));
+      const name = new TextDecoder().decode(body).match(/services|endpoints|pairs|ranges/)![0];
+      items.push(...decodeElements([body], sets.get(name)!));
     }
   }
   return items;

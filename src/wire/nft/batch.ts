@@ -4,6 +4,7 @@ import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { compileStatements } from './compile.ts';
 import { concatenatedId, keyLength, type NftValueType, slotLength, writeValue } from './datatype.ts';
 import { NFPROTO } from './expression.ts';
+import { hasIntervals, intervalBytes, parseInterval } from './interval.ts';
 import { type NftChain, type NftElement, type NftItem, type NftSet, nftIdentity } from './items.ts';
 import { writeData, writeVerdict } from './load.ts';
 import {
@@ -14,6 +15,7 @@ import {
   ELEMENT_LIST,
   HOOK,
   HOOK_NUMBER,
+  INTERVAL_END,
   message,
   POLICY_DROP,
   RULE,
@@ -217,8 +219,10 @@ class BatchWriter {
 }
 
 function writeElement(w: NfnetlinkWriter, element: NftElement, set: NftSet, keyOnly: boolean): void {
+  const interval = hasIntervals(set) ? parseInterval(element.key[0]!, set.key[0] as NftValueType) : undefined;
   const nested = w.open(ELEMENT.LIST_ELEM);
-  writeParts(w, ELEMENT.KEY, set.key as readonly NftValueType[], element.key);
+  if (interval) writeBound(w, interval.start, set);
+  else writeParts(w, ELEMENT.KEY, set.key as readonly NftValueType[], element.key);
   if (!keyOnly && element.data) {
     if ('verdict' in element.data) {
       const data = w.open(ELEMENT.DATA);
@@ -228,6 +232,16 @@ function writeElement(w: NfnetlinkWriter, element: NftElement, set: NftSet, keyO
   }
   if (!keyOnly && element.comment !== undefined) w.userdataText(ELEMENT.USERDATA, USERDATA.COMMENT, element.comment);
   w.close(nested);
+  if (interval?.end === undefined) return;
+  const end = w.open(ELEMENT.LIST_ELEM);
+  writeBound(w, interval.end, set);
+  w.u32(ELEMENT.FLAGS, INTERVAL_END);
+  w.close(end);
+}
+
+function writeBound(w: NfnetlinkWriter, bound: bigint, set: NftSet): void {
+  const value = intervalBytes(bound, set.key[0] as NftValueType);
+  writeData(w, ELEMENT.KEY, value.length, (bytes, _view, at) => bytes.set(value, at));
 }
 
 function writeParts(

@@ -4,13 +4,15 @@ import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { type NftValueType, readValues, typesOfId } from './datatype.ts';
 import { decompileStatements, NftForeignError, readVerdict } from './decompile.ts';
 import { DATA, NFPROTO } from './expression.ts';
-import type { NftChain, NftDatatype, NftElement, NftHook, NftSet, NftTable } from './items.ts';
+import { boundOf, formatInterval, hasIntervals } from './interval.ts';
+import type { NftChain, NftDatatype, NftElement, NftHook, NftSet, NftTable, NftValue } from './items.ts';
 import {
   CHAIN,
   ELEMENT,
   ELEMENT_LIST,
   HOOK,
   HOOK_NUMBER,
+  INTERVAL_END,
   POLICY_DROP,
   RULE,
   SET,
@@ -102,25 +104,51 @@ function datatypes(id: number): NftDatatype[] {
   return (typesOfId(id) ?? []) as NftDatatype[];
 }
 
-/** Elements of one message of a GETSETELEM dump. */
-export function decodeElements(body: Uint8Array, set: NftSet): NftElement[] {
+/** Elements of all messages of a set's GETSETELEM dump. */
+export function decodeElements(bodies: readonly Uint8Array[], set: NftSet): NftElement[] {
+  const found = bodies.flatMap((body) =>
+    attributes(body)
+      .list(ELEMENT_LIST.ELEMENTS)
+      .map((payload) => new Attributes(payload)),
+  );
+  return hasIntervals(set) ? decodeIntervals(found, set) : found.map((element) => decodeElement(element, set));
+}
+
+function decodeElement(found: Attributes, set: NftSet, key?: NftValue[]): NftElement {
   const { family, table, set: name } = set;
-  return attributes(body)
-    .list(ELEMENT_LIST.ELEMENTS)
-    .map((payload) => {
-      const found = new Attributes(payload);
-      const key = readValues(found.nested(ELEMENT.KEY).raw(DATA.VALUE)!, set.key as NftValueType[]);
-      const comment = userdataText(found.raw(ELEMENT.USERDATA), USERDATA.COMMENT);
-      return {
-        kind: 'element',
-        family,
-        table,
-        set: name,
-        key,
-        ...(set.data && { data: decodeData(found.nested(ELEMENT.DATA), set.data) }),
-        ...(comment !== undefined && { comment }),
-      };
-    });
+  const comment = userdataText(found.raw(ELEMENT.USERDATA), USERDATA.COMMENT);
+  return {
+    kind: 'element',
+    family,
+    table,
+    set: name,
+    key: key ?? readValues(keyOf(found), set.key as NftValueType[]),
+    ...(set.data && { data: decodeData(found.nested(ELEMENT.DATA), set.data) }),
+    ...(comment !== undefined && { comment }),
+  };
+}
+
+function keyOf(element: Attributes): Uint8Array {
+  return element.nested(ELEMENT.KEY).raw(DATA.VALUE)!;
+}
+
+/** Intervals do not overlap, so each ends at the bound after it. nft itself writes an end at 0 too, which ends nothing. */
+function decodeIntervals(found: readonly Attributes[], set: NftSet): NftElement[] {
+  const type = set.key[0] as NftValueType;
+  const bounds = found
+    .map((element) => ({
+      element,
+      at: boundOf(keyOf(element), type),
+      isEnd: ((element.u32(ELEMENT.FLAGS) ?? 0) & INTERVAL_END) !== 0,
+    }))
+    .toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : Number(b.isEnd) - Number(a.isEnd)));
+  return bounds.flatMap(({ element, at, isEnd }, i) => {
+    if (isEnd) return [];
+    const next = bounds[i + 1];
+    const end = next?.isEnd ? next.at : undefined;
+    const key = formatInterval(end === undefined ? { start: at } : { start: at, end }, type);
+    return [decodeElement(element, set, [key])];
+  });
 }
 
 function decodeData(data: Attributes, types: readonly NftDatatype[]): NftElement['data'] & {} {
