@@ -1,5 +1,7 @@
 // Room client: Events, the way in which parts tell users what they did to an object (`kubectl describe`, `kubectl get events`).
+
 import { isNotFound } from '../objects/status.ts';
+import { timestamp } from '../objects/time.ts';
 import type { ObjectMeta } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { Client } from './client.ts';
@@ -67,7 +69,7 @@ export function createRecorder(client: Client, component: string, options: Recor
 
   function event(involved: Involved, type: string, reason: string, message: string, extra: EventOptions = {}): void {
     const draft = eventDraft(involved, { type, reason, message, component, host: options.host, ...extra });
-    const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+    const now = timestamp(Date.now());
     const key = JSON.stringify(draft);
     let series = known.get(key);
     if (!series) {

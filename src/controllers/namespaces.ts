@@ -1,6 +1,8 @@
 // Room controllers: a namespace that is deleted takes all that it holds along, and is gone when nothing is left.
+
 import { KINDS, type KindRow } from '../objects/kinds.ts';
 import { isNotFound } from '../objects/status.ts';
+import { timestamp } from '../objects/time.ts';
 import type { Kind, Namespace, ObjectMeta } from '../objects/types.ts';
 import type { Controller, ControllerContext } from './controller.ts';
 import { createQueue } from './queue.ts';
@@ -140,7 +142,7 @@ export function conditionsOf({ kinds, finalizers }: Remains, before: readonly Co
     const [reason, message] = bad ? [badReason, bad] : [goodReason, good];
     const old = before.find((condition) => condition.type === type);
     if (old?.status === status && old.reason === reason && old.message === message) return old;
-    const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+    const time = timestamp(now);
     const lastTransitionTime = old?.status === status ? (old.lastTransitionTime ?? time) : time;
     return { type, status, reason, message, lastTransitionTime };
   });

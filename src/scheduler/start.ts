@@ -1,9 +1,11 @@
 // Room scheduler: gives every pod a node as soon as there is one that fits.
+
 import { isDeepStrictEqual } from 'node:util';
 import { createInformers, type Informers } from '../cache/informers.ts';
 import type { Client } from '../client/client.ts';
 import { createRecorder } from '../client/recorder.ts';
 import { isConflict, isNotFound } from '../objects/status.ts';
+import { timestamp } from '../objects/time.ts';
 import type { Draft, Node, Pod } from '../objects/types.ts';
 import { objectKey } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
@@ -188,7 +190,7 @@ class SchedulingLoop {
     const { name, namespace } = info.pod.metadata;
     const before = info.pod.status?.conditions?.find(({ type }) => type === 'PodScheduled');
     if (before?.message === message) return;
-    const lastTransitionTime = before?.lastTransitionTime ?? new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+    const lastTransitionTime = before?.lastTransitionTime ?? timestamp(Date.now());
     const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime };
     try {
       const target = { name, namespace, subresource: 'status' };

@@ -1,4 +1,5 @@
 // Room controllers: the status of a Deployment: its counts and the conditions Available, Progressing and ReplicaFailure.
+import { timestamp } from '../../objects/time.ts';
 import type { Deployment, ReplicaSet } from '../../objects/types.ts';
 import { limits } from './limits.ts';
 import { sizeOf } from './revision.ts';
@@ -170,7 +171,7 @@ function replaced(
   before: Condition | undefined,
   now: number,
 ): Condition[] {
-  const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+  const time = timestamp(now);
   const lastTransitionTime = before?.status === news.status ? (before.lastTransitionTime ?? time) : time;
   const others = conditions.filter(({ type }) => type !== news.type);
   return [...others, { ...news, lastUpdateTime: time, lastTransitionTime }];

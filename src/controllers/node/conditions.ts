@@ -1,4 +1,5 @@
 // Room controllers: the conditions of a Node, and the taints that follow from them.
+import { timestamp } from '../../objects/time.ts';
 import type { Taint } from '../../objects/tolerations.ts';
 import type { Node } from '../../objects/types.ts';
 
@@ -25,7 +26,7 @@ const OURS = new Set([NOT_READY, UNREACHABLE, CORDONED, ...PROBLEMS.values()]);
 /** All taints that the node should have; those of others stay, and known ones keep the time at which they were added. */
 export function taintsFor(node: Node, now: number): Taint[] {
   const before = node.spec?.taints ?? [];
-  const timeAdded = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+  const timeAdded = timestamp(now);
   const wanted = wantedTaints(node).map((taint) => {
     return before.find(({ key, effect }) => key === taint.key && effect === taint.effect) ?? { ...taint, timeAdded };
   });
@@ -53,7 +54,7 @@ const REPORTED = new Set(['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressur
 
 /** The conditions of a node from which nothing was heard: what it reported itself is Unknown now. */
 export function lostConditions(node: Node, now: number): NodeCondition[] {
-  const lastTransitionTime = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+  const lastTransitionTime = timestamp(now);
   const before = node.status?.conditions ?? [];
   const never = { reason: 'NodeStatusNeverUpdated', message: 'Kubelet never posted node status.' };
   const stopped = { reason: 'NodeStatusUnknown', message: 'Kubelet stopped posting node status.' };

@@ -1,6 +1,8 @@
 // Room controllers: pods leave a Node whose NoExecute taints they do not tolerate, or no longer, and pods of Nodes that are gone go.
+
 import { isDeepStrictEqual } from 'node:util';
 import { isNotFound } from '../../objects/status.ts';
+import { timestamp } from '../../objects/time.ts';
 import { type Taint, tolerates } from '../../objects/tolerations.ts';
 import { objectKey, type Pod } from '../../objects/types.ts';
 import type { Controller, ControllerContext } from '../controller.ts';
@@ -51,7 +53,7 @@ export function startTaintEviction({ client, informers, recorder }: ControllerCo
   async function evict(pod: Pod): Promise<void> {
     const { name, namespace, uid } = pod.metadata;
     events.event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${namespace}/${name}`);
-    const lastTransitionTime = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+    const lastTransitionTime = timestamp(Date.now());
     const message = 'Taint manager: deleting due to NoExecute taint';
     const reason = 'DeletionByTaintManager';
     const condition = { type: 'DisruptionTarget', status: 'True', reason, message, lastTransitionTime };

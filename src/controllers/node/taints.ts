@@ -1,6 +1,8 @@
 // Room controllers: Nodes carry the taints that follow from their conditions, and pods on lost Nodes are not Ready.
+
 import { isDeepStrictEqual } from 'node:util';
 import { isNotFound } from '../../objects/status.ts';
+import { timestamp } from '../../objects/time.ts';
 import type { Node, Pod } from '../../objects/types.ts';
 import type { Controller, ControllerContext } from '../controller.ts';
 import { isPodReady } from '../pods.ts';
@@ -45,7 +47,7 @@ export function startNodeTaints({ client, informers, recorder }: ControllerConte
 
   async function markPod(pod: Pod): Promise<void> {
     const { name, namespace } = pod.metadata;
-    const lastTransitionTime = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+    const lastTransitionTime = timestamp(Date.now());
     const status = { conditions: [{ type: 'Ready', status: 'False', lastTransitionTime }] };
     try {
       await client.patch('Pod', { name, namespace, subresource: 'status' }, { status }, 'strategic');

@@ -1,6 +1,8 @@
 // Room controllers: what a ReplicaSet or ReplicationController wants of its pods: how many to create, which to delete, its status.
+
 import type { LabelSelector } from '../../objects/select.ts';
 import { matchesSelector } from '../../objects/select.ts';
+import { timestamp } from '../../objects/time.ts';
 import type { Pod, ReplicaSet, ReplicationController } from '../../objects/types.ts';
 import { availableAt, isPodActive, isPodReady } from '../pods.ts';
 import { rankForDeletion } from './rank.ts';
@@ -76,7 +78,7 @@ export function withFailure(
   const before = conditions.find((condition) => condition.type === 'ReplicaFailure');
   if (!failure) return others.length > 0 ? { ...rest, conditions: others } : rest;
   if (before?.status === 'True' && before.reason === failure.reason) return status;
-  const lastTransitionTime = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+  const lastTransitionTime = timestamp(now);
   return {
     ...rest,
     conditions: [...others, { type: 'ReplicaFailure', status: 'True', lastTransitionTime, ...failure }],
