@@ -9,7 +9,7 @@ export interface ImageName {
 
 const PART = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const REFERENCE = new RegExp(
-  `^((?:[A-Za-z0-9.-]+(?::\\d+)?/)?${PART}(?:/${PART})*)(?::([\\w][\\w.-]{0,127}))?(?:@([a-z0-9+._-]+:[0-9a-f]{32,}))?$`,
+  `^((?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\\d+)?/)?${PART}(?:/${PART})*)(?::([\\w][\\w.-]{0,127}))?(?:@([a-z0-9+._-]+:[0-9a-f]{32,}))?$`,
 );
 
 /** Undefined for what is no name at all. */
