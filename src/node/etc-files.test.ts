@@ -28,6 +28,13 @@ describe('/etc/resolv.conf', () => {
   }
 });
 
+describe('/etc/resolv.conf in the box', () => {
+  it('Default asks the DNS server of the node, which can reach the resolvers of the machine', () => {
+    const boxed = { ...settings, netns: '/run/netns/pw-x-node-1' };
+    assert.equal(resolvConf(pod({ dnsPolicy: 'Default' }), boxed), 'nameserver 10.96.0.10\n');
+  });
+});
+
 describe('/etc/hosts', () => {
   it('has the pod by name, by its subdomain and by aliases', () => {
     const aliased = pod({

@@ -8,6 +8,8 @@ export interface DnsSettings {
   readonly dnsIPs: readonly IP[];
   /** What the node itself asks: `address` or `address#port`. */
   readonly dnsUpstreams: readonly string[];
+  /** Of a node of the box. */
+  readonly netns?: string;
 }
 
 /** spec.hostname, or the pod's name cut to what a hostname may be; the node's under hostNetwork. */
@@ -42,13 +44,12 @@ const NAMESERVERS = 3;
 const SEARCHES = 32;
 
 export function resolvConf({ metadata, spec }: Pod, settings: DnsSettings): string {
-  const { clusterDomain, dnsIPs, dnsUpstreams } = settings;
+  const { clusterDomain, dnsIPs } = settings;
   const own = spec.dnsConfig ?? {};
   const policy = spec.dnsPolicy ?? 'ClusterFirst';
   const cluster = policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !spec.hostNetwork);
   const domain = `svc.${clusterDomain}`;
-  const upstreams = dnsUpstreams.map((upstream) => upstream.split('#')[0]!);
-  const nameservers = policy === 'None' ? [] : cluster ? dnsIPs : upstreams;
+  const nameservers = policy === 'None' ? [] : cluster ? dnsIPs : nodeResolvers(settings);
   const searches = cluster ? [`${metadata.namespace}.${domain}`, domain, clusterDomain] : [];
   const options = new Map<string, string | undefined>(cluster ? [['ndots', '5']] : []);
   for (const { name, value } of own.options ?? []) if (name) options.set(name, value);
@@ -63,6 +64,11 @@ export function resolvConf({ metadata, spec }: Pod, settings: DnsSettings): stri
     .filter((line) => line.length > 1)
     .map((line) => `${line.join(' ')}\n`)
     .join('');
+}
+
+/** From a namespace of the box the machine's resolvers cannot be reached; its own DNS server asks them for it. */
+function nodeResolvers({ netns, dnsIPs, dnsUpstreams }: DnsSettings): readonly string[] {
+  return netns ? dnsIPs : dnsUpstreams.map((upstream) => upstream.split('#')[0]!);
 }
 
 function unique(values: readonly string[]): string[] {

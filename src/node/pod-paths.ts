@@ -35,6 +35,10 @@ export function sandboxId(uid: string): string {
   return `${uid}-0`;
 }
 
+export function podUidOf(sandbox: string): string {
+  return sandbox.slice(0, sandbox.lastIndexOf('-'));
+}
+
 /** 32 hexadecimal digits: short enough for the paths of unix sockets. */
 export function containerId(sandbox: string, name: string, attempt: number): string {
   return createHash('sha256').update(`${sandbox}/${name}/${attempt}`).digest('hex').slice(0, 32);

@@ -17,7 +17,7 @@ import { PodContainers, type PodHost } from './pod-containers.ts';
 import { linkedServices, type PodContext } from './pod-context.ts';
 import { etcPath, podDataDir, podLogDir, sandboxId } from './pod-paths.ts';
 import { podStatus } from './pod-status.ts';
-import type { Chore, ChoreState, PodView, Step } from './pod-view.ts';
+import type { Chore, ChoreState, PodStatus, PodView, Step } from './pod-view.ts';
 import { StatusWriter } from './status-writer.ts';
 import { PodTokens } from './tokens.ts';
 import type { VolumeSources } from './volume-files.ts';
@@ -39,6 +39,8 @@ export class PodWorker implements PodHost {
   readonly #config: ConfigLease;
   readonly #tokens: PodTokens;
   readonly #onFinished: () => void;
+  /** By container name, the run whose back-off an event has told of. */
+  readonly #backOffs = new Map<string, string>();
   #pod: Pod;
   #gone = false;
   #closed = false;
@@ -128,7 +130,9 @@ export class PodWorker implements PodHost {
 
   #evaluate(): void {
     const view = this.view();
-    const statusWritten = this.#status.write(podStatus(view));
+    const status = podStatus(view);
+    const statusWritten = this.#status.write(status);
+    this.#tellOfBackOff(status);
     const { steps, wakeAt } = decide({ ...view, statusWritten });
     for (const step of steps) this.#take(step);
     clearTimeout(this.#timer);
@@ -137,6 +141,17 @@ export class PodWorker implements PodHost {
       this.#timer = setTimeout(() => this.changed(), inMs);
     }
     if (this.#gone && this.#chores.get('teardown')?.state === 'done') this.#finish();
+  }
+
+  /** Once for each end of a container after which the next start must wait. */
+  #tellOfBackOff({ initContainerStatuses = [], containerStatuses = [] }: PodStatus): void {
+    const { name, namespace, uid } = this.#pod.metadata;
+    for (const { state, containerID = '', name: container } of [...initContainerStatuses, ...containerStatuses]) {
+      if (state?.waiting?.reason !== 'CrashLoopBackOff' || this.#backOffs.get(container) === containerID) continue;
+      this.#backOffs.set(container, containerID);
+      const message = `Back-off restarting failed container ${container} in pod ${name}_${namespace}(${uid})`;
+      this.#context.recorder.event(this.#pod, 'Warning', 'BackOff', message);
+    }
   }
 
   #take(step: Step): void {

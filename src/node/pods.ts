@@ -6,7 +6,7 @@ import { objectKey, type Pod } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { ContainerStatus } from '../runtime/runtime.ts';
 import type { PodContext } from './pod-context.ts';
-import { logsDir, podDataDir } from './pod-paths.ts';
+import { logsDir, podDataDir, podUidOf, sandboxId } from './pod-paths.ts';
 import { type Adopted, PodWorker } from './pod-worker.ts';
 
 const log = logger('pods');
@@ -67,14 +67,12 @@ export class Pods {
   }
 
   #exited(status: ContainerStatus): void {
-    for (const worker of this.#workers.values()) {
-      if (status.sandboxId.startsWith(worker.pod.metadata.uid)) worker.containers.exited(status);
-    }
-    for (const [uid, found] of this.#found) {
-      if (found.sandbox.id !== status.sandboxId) continue;
-      const others = found.containers.filter(({ id }) => id !== status.id);
-      this.#found.set(uid, { ...found, containers: [...others, status] });
-    }
+    const uid = podUidOf(status.sandboxId);
+    this.#workers.get(uid)?.containers.exited(status);
+    const found = this.#found.get(uid);
+    if (!found) return;
+    const others = found.containers.filter(({ id }) => id !== status.id);
+    this.#found.set(uid, { ...found, containers: [...others, status] });
   }
 
   /** After the first list: removes what belongs to pods that are no more. */
@@ -87,7 +85,7 @@ export class Pods {
       });
       this.#found.delete(uid);
     }
-    network.retain(new Set([...this.#workers.keys()].map((uid) => `${uid}-0`)));
+    network.retain(new Set([...this.#workers.keys()].map(sandboxId)));
     const known = (uid: string) => this.#workers.has(uid);
     removeOthers(podDataDir(options.stateDir), known);
     removeOthers(logsDir(options.stateDir), (name) => known(name.slice(name.lastIndexOf('_') + 1)));

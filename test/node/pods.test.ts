@@ -219,6 +219,7 @@ describe('pods on a real runtime', { skip: unable() }, () => {
     assert.equal(container(pod).lastState?.terminated?.exitCode, 3);
     assert.match(container(pod).state?.waiting?.message ?? '', /^back-off 10s restarting failed container=app/);
     assert.equal(await log(pod, 'app', 0), 'run\n');
+    assert.ok((await events('crash')).includes('BackOff'));
   });
 
   it('readiness follows its probe, and liveness ends a container', async () => {

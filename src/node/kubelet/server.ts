@@ -1,6 +1,6 @@
 // Room node: the kubelet's own server on a unix socket: logs, exec, attach, for the API server to pass on.
 import { rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -29,18 +29,25 @@ export interface KubeletServer {
 export async function startKubeletServer(options: KubeletOptions): Promise<KubeletServer> {
   const server = createServer((request, response) => void answer(options, request, response));
   server.on('upgrade', (request, socket, head) => void upgrade(options, request, socket, head));
+  // Sockets that changed their protocol are no longer the server's to close.
+  const sockets = new Set<Duplex>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   // What an agent that was killed has left.
   rmSync(options.socketPath, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.socketPath, resolve);
   });
-  return { close: () => close(server) };
-}
-
-function close(server: Server): Promise<void> {
-  server.closeAllConnections();
-  return new Promise((resolve) => server.close(() => resolve()));
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
 }
 
 async function answer(options: KubeletOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
