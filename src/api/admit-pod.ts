@@ -32,7 +32,7 @@ function tolerates({ key, effect, operator }: Toleration, taint: string): boolea
 
 /** Guaranteed: limits for all, and requests equal to them; BestEffort: neither anywhere; Burstable: the rest. */
 export function qosClass(spec: Pod['spec']): 'Guaranteed' | 'Burstable' | 'BestEffort' {
-  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const containers = [...(spec.containers ?? []), ...(spec.initContainers ?? [])];
   const amounts = containers.map(({ resources }) => ['cpu', 'memory'].map((name) => amountsOf(resources, name)));
   const all = amounts.flat();
   if (all.every(({ limit, request }) => limit === undefined && request === undefined)) return 'BestEffort';

@@ -14,15 +14,22 @@ export class Admission {
 
   /** Changes the object in place. */
   create(row: KindRow, object: KubeObject): void {
+    if (hasNoSpec(row, object)) return;
     if (row.kind === 'Pod') admitPod(object as unknown as Pod);
     else if (row.kind === 'Service') this.#services.allocate(object as unknown as Service);
     else if (row.kind === 'Namespace') admitNamespace(object as unknown as Namespace);
   }
 
   update(row: KindRow, object: KubeObject, old: KubeObject): void {
+    if (hasNoSpec(row, object)) return;
     if (row.kind === 'Service') this.#services.allocate(object as unknown as Service, old as unknown as Service);
     else if (row.kind === 'Namespace') labelWithName(object as unknown as Namespace);
   }
+}
+
+/** Validation will refuse it. */
+function hasNoSpec(row: KindRow, object: KubeObject): boolean {
+  return (row.kind === 'Pod' || row.kind === 'Service') && !object['spec'];
 }
 
 /** The finalizer `kubernetes` holds a namespace back until the controller has emptied it. */

@@ -2,6 +2,7 @@
 import type { KindRow } from '../objects/kinds.ts';
 import type { KubeObject, Pod } from '../objects/types.ts';
 import { type Answer, type Call, objectAnswer, success } from './answer.ts';
+import { integerIn, objectIn, textIn, textsIn } from './body.ts';
 import type { Entry } from './bucket.ts';
 import { now } from './create.ts';
 import { badRequest, conflict, forbidden, resourceOf } from './errors.ts';
@@ -10,51 +11,48 @@ import { countOf, getEntry, selectionOf } from './read.ts';
 import { isFinished, removeNow, store, type WriteContext, type Written, writeOptions } from './write.ts';
 
 export interface DeleteBody {
-  gracePeriodSeconds?: number;
-  propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
-  /** Kubernetes' word from before propagationPolicy. */
-  orphanDependents?: boolean;
-  preconditions?: { uid?: string; resourceVersion?: string };
-  dryRun?: string[];
+  readonly gracePeriodSeconds: number | undefined;
+  readonly propagationPolicy: 'Background' | 'Foreground' | 'Orphan' | undefined;
+  readonly preconditions: { readonly uid: string | undefined; readonly resourceVersion: string | undefined };
+  readonly dryRun: boolean;
 }
 
-/** The body wins over the query, as in Kubernetes. */
-export function deleteBody(call: Call): DeleteBody {
-  const body: DeleteBody = typeof call.body === 'object' && call.body !== null ? { ...call.body } : {};
-  const query = call.query ?? {};
-  if (query['gracePeriodSeconds'] && body.gracePeriodSeconds === undefined) {
-    body.gracePeriodSeconds = countOf(query, 'gracePeriodSeconds');
+/** metav1.DeleteOptions, where the body wins over the query. `orphanDependents` is the word from before propagationPolicy. */
+export function deleteBody(call: Pick<Call, 'body' | 'query'>): DeleteBody {
+  const body = objectIn(call.body);
+  const { gracePeriodSeconds, propagationPolicy } = call.query ?? {};
+  const policy =
+    textIn(body['propagationPolicy']) ?? (body['orphanDependents'] === true ? 'Orphan' : propagationPolicy);
+  if (policy && policy !== 'Background' && policy !== 'Foreground' && policy !== 'Orphan') {
+    throw badRequest(`propagationPolicy: Unsupported value: "${policy}"`);
   }
-  if (query['propagationPolicy']) body.propagationPolicy ??= query['propagationPolicy'] as 'Background';
-  const { propagationPolicy = 'Background' } = body;
-  if (!['Background', 'Foreground', 'Orphan'].includes(propagationPolicy)) {
-    throw badRequest(`propagationPolicy: Unsupported value: "${propagationPolicy}"`);
-  }
-  return body;
+  const preconditions = objectIn(body['preconditions']);
+  return {
+    gracePeriodSeconds:
+      integerIn(body['gracePeriodSeconds']) ??
+      (gracePeriodSeconds ? countOf(call.query ?? {}, 'gracePeriodSeconds') : undefined),
+    propagationPolicy: (policy || undefined) as DeleteBody['propagationPolicy'],
+    preconditions: { uid: textIn(preconditions['uid']), resourceVersion: textIn(preconditions['resourceVersion']) },
+    dryRun: writeOptions(call).dryRun || textsIn(body['dryRun']).includes('All'),
+  };
 }
 
 export async function remove(context: WriteContext, route: ResourceRoute, call: Call): Promise<Answer> {
   const current = getEntry(context.store, route);
   const body = deleteBody(call);
-  const dryRun = isDryRun(call, body);
-  const { entry, removed } = removeEntry(context, route.row, current, body, dryRun);
+  const { entry, removed } = removeEntry(context, route.row, current, body);
   await context.store.durable(entry.rev);
   const { name, uid } = entry.object.metadata;
   return removed ? success(route.row, name, uid) : objectAnswer(route.row, entry);
 }
 
-function isDryRun(call: Call, body: DeleteBody): boolean {
-  return writeOptions(call).dryRun || (body.dryRun?.includes('All') ?? false);
-}
-
 export async function removeCollection(context: WriteContext, route: ResourceRoute, call: Call): Promise<Answer> {
   const { row, namespace } = route;
   const body = deleteBody(call);
-  const dryRun = isDryRun(call, body);
   const matches = selectionOf(row, call.query ?? {});
   const entries: Entry[] = [];
   for (const current of context.store.bucket(resourceOf(row)).list(namespace)) {
-    if (!matches || matches(current.object)) entries.push(removeEntry(context, row, current, body, dryRun).entry);
+    if (!matches || matches(current.object)) entries.push(removeEntry(context, row, current, body).entry);
   }
   const rev = context.store.rev;
   await context.store.durable(rev);
@@ -66,7 +64,6 @@ export function removeEntry(
   row: KindRow,
   current: Entry,
   body: DeleteBody,
-  dryRun: boolean,
 ): Omit<Written, 'warnings'> {
   const old = current.object;
   checkDeletable(row, old, body);
@@ -74,13 +71,13 @@ export function removeEntry(
   const finalizers = finalizersFor(old, body);
   if (isUnderway(old, grace, finalizers)) return { entry: current, removed: false };
   const object = marked(old, grace, finalizers);
-  if (isFinished(object)) return { entry: removeNow(context, row, object, dryRun), removed: true };
-  return { entry: store(context, row, object, dryRun), removed: false };
+  if (isFinished(object)) return { entry: removeNow(context, row, object, body.dryRun), removed: true };
+  return { entry: store(context, row, object, body.dryRun), removed: false };
 }
 
 const KEPT_NAMESPACES = new Set(['default', 'kube-system', 'kube-public', 'kube-node-lease']);
 
-function checkDeletable(row: KindRow, old: KubeObject, { preconditions = {} }: DeleteBody): void {
+function checkDeletable(row: KindRow, old: KubeObject, { preconditions }: DeleteBody): void {
   const { name, uid, resourceVersion } = old.metadata;
   if (preconditions.uid !== undefined && preconditions.uid !== uid) {
     const why = `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`;
@@ -108,7 +105,7 @@ function graceFor(old: KubeObject, body: DeleteBody): number {
 
 /** Foreground waits for the dependents to go, Orphan for them to be let go of: the garbage collector takes these off. */
 function finalizersFor(old: KubeObject, body: DeleteBody): readonly string[] {
-  const policy = body.propagationPolicy ?? (body.orphanDependents ? 'Orphan' : undefined);
+  const policy = body.propagationPolicy;
   const finalizers = old.metadata.finalizers ?? [];
   if (policy === undefined) return finalizers;
   const rest = finalizers.filter((finalizer) => finalizer !== 'foregroundDeletion' && finalizer !== 'orphan');

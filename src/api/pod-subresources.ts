@@ -1,30 +1,28 @@
 // Room api: the subresources of pods that are writes: binding to a node, and eviction.
 import type { DraftObject, Pod } from '../objects/types.ts';
 import { type Answer, type Call, success } from './answer.ts';
+import { objectIn, textIn } from './body.ts';
 import { now } from './create.ts';
-import { type DeleteBody, removeEntry } from './delete.ts';
+import { deleteBody, removeEntry } from './delete.ts';
 import { badRequest, conflict } from './errors.ts';
 import type { ResourceRoute } from './path.ts';
 import { getEntry } from './read.ts';
 import { store, type WriteContext, writeOptions } from './write.ts';
 
-interface Binding {
-  metadata?: { uid?: string; annotations?: Record<string, string> };
-  target?: { kind?: string; name?: string };
-}
-
 /** POST pods/x/binding: how a scheduler places a pod. */
 export async function bind(context: WriteContext, route: ResourceRoute, call: Call): Promise<Answer> {
   const current = getEntry(context.store, route);
   const pod = current.object as unknown as Pod;
-  const { target, metadata = {} } = (call.body ?? {}) as Binding;
+  const body = objectIn(call.body);
+  const node = textIn(objectIn(body['target'])['name']);
+  const uid = textIn(objectIn(body['metadata'])['uid']);
   const { name } = pod.metadata;
-  if (!target?.name) throw badRequest('Binding: target.name: Required value');
-  if (metadata.uid && metadata.uid !== pod.metadata.uid) {
+  if (!node) throw badRequest('Binding: target.name: Required value');
+  if (uid && uid !== pod.metadata.uid) {
     throw conflict(
       route.row,
       name,
-      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${pod.metadata.uid}`,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`,
     );
   }
   if (pod.metadata.deletionTimestamp)
@@ -36,7 +34,7 @@ export async function bind(context: WriteContext, route: ResourceRoute, call: Ca
   const object: DraftObject = {
     ...current.object,
     metadata: { ...pod.metadata },
-    spec: { ...pod.spec, nodeName: target.name },
+    spec: { ...pod.spec, nodeName: node },
     status: { ...pod.status, conditions: [...conditions, scheduled] },
   };
   const entry = store(context, route.row, object as typeof current.object, writeOptions(call).dryRun);
@@ -47,8 +45,8 @@ export async function bind(context: WriteContext, route: ResourceRoute, call: Ca
 /** POST pods/x/eviction: a delete that would ask disruption budgets first; this server has none. */
 export async function evict(context: WriteContext, route: ResourceRoute, call: Call): Promise<Answer> {
   const current = getEntry(context.store, route);
-  const { deleteOptions = {} } = (call.body ?? {}) as { deleteOptions?: DeleteBody };
-  const { entry } = removeEntry(context, route.row, current, deleteOptions, writeOptions(call).dryRun);
+  const options = deleteBody({ body: objectIn(call.body)['deleteOptions'], query: call.query ?? {} });
+  const { entry } = removeEntry(context, route.row, current, options);
   await context.store.durable(entry.rev);
   return success(route.row, current.name, undefined, 201);
 }

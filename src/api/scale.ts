@@ -3,6 +3,7 @@ import type { LabelSelector } from '../objects/select.ts';
 import { failure } from '../objects/status.ts';
 import type { DraftObject, KubeObject } from '../objects/types.ts';
 import type { Call } from './answer.ts';
+import { objectIn, textIn } from './body.ts';
 import { Entry } from './bucket.ts';
 import { badRequest } from './errors.ts';
 import type { ResourceRoute } from './path.ts';
@@ -53,13 +54,17 @@ export function writeScale(context: WriteContext, route: ResourceRoute, call: Ca
   const scale = (
     call.method === 'PATCH' ? applyPatch(route.row, scaleOf(current.object), call) : call.body
   ) as DraftObject;
-  if (scale?.kind !== 'Scale') throw badRequest('the body of a request to scale must be a Scale of autoscaling/v1');
-  const replicas = (scale as Scaled).spec?.replicas ?? 0;
-  if (!Number.isInteger(replicas) || replicas < 0) {
+  if (objectIn(scale)['kind'] !== 'Scale') {
+    throw badRequest('the body of a request to scale must be a Scale of autoscaling/v1');
+  }
+  const replicas = objectIn(scale['spec'])['replicas'] ?? 0;
+  if (!Number.isInteger(replicas) || (replicas as number) < 0) {
     const message = `Scale.autoscaling "${route.name}" is invalid: spec.replicas: Invalid value: ${replicas}: must be greater than or equal to 0`;
     throw failure(422, 'Invalid', message);
   }
-  const { uid, resourceVersion } = scale.metadata ?? {};
+  const metadata = objectIn(scale.metadata);
+  const uid = textIn(metadata['uid']);
+  const resourceVersion = textIn(metadata['resourceVersion']);
   const next: DraftObject = {
     ...current.object,
     metadata: { ...current.object.metadata, ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) },

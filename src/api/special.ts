@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { openapiV2, openapiV2Protobuf, openapiV3, openapiV3Index } from '../objects/openapi.ts';
 import { type Answer, type Call, valueAnswer } from './answer.ts';
 import { isPublic } from './auth.ts';
+import { objectIn } from './body.ts';
 import { now } from './create.ts';
 import { discover } from './discovery.ts';
 import { methodNotAllowed, noSuchPath } from './errors.ts';
@@ -88,7 +89,7 @@ function selfSubjectReview({ user }: Call): object {
 
 /** kubectl auth can-i: whoever is known may do all, since there is no RBAC yet. */
 function selfSubjectAccessReview({ body }: Call): object {
-  const spec = (body as { spec?: object } | undefined)?.spec ?? {};
+  const spec = objectIn(objectIn(body)['spec']);
   return {
     kind: 'SelfSubjectAccessReview',
     apiVersion: 'authorization.k8s.io/v1',

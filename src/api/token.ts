@@ -2,6 +2,7 @@
 import { createPublicKey, type KeyObject, randomUUID, sign, verify } from 'node:crypto';
 import type { Answer, Call, User } from './answer.ts';
 import { valueAnswer } from './answer.ts';
+import { integerIn, objectIn, textIn, textsIn } from './body.ts';
 import type { ResourceRoute } from './path.ts';
 import { getEntry } from './read.ts';
 import type { Store } from './store.ts';
@@ -18,14 +19,6 @@ interface Claims {
     readonly namespace: string;
     readonly serviceaccount: { readonly name: string; readonly uid: string };
     readonly pod?: { readonly name: string; readonly uid: string };
-  };
-}
-
-interface TokenRequest {
-  spec?: {
-    audiences?: string[];
-    expirationSeconds?: number;
-    boundObjectRef?: { kind?: string; name?: string; uid?: string };
   };
 }
 
@@ -49,13 +42,15 @@ export class ServiceAccountTokens {
   /** POST serviceaccounts/x/token: the TokenRequest with its status. */
   create(route: ResourceRoute, call: Call): Answer {
     const account = getEntry(this.#store, route).object;
-    const request = (call.body ?? {}) as TokenRequest;
-    const { audiences = [], expirationSeconds = DEFAULT_SECONDS, boundObjectRef } = request.spec ?? {};
+    const spec = objectIn(objectIn(call.body)['spec']);
+    const audiences = textsIn(spec['audiences']);
+    const expirationSeconds = integerIn(spec['expirationSeconds']) ?? DEFAULT_SECONDS;
+    const bound = spec['boundObjectRef'] === undefined ? undefined : objectIn(spec['boundObjectRef']);
     const seconds = Math.max(expirationSeconds, SHORTEST_SECONDS);
     const now = Math.floor(Date.now() / 1000);
     const { name, namespace = '', uid } = account.metadata;
     const pod =
-      boundObjectRef?.kind === 'Pod' ? { name: boundObjectRef.name ?? '', uid: boundObjectRef.uid ?? '' } : undefined;
+      bound?.['kind'] === 'Pod' ? { name: textIn(bound['name']) ?? '', uid: textIn(bound['uid']) ?? '' } : undefined;
     const claims: Claims = {
       iss: this.#issuer,
       sub: `system:serviceaccount:${namespace}:${name}`,
@@ -71,7 +66,7 @@ export class ServiceAccountTokens {
       kind: 'TokenRequest',
       apiVersion: 'authentication.k8s.io/v1',
       metadata: { name, namespace, creationTimestamp: new Date(now * 1000).toISOString() },
-      spec: { audiences: claims.aud, expirationSeconds: seconds, boundObjectRef: boundObjectRef ?? null },
+      spec: { audiences: claims.aud, expirationSeconds: seconds, boundObjectRef: bound ?? null },
       status: { token, expirationTimestamp: `${new Date(claims.exp * 1000).toISOString().slice(0, 19)}Z` },
     };
     return valueAnswer(answer, 201);

@@ -29,7 +29,7 @@ export interface Written {
   readonly warnings: readonly string[];
 }
 
-export function writeOptions(call: Call): WriteOptions {
+export function writeOptions(call: Pick<Call, 'query'>): WriteOptions {
   const { dryRun, fieldValidation = 'Warn' } = call.query ?? {};
   if (dryRun !== undefined && dryRun !== 'All') {
     throw badRequest(`dryRun: Unsupported value: "${dryRun}": supported values: "All"`);
