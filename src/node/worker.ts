@@ -7,16 +7,20 @@ import { enterNetns } from '../sys/netns.ts';
 import type { NodeOptions } from './agent.ts';
 import { type Agent, startAgent } from './start.ts';
 
-const { options, port } = workerData as { options: NodeOptions; port: MessagePort };
+const { options } = workerData as { options: NodeOptions };
 const log = logger('node', { node: options.nodeName });
 let agent: Agent | undefined;
 
-parentPort!.on('message', (message: { type: string }) => {
+/** `start` comes once the node's network namespace is there: until then this thread may load what it needs. */
+type ToAgent = { type: 'start'; port: MessagePort } | { type: 'report' } | { type: 'stop' };
+
+parentPort!.on('message', (message: ToAgent) => {
+  if (message.type === 'start') start(message.port).catch(fail);
   if (message.type === 'stop') void stop();
   if (message.type === 'report') parentPort!.postMessage({ type: 'report', report: agent?.report() });
 });
 
-async function start(): Promise<void> {
+async function start(port: MessagePort): Promise<void> {
   // The threads of libuv's pool keep the namespaces in which they are born: let them be born now, in the machine's.
   await stat('/');
   if (options.netns) enterNetns(options.netns);
@@ -35,8 +39,8 @@ async function stop(): Promise<void> {
   process.exit(0);
 }
 
-start().catch((error: unknown) => {
+function fail(error: unknown): void {
   log.error({ err: error }, 'the agent could not start');
   parentPort!.postMessage({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
   process.exit(1);
-});
+}

@@ -1,6 +1,6 @@
 // Room node: the kubelet's own server on a unix socket: logs, exec, attach, for the API server to pass on.
 import { rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -13,6 +13,8 @@ import type { PodWorker } from '../pod-worker.ts';
 import { findLog, findRunning } from './find-container.ts';
 import { logQuery, parseTarget, streamQuery, type Target } from './query.ts';
 
+// An import statement would read every export, and one of them (WebSocket) loads undici: 25 ms for each node's thread.
+const { createServer } = process.getBuiltinModule('node:http');
 const log = logger('kubelet');
 
 export interface KubeletOptions {
