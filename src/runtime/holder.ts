@@ -44,7 +44,8 @@ export async function createHeld(
     ...['--log-path', `k8s-file:${spec.logPath}`, '--exit-dir', paths.exits, '--persist-dir', container.dir],
     ...['--log-level', 'error', '--full-attach', '--no-new-keyring', '--no-sync-log'],
     ...(spec.tty ? ['--terminal'] : []),
-    ...(spec.stdin ? ['--stdin', '--leave-stdin-open'] : []),
+    ...(spec.stdin ? ['--stdin'] : []),
+    ...(spec.stdin && spec.stdinOnce === false ? ['--leave-stdin-open'] : []),
   ];
   const log = openSync(container.conmonLog, 'w');
   const child = spawn(programs.conmon, args, {

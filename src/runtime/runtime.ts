@@ -43,6 +43,8 @@ export interface ContainerSpec {
   readonly mounts: readonly Mount[];
   readonly tty: boolean;
   readonly stdin: boolean;
+  /** False: stdin stays open when whoever attached has gone. Absent or true: it ends with the first. */
+  readonly stdinOnce?: boolean;
   readonly user?: { readonly uid: number; readonly gid?: number; readonly supplementalGids?: readonly number[] };
   readonly privileged?: boolean;
   readonly addCapabilities?: readonly string[];

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
+import { attachTo } from './attach.ts';
 import { Container, type ContainerHome } from './container.ts';
 import { execIn } from './exec.ts';
 import { openImageStore, type UnpackedImages } from './images/store.ts';
@@ -53,7 +54,7 @@ class NodeRuntime implements Runtime {
   readonly #home: ContainerHome;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #containers = new Map<string, Container>();
-  readonly #handlers: ((status: ContainerStatus) => void)[] = [];
+  readonly #handlers = new Set<(status: ContainerStatus) => void>();
   /** Ends that nobody was there to hear of. */
   #unheard: ContainerStatus[] = [];
 
@@ -146,8 +147,22 @@ class NodeRuntime implements Runtime {
     );
   }
 
+  async attach(containerId: string): Promise<ExecProcess> {
+    const container = this.#containers.get(containerId);
+    if (container?.status.state !== 'running') throw new Fault(`container ${containerId} is not running`);
+    const exit = new Promise<number>((resolve) => {
+      const heard = (status: ContainerStatus) => {
+        if (status.id !== containerId) return;
+        this.#handlers.delete(heard);
+        resolve(status.exitCode ?? 0);
+      };
+      this.#handlers.add(heard);
+    });
+    return attachTo(container.paths, container.spec, exit);
+  }
+
   onExit(handler: (status: ContainerStatus) => void): void {
-    this.#handlers.push(handler);
+    this.#handlers.add(handler);
     const waiting = this.#unheard;
     this.#unheard = [];
     queueMicrotask(() => {
@@ -157,7 +172,7 @@ class NodeRuntime implements Runtime {
 
   #ended(status: ContainerStatus): void {
     log.debug({ container: status.id, exitCode: status.exitCode }, 'container ended');
-    if (this.#handlers.length === 0) this.#unheard.push(status);
+    if (this.#handlers.size === 0) this.#unheard.push(status);
     for (const handler of this.#handlers) handler(status);
   }
 
