@@ -8,10 +8,9 @@ import { startControllers } from '../controllers/start.ts';
 import { logger } from '../observe/log.ts';
 import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
-import { applyDemo } from './demo.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
-import { apiServerIPs, nodeLayouts } from './layout.ts';
-import { type NodeWorker, startNodeWorker } from './node-worker.ts';
+import { apiServerIPs } from './layout.ts';
+import type { NodeWorker } from './node-worker.ts';
 import { clusterPaths, nodeDir } from './paths.ts';
 
 const log = logger('cluster');
@@ -37,18 +36,18 @@ export interface BoxOptions {
 /** The API server's port on the fabric, behind the `kubernetes` Service. */
 const FABRIC_API_PORT = 6443;
 
-export async function startBox(config: ClusterConfig, options: BoxOptions): Promise<Box> {
+/** `nodes` were launched before, so that they load while we do. */
+export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker[], options: BoxOptions): Promise<Box> {
   const timings: Timings = {};
   const step = (name: string) => {
     timings[name] = Math.round(performance.now() * 10) / 10;
     options.onStep(name);
   };
-  step('daemon started');
-  const layouts = nodeLayouts(config);
-  for (const node of layouts) mkdirSync(nodeDir(config.name, node.name), { recursive: true });
-  ensureFabric({ ...config.network, clusterName: config.name, nodes: layouts });
+  step('daemon loaded');
+  for (const { layout } of nodes) mkdirSync(nodeDir(config.name, layout.name), { recursive: true });
+  ensureFabric({ ...config.network, clusterName: config.name, nodes: nodes.map((node) => node.layout) });
   step('fabric');
-  const nodes = layouts.map((node) => startNodeWorker(config, node));
+  for (const node of nodes) node.start();
   const api = await openApi(config);
   const client = new Client(api.transport);
   step('API server');
@@ -61,7 +60,7 @@ export async function startBox(config: ClusterConfig, options: BoxOptions): Prom
   await Promise.all(nodes.map((node) => node.ready));
   step('nodes');
   if (options.demo) {
-    await applyDemo(client);
+    await (await import('./demo.ts')).applyDemo(client);
     step('demo');
   }
   log.info({ timings }, 'cluster is up');

@@ -1,8 +1,8 @@
 // Room cluster: the daemon: what runs in the background between `up` and `down`. Started as `node daemon.ts NAME [--demo]`.
 import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
-import { startBox } from './box.ts';
 import { serveControl } from './control.ts';
+import { launchBox } from './launch.ts';
 import { clusterPaths } from './paths.ts';
 import { storedConfig } from './slot.ts';
 import { boxStatus } from './status.ts';
@@ -22,7 +22,7 @@ function tell(message: DaemonMessage): void {
 async function run(name: string, demo: boolean): Promise<void> {
   const config = storedConfig(name);
   if (!config) throw new Fault(`cluster ${name} has no ${clusterPaths(name).config}`);
-  const box = await startBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });
+  const box = await launchBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });
   const control = await serveControl(clusterPaths(name).control, () => boxStatus(box));
   let closing = false;
   const stop = () => {

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { removeNodeRuntime } from '../runtime/remove.ts';
-import { fabricExists, removeFabric } from './fabric.ts';
+import { removeFabric } from './fabric.ts';
 import { netnsName } from './layout.ts';
+import { fabricExists } from './namespaces.ts';
 import { clusterPaths, knownClusters, nodeDir } from './paths.ts';
 import { identityOf, runningFrom } from './pidfile.ts';
 import { requireRoot } from './root.ts';

@@ -1,6 +1,5 @@
 // Room cluster: the network between the nodes: a bridge in a namespace of its own, a leg for each node and one for the machine.
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import { familyOf, type IP } from '../addr/ip.ts';
 import { macFromIP } from '../addr/mac.ts';
 import { type CIDR, networkOf, nthAddress, parsePrefix } from '../addr/prefix.ts';
@@ -8,9 +7,10 @@ import { identityOf, isLinkItem } from '../kernel/identity.ts';
 import type { KernelItem, Link, Route } from '../kernel/items.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
-import { createNetns, isPinned, NETNS_DIR, netnsPath, removeNamespace, socketIn } from '../sys/netns.ts';
+import { createNetns, isPinned, netnsPath, removeNamespace, socketIn } from '../sys/netns.ts';
 import { listenOn } from '../sys/socket.ts';
 import { netnsName } from './layout.ts';
+import { fabricNamespaces } from './namespaces.ts';
 
 export interface FabricOptions {
   readonly clusterName: string;
@@ -206,27 +206,6 @@ function machineItems(kernel: Kernel, clusterName: string): KernelItem[] {
 export function removeFabric(clusterName: string, hostNetns?: string): void {
   withHost(hostNetns, (kernel) => kernel.apply({ add: [], change: [], remove: machineItems(kernel, clusterName) }));
   for (const name of fabricNamespaces(clusterName)) removeNamespace(netnsPath(name));
-}
-
-/** The fabric's and the nodes'; not those of a cluster whose name begins alike, nor the pods', which are the runtime's. */
-function fabricNamespaces(clusterName: string): string[] {
-  const prefix = netnsName(clusterName, '');
-  const names = readNames().filter((name) => name.startsWith(prefix));
-  return names.filter((name) => /^(fabric|node-\d+)$/.test(name.slice(prefix.length)));
-}
-
-function readNames(): string[] {
-  try {
-    return readdirSync(NETNS_DIR);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-/** Whether namespaces of a cluster of this name are there, whoever made them. */
-export function fabricExists(clusterName: string): boolean {
-  return fabricNamespaces(clusterName).length > 0;
 }
 
 /** A listening TCP socket inside the fabric: the API server's way to nodes and pods. For `server.listen({fd})`. */

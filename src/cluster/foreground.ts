@@ -1,7 +1,7 @@
 // Room cluster: `up --foreground`: the cluster lives as long as this process; Ctrl-C or SIGTERM takes it down whole.
-import { startBox } from './box.ts';
 import { serveControl } from './control.ts';
 import { takeDown } from './down.ts';
+import { launchBox } from './launch.ts';
 import { clusterPaths } from './paths.ts';
 import { writePidfile } from './pidfile.ts';
 import { boxStatus } from './status.ts';
@@ -12,7 +12,7 @@ export async function runForeground(options: UpOptions & { onReady: (seconds: nu
   const { config } = await prepare(options.name, options.said);
   const paths = clusterPaths(config.name);
   writePidfile(paths.pid, process.pid);
-  const box = await startBox(config, options);
+  const box = await launchBox(config, options);
   const control = await serveControl(paths.control, () => boxStatus(box));
   const asked = new Promise((resolve) => {
     process.once('SIGINT', resolve);

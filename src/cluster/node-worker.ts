@@ -22,6 +22,8 @@ export interface NodeWorker {
   readonly ready: Promise<void>;
   /** What the agent tells of itself, or undefined when it does not answer within a second: it is starting, stuck or dead. */
   report(): Promise<AgentReport | undefined>;
+  /** Lets the agent begin: its network namespace is there. It may ask the API at once; the answers wait for `connect`. */
+  start(): void;
   /** Gives the agent its way to the API. */
   connect(api: ApiServer): void;
   stop(): Promise<void>;
@@ -56,21 +58,19 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
   };
 }
 
-export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): NodeWorker {
+/** Starts the thread, which loads its code while the machine's other cores do something else, and waits for `start`. */
+export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): NodeWorker {
   const options = nodeOptions(config, layout);
   const ready = Promise.withResolvers<void>();
   let api: ApiServer | undefined;
   let stopping = false;
-  let agentEnd: MessagePort;
+  let agentEnd: MessagePort | undefined;
   let worker: Worker;
 
   const launch = () => {
-    const channel = new MessageChannel();
-    agentEnd = channel.port1;
     worker = new Worker(programFile('node-worker'), {
       name: layout.name,
-      workerData: { options, port: channel.port2 },
-      transferList: [channel.port2],
+      workerData: { options },
       // Descriptors come and go through system calls of ours that Node knows nothing of.
       trackUnmanagedFds: false,
     });
@@ -80,23 +80,30 @@ export function startNodeWorker(config: ClusterConfig, layout: NodeLayout): Node
     });
     worker.on('error', (error) => log.error({ node: layout.name, err: error }, 'node agent died'));
     worker.on('exit', () => {
-      agentEnd.close();
+      agentEnd?.close();
       if (!stopping) setTimeout(relaunch, RESTART_DELAY_MS).unref();
     });
+  };
+  const begin = () => {
+    const channel = new MessageChannel();
+    agentEnd = channel.port1;
+    worker.postMessage({ type: 'start', port: channel.port2 }, [channel.port2]);
+    api?.servePort(agentEnd);
   };
   const relaunch = () => {
     if (stopping) return;
     launch();
-    api?.servePort(agentEnd);
+    begin();
   };
   launch();
   return {
     layout,
     ready: ready.promise,
     report: () => askReport(worker),
+    start: begin,
     connect(server) {
       api = server;
-      api.servePort(agentEnd);
+      if (agentEnd) api.servePort(agentEnd);
     },
     async stop() {
       stopping = true;

@@ -6,8 +6,7 @@ import { programFile } from '../observe/install.ts';
 import type { ClusterConfig, PartialConfig } from './config.ts';
 import { CLUSTER_NAME } from './config-schema.ts';
 import type { DaemonMessage } from './daemon.ts';
-import { takeDown } from './down.ts';
-import { fabricExists } from './fabric.ts';
+import { fabricExists } from './namespaces.ts';
 import { clusterPaths } from './paths.ts';
 import { runningFrom, writePidfile } from './pidfile.ts';
 import { findRuntime } from './programs.ts';
@@ -86,7 +85,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   } catch (error) {
     child.kill('SIGKILL');
     // A first start that failed leaves nothing behind; pods that ran before stay.
-    if (!adopted) await takeDown(config.name, { keepLog: true });
+    if (!adopted) await (await import('./down.ts')).takeDown(config.name, { keepLog: true });
     throw error;
   } finally {
     if (child.connected) child.disconnect();
