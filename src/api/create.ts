@@ -3,6 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { applyDefaults } from '../objects/defaults/defaults.ts';
 import type { KindRow } from '../objects/kinds.ts';
 import { failure } from '../objects/status.ts';
+import { timestamp } from '../objects/time.ts';
 import type { DraftObject, KubeObject, Namespace } from '../objects/types.ts';
 import { invalid, validate } from '../objects/validate/validate.ts';
 import type { Call } from './answer.ts';
@@ -87,15 +88,10 @@ function withIdentity(draft: DraftObject, name: string): KubeObject {
     name,
     uid: randomUUID(),
     resourceVersion: '',
-    creationTimestamp: now(),
+    creationTimestamp: timestamp(Date.now()),
     ...(WITH_GENERATION.has(kind) && { generation: 1 }),
   };
   return { apiVersion, kind, metadata: identity, ...rest };
-}
-
-/** RFC 3339 in whole seconds, as metav1.Time is; `ahead` seconds from now. */
-export function now(ahead = 0): string {
-  return `${new Date(Date.now() + ahead * 1000).toISOString().slice(0, 19)}Z`;
 }
 
 const FIRST_STATUS: Readonly<Record<string, () => object>> = {

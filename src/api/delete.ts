@@ -1,10 +1,10 @@
 // Room api: delete and deletecollection: grace, finalizers and propagation decide between now and later.
 import type { KindRow } from '../objects/kinds.ts';
+import { timestamp } from '../objects/time.ts';
 import type { KubeObject, Pod } from '../objects/types.ts';
 import { type Answer, type Call, objectAnswer, success } from './answer.ts';
 import { integerIn, objectIn, textIn, textsIn } from './body.ts';
 import type { Entry } from './bucket.ts';
-import { now } from './create.ts';
 import { badRequest, conflict, forbidden, resourceOf } from './errors.ts';
 import type { ResourceRoute } from './path.ts';
 import { countOf, getEntry, selectionOf } from './read.ts';
@@ -93,6 +93,7 @@ function checkDeletable(row: KindRow, old: KubeObject, { preconditions }: Delete
 }
 
 const DEFAULT_GRACE_SECONDS = 30;
+const LONGEST_GRACE_SECONDS = 2 ** 31 - 1;
 
 /** Seconds until a pod on a node is killed; everything else, and a pod that runs nowhere, goes at once. */
 function graceFor(old: KubeObject, body: DeleteBody): number {
@@ -100,7 +101,7 @@ function graceFor(old: KubeObject, body: DeleteBody): number {
   const { spec, status } = old as unknown as Pod;
   if (!spec.nodeName || status?.phase === 'Succeeded' || status?.phase === 'Failed') return 0;
   const wanted = body.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
-  return wanted < 0 ? 1 : wanted;
+  return wanted < 0 ? 1 : Math.min(wanted, LONGEST_GRACE_SECONDS);
 }
 
 /** Foreground waits for the dependents to go, Orphan for them to be let go of: the garbage collector takes these off. */
@@ -129,7 +130,8 @@ function marked(old: KubeObject, grace: number, finalizers: readonly string[]): 
     metadata: {
       ...metadata,
       ...(first && metadata.generation !== undefined && { generation: metadata.generation + 1 }),
-      deletionTimestamp: grace > 0 ? now(grace) : (metadata.deletionTimestamp ?? now()),
+      deletionTimestamp:
+        grace > 0 ? timestamp(Date.now() + grace * 1000) : (metadata.deletionTimestamp ?? timestamp(Date.now())),
       deletionGracePeriodSeconds: first ? grace : Math.min(grace, metadata.deletionGracePeriodSeconds ?? 0),
       ...(finalizers.length > 0 && { finalizers: [...finalizers] }),
     },

@@ -1,8 +1,8 @@
 // Room api: the subresources of pods that are writes: binding to a node, and eviction.
+import { timestamp } from '../objects/time.ts';
 import type { DraftObject, Pod } from '../objects/types.ts';
 import { type Answer, type Call, success } from './answer.ts';
 import { objectIn, textIn } from './body.ts';
-import { now } from './create.ts';
 import { deleteBody, removeEntry } from './delete.ts';
 import { badRequest, conflict } from './errors.ts';
 import type { ResourceRoute } from './path.ts';
@@ -29,7 +29,12 @@ export async function bind(context: WriteContext, route: ResourceRoute, call: Ca
     throw conflict(route.row, name, `pod ${name} is being deleted, cannot be assigned to a host`);
   if (pod.spec.nodeName)
     throw conflict(route.row, name, `pod ${name} is already assigned to node "${pod.spec.nodeName}"`);
-  const scheduled = { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: now() };
+  const scheduled = {
+    type: 'PodScheduled',
+    status: 'True',
+    lastProbeTime: null,
+    lastTransitionTime: timestamp(Date.now()),
+  };
   const conditions = pod.status?.conditions?.filter((condition) => condition.type !== 'PodScheduled') ?? [];
   const object: DraftObject = {
     ...current.object,

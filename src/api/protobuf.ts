@@ -1,4 +1,5 @@
 // Room api: request bodies in Kubernetes' protobuf (kubectl's typed commands send it) turned into what they would be in JSON.
+import { timestamp } from '../objects/time.ts';
 import { badRequest } from './errors.ts';
 
 /** Field number to its name in JSON and its type: a scalar, a message, `[]` of one, or `{}`: a map from strings. */
@@ -164,11 +165,18 @@ const SPECIAL: Readonly<Record<string, (bytes: Buffer) => unknown>> = {
   'authentication.v1.ExtraValue': (bytes) => [...fieldsOf(bytes)].map((field) => field.bytes.toString()),
 };
 
+/** What RFC 3339 can write, in seconds since 1970. */
+const FIRST_SECOND = -62_135_596_800;
+const LAST_SECOND = 253_402_300_799;
+
 /** Nothing in it is Go's zero time, which JSON writes as null. */
 function timeOf(bytes: Buffer, digits: 0 | 6): string | null {
   const fields = numbersOf(bytes);
   if (!fields.has(1)) return null;
-  const text = new Date(intOf(fields.get(1)) * 1000).toISOString().slice(0, 19);
+  const seconds = intOf(fields.get(1));
+  if (seconds < FIRST_SECOND || seconds > LAST_SECOND)
+    throw badRequest('the protobuf body has a time outside the years 1 to 9999');
+  const text = timestamp(seconds * 1000);
   const micros = String(Math.trunc(intOf(fields.get(2)) / 1000)).padStart(6, '0');
-  return digits === 0 ? `${text}Z` : `${text}.${micros}Z`;
+  return digits === 0 ? text : text.replace('Z', `.${micros}Z`);
 }

@@ -1,10 +1,10 @@
 // Room api: the paths beside the kinds: health, version, discovery, OpenAPI, and the reviews that kubectl asks for.
 import { createHash } from 'node:crypto';
 import { openapiV2, openapiV2Protobuf, openapiV3, openapiV3Index } from '../objects/openapi.ts';
+import { timestamp } from '../objects/time.ts';
 import { type Answer, type Call, valueAnswer } from './answer.ts';
 import { isPublic } from './auth.ts';
 import { objectIn } from './body.ts';
-import { now } from './create.ts';
 import { discover } from './discovery.ts';
 import { methodNotAllowed, noSuchPath } from './errors.ts';
 import { parseAccept } from './negotiate.ts';
@@ -82,7 +82,7 @@ function selfSubjectReview({ user }: Call): object {
   return {
     kind: 'SelfSubjectReview',
     apiVersion: 'authentication.k8s.io/v1',
-    metadata: { creationTimestamp: now() },
+    metadata: { creationTimestamp: timestamp(Date.now()) },
     status: { userInfo },
   };
 }

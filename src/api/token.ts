@@ -1,5 +1,6 @@
 // Room api: service account tokens: JSON Web Tokens (RFC 7519, ES256) signed by the cluster's key.
 import { createPublicKey, type KeyObject, randomUUID, sign, verify } from 'node:crypto';
+import { timestamp } from '../objects/time.ts';
 import type { Answer, Call, User } from './answer.ts';
 import { valueAnswer } from './answer.ts';
 import { integerIn, objectIn, textIn, textsIn } from './body.ts';
@@ -24,6 +25,7 @@ interface Claims {
 
 const DEFAULT_SECONDS = 3600;
 const SHORTEST_SECONDS = 600;
+const LONGEST_SECONDS = 2 ** 32;
 const HEADER = base64url(JSON.stringify({ alg: 'ES256', typ: 'JWT' }));
 
 export class ServiceAccountTokens {
@@ -46,7 +48,7 @@ export class ServiceAccountTokens {
     const audiences = textsIn(spec['audiences']);
     const expirationSeconds = integerIn(spec['expirationSeconds']) ?? DEFAULT_SECONDS;
     const bound = spec['boundObjectRef'] === undefined ? undefined : objectIn(spec['boundObjectRef']);
-    const seconds = Math.max(expirationSeconds, SHORTEST_SECONDS);
+    const seconds = Math.min(Math.max(expirationSeconds, SHORTEST_SECONDS), LONGEST_SECONDS);
     const now = Math.floor(Date.now() / 1000);
     const { name, namespace = '', uid } = account.metadata;
     const pod =
@@ -65,9 +67,9 @@ export class ServiceAccountTokens {
     const answer = {
       kind: 'TokenRequest',
       apiVersion: 'authentication.k8s.io/v1',
-      metadata: { name, namespace, creationTimestamp: new Date(now * 1000).toISOString() },
+      metadata: { name, namespace, creationTimestamp: timestamp(now * 1000) },
       spec: { audiences: claims.aud, expirationSeconds: seconds, boundObjectRef: bound ?? null },
-      status: { token, expirationTimestamp: `${new Date(claims.exp * 1000).toISOString().slice(0, 19)}Z` },
+      status: { token, expirationTimestamp: timestamp(claims.exp * 1000) },
     };
     return valueAnswer(answer, 201);
   }
