@@ -1,5 +1,6 @@
 // Room api: the table of revisions on disk (SQLite in WAL mode): every write is one row, and the newest row of a key is the object.
-import { closeSync, fdatasync, openSync } from 'node:fs';
+import { closeSync, fdatasync, fsyncSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Fault } from '../observe/fault.ts';
 
@@ -41,6 +42,14 @@ function openDatabase(path: string): DatabaseSync {
   return db;
 }
 
+/** Its name is flushed too: a file whose directory entry is lost is lost. */
+function openWal(path: string): number {
+  const directory = openSync(dirname(path), 'r');
+  fsyncSync(directory);
+  closeSync(directory);
+  return openSync(`${path}-wal`, 'r+');
+}
+
 /**
  * A commit writes to the WAL without waiting for the disk (synchronous=NORMAL); `sync()` then flushes the WAL on libuv's
  * pool, so that the event loop gathers the next group of writes meanwhile. A checkpoint flushes the WAL by itself first.
@@ -55,7 +64,7 @@ export class RevisionDatabase {
   /** `path` is a file, or `:memory:`. */
   constructor(path: string) {
     this.#db = openDatabase(path);
-    this.#walFd = path === ':memory:' ? undefined : openSync(`${path}-wal`, 'r+');
+    this.#walFd = path === ':memory:' ? undefined : openWal(path);
     this.#insert = this.#db.prepare('INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE');
     this.#commit = this.#db.prepare('COMMIT');

@@ -80,7 +80,7 @@ export class HttpsFront {
   }
 
   async #callOf(request: IncomingMessage): Promise<Call> {
-    const url = new URL(request.url ?? '/', 'https://podwire');
+    const url = urlOf(request);
     const user = this.#userOf(request, url.pathname);
     const method = request.method as ApiRequest['method'];
     const headers = request.headers as Record<string, string>;
@@ -95,7 +95,7 @@ export class HttpsFront {
     socket.on('close', () => this.#upgraded.delete(socket));
     this.#upgraded.add(socket);
     try {
-      const url = new URL(request.url ?? '/', 'https://podwire');
+      const url = urlOf(request);
       const user = this.#userOf(request, url.pathname);
       this.#kubelet.upgrade({ method: 'GET', path: url.pathname, user }, request, socket, head);
     } catch (error) {
@@ -125,6 +125,12 @@ export class HttpsFront {
     response.on('close', () => watcher.stop());
     watcher.pump();
   }
+}
+
+function urlOf(request: IncomingMessage): URL {
+  const url = URL.parse(request.url ?? '/', 'https://podwire');
+  if (!url) throw badRequest('the request names no path');
+  return url;
 }
 
 /** One JSON line per event. What the socket does not take at once stays where it is, in the store. */

@@ -28,6 +28,8 @@ export interface ApiServer {
   servePort(port: import('node:worker_threads').MessagePort): void;
   /** The port that was bound on loopback. */
   readonly port: number;
+  /** The cluster's CA certificate (PEM). */
+  readonly authority: string;
   /** A kubeconfig (YAML text) with the admin's client certificate. */
   readonly kubeconfig: string;
   close(): Promise<void>;

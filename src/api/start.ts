@@ -35,6 +35,7 @@ export const startApiServer: StartApiServer = async (options: ApiServerOptions):
     transport,
     servePort: (messagePort) => servePort(handler, messagePort),
     port,
+    authority: keys.authority,
     kubeconfig: kubeconfigText({
       clusterName,
       server: `https://127.0.0.1:${port}`,

@@ -109,6 +109,7 @@ test('bodies: YAML is read, nonsense and too much are refused', async (t) => {
     fetchJson(target, CONFIG_MAPS, { method: 'POST', headers: { 'content-type': type }, body });
   assert.equal((await post('{', 'application/json')).status, 400);
   assert.equal((await post('x', 'text/plain')).status, 415);
+  assert.equal((await fetchJson(target, '//')).status, 400);
   assert.equal((await post('not protobuf', 'application/vnd.kubernetes.protobuf')).status, 400);
   assert.equal((await post(`"${'x'.repeat(4 * 1024 * 1024)}"`, 'application/json')).status, 413);
 });
