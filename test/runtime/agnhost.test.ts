@@ -3,40 +3,24 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { AGNHOST_PROGRAM } from '../../src/runtime/images/builtin.ts';
-import type { Runtime } from '../../src/runtime/runtime.ts';
-import {
-  skip as cannot,
-  container,
-  ending,
-  eventually,
-  makeNode,
-  open,
-  readLog,
-  removeDir,
-  run,
-  runSandbox,
-  stdout,
-} from './node.ts';
+import { skip as cannot, container, ending, eventually, readLog, run, stdout, useNode } from './node.ts';
 
 const skip = cannot || (existsSync(AGNHOST_PROGRAM) ? false : 'needs generated/agnhost.js: npm run prestart makes it');
 
 describe('agnhost', { skip }, () => {
-  const node = makeNode();
-  let runtime: Runtime;
-  let netns: string;
-  const image = (name = 'podwire.io/agnhost') => ({ image: runtime.images.resolve(name)! });
+  const scene = useNode();
+  const { node } = scene;
+  const image = (name = 'podwire.io/agnhost') => ({ image: scene.runtime.images.resolve(name)! });
   const main = 'pod-netexec-0';
   before(async () => {
-    runtime = await open(node);
-    netns = (await runSandbox(runtime, 'pod')).netns;
     const name = 'registry.k8s.io/e2e-test-images/agnhost:2.47';
-    const spec = container(runtime, node, 'pod', 'netexec', [], {
+    const spec = container(scene.runtime, node, 'pod', 'netexec', [], {
       ...image(name),
       args: ['netexec', '--http-port=8080'],
     });
-    await runtime.startContainer(spec);
+    await scene.runtime.startContainer(spec);
     const log = () =>
       readLog(spec.logPath)
         .map(({ text }) => text)
@@ -45,18 +29,15 @@ describe('agnhost', { skip }, () => {
       /HTTP server on port 8080[\s\S]*UDP server on port {2}8081/.test(log()),
     );
   });
-  after(async () => {
-    await runtime.removeSandbox('pod');
-    runtime.close();
-    removeDir(node);
-  });
 
   function curl(path: string, ...options: string[]): Promise<string> {
     const url = `http://127.0.0.1:8080${path}`;
     const format = ' %{http_code} %{local_port}';
     return new Promise((resolve, reject) => {
-      execFile('nsenter', [`--net=${netns}`, 'curl', '-sS', '-m', '20', '-w', format, ...options, url], (error, out) =>
-        error ? reject(error) : resolve(out),
+      execFile(
+        'nsenter',
+        [`--net=${scene.sandbox.netns}`, 'curl', '-sS', '-m', '20', '-w', format, ...options, url],
+        (error, out) => (error ? reject(error) : resolve(out)),
       );
     });
   }
@@ -106,7 +87,7 @@ describe('agnhost', { skip }, () => {
   });
 
   async function exec(...command: string[]) {
-    const started = await runtime.exec(main, { command: ['/agnhost', ...command], tty: false, stdin: false });
+    const started = await scene.runtime.exec(main, { command: ['/agnhost', ...command], tty: false, stdin: false });
     const [out, err, code] = await Promise.all([text(started.stdout), text(started.stderr!), started.exit]);
     return { out, err, code };
   }
@@ -140,9 +121,11 @@ describe('agnhost', { skip }, () => {
     ];
     const dial = async (port: number, protocol: string) =>
       get(`/dial?host=127.0.0.1&port=${port}&protocol=${protocol}&request=x&tries=1`);
-    await runtime.startContainer(container(runtime, node, 'pod', 'porter', [], { ...image(), args: ['porter'], env }));
-    await runtime.startContainer(
-      container(runtime, node, 'pod', 'hostname', [], { ...image(), args: ['serve-hostname'] }),
+    await scene.runtime.startContainer(
+      container(scene.runtime, node, 'pod', 'porter', [], { ...image(), args: ['porter'], env }),
+    );
+    await scene.runtime.startContainer(
+      container(scene.runtime, node, 'pod', 'hostname', [], { ...image(), args: ['serve-hostname'] }),
     );
     for (const [port, protocol, answer] of [
       [9001, 'http', 'tcp body'],
@@ -156,21 +139,21 @@ describe('agnhost', { skip }, () => {
   });
 
   it('pause ends by SIGTERM with code 2, netexec with 0', async () => {
-    const pause = container(runtime, node, 'pod', 'pause', [], image());
-    const paused = ending(runtime, pause.id);
-    await runtime.startContainer(pause);
+    const pause = container(scene.runtime, node, 'pod', 'pause', [], image());
+    const paused = ending(scene.runtime, pause.id);
+    await scene.runtime.startContainer(pause);
     await eventually('it pauses', () => stdout(readLog(pause.logPath)).includes('Paused'));
-    await runtime.signalContainer(pause.id, 'SIGTERM');
+    await scene.runtime.signalContainer(pause.id, 'SIGTERM');
     assert.equal((await paused).exitCode, 2);
-    const ended = ending(runtime, main);
-    await runtime.signalContainer(main, 'SIGTERM');
+    const ended = ending(scene.runtime, main);
+    await scene.runtime.signalContainer(main, 'SIGTERM');
     assert.equal((await ended).exitCode, 0);
   });
 
   it('ends with the code that /exit asks for', async () => {
-    const spec = container(runtime, node, 'pod', 'exit', [], { ...image(), args: ['netexec', '--udp-port=-1'] });
-    const ended = ending(runtime, spec.id);
-    await runtime.startContainer(spec);
+    const spec = container(scene.runtime, node, 'pod', 'exit', [], { ...image(), args: ['netexec', '--udp-port=-1'] });
+    const ended = ending(scene.runtime, spec.id);
+    await scene.runtime.startContainer(spec);
     await eventually('it listens', () => readLog(spec.logPath).length > 0);
     await curl('/exit?code=42&timeout=1s').catch(() => {});
     assert.equal((await ended).exitCode, 42);
@@ -178,8 +161,8 @@ describe('agnhost', { skip }, () => {
 
   it('of an unknown subcommand says so', async () => {
     const { status, lines } = await run(
-      runtime,
-      container(runtime, node, 'pod', 'what', [], { ...image(), args: ['what'] }),
+      scene.runtime,
+      container(scene.runtime, node, 'pod', 'what', [], { ...image(), args: ['what'] }),
     );
     assert.equal(status.exitCode, 1);
     assert.match(lines[0]!.text, /unknown command "what"/);

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import type { Runtime } from '../../src/runtime/runtime.ts';
+import { after, describe, it } from 'node:test';
 import {
   container,
   ending,
@@ -17,25 +16,20 @@ import {
   skip,
   stdout,
   traces,
+  useNode,
 } from './node.ts';
 
 describe('a container', { skip }, () => {
-  const node = makeNode();
-  let runtime: Runtime;
-  before(async () => {
-    runtime = await open(node);
-    await runSandbox(runtime, 'pod');
-  });
-  after(async () => {
-    await runtime.removeSandbox('pod');
-    runtime.close();
-    removeDir(node);
-  });
+  const scene = useNode();
+  const { node } = scene;
   const spec = (name: string, script: string, more = {}) =>
-    container(runtime, node, 'pod', name, ['sh', '-c', script], more);
+    container(scene.runtime, node, 'pod', name, ['sh', '-c', script], more);
 
   it('writes its log line by line with stream and time, and ends with its exit code', async () => {
-    const { status, lines } = await run(runtime, spec('log', 'echo out; echo err >&2; printf unfinished; exit 3'));
+    const { status, lines } = await run(
+      scene.runtime,
+      spec('log', 'echo out; echo err >&2; printf unfinished; exit 3'),
+    );
     assert.equal(status.state, 'exited');
     assert.equal(status.exitCode, 3);
     assert.equal(status.reason, 'Error');
@@ -46,27 +40,27 @@ describe('a container', { skip }, () => {
   });
 
   it('that succeeds is Completed', async () => {
-    const { status } = await run(runtime, spec('ok', 'true'));
+    const { status } = await run(scene.runtime, spec('ok', 'true'));
     assert.equal(status.exitCode, 0);
     assert.equal(status.reason, 'Completed');
   });
 
   it('ended by a signal has the exit code 128 + signal', async () => {
-    const sleeper = container(runtime, node, 'pod', 'term', [
+    const sleeper = container(scene.runtime, node, 'pod', 'term', [
       'sh',
       '-c',
       'trap "exit 143" TERM; echo up; while :; do sleep 0.01; done',
     ]);
-    const ended = ending(runtime, sleeper.id);
-    await runtime.startContainer(sleeper);
+    const ended = ending(scene.runtime, sleeper.id);
+    await scene.runtime.startContainer(sleeper);
     await eventually('the trap is set', () => stdout(readLog(sleeper.logPath)).includes('up'));
-    await runtime.signalContainer(sleeper.id, 'SIGTERM');
+    await scene.runtime.signalContainer(sleeper.id, 'SIGTERM');
     assert.equal((await ended).exitCode, 143);
 
-    const killed = container(runtime, node, 'pod', 'kill', ['sleep', '1000']);
-    const end = ending(runtime, killed.id);
-    await runtime.startContainer(killed);
-    await runtime.signalContainer(killed.id, 'SIGKILL');
+    const killed = container(scene.runtime, node, 'pod', 'kill', ['sleep', '1000']);
+    const end = ending(scene.runtime, killed.id);
+    await scene.runtime.startContainer(killed);
+    await scene.runtime.signalContainer(killed.id, 'SIGKILL');
     assert.equal((await end).exitCode, 137);
   });
 
@@ -75,7 +69,10 @@ describe('a container', { skip }, () => {
     ['/no/such/program', /exec: "\/no\/such\/program": stat \/no\/such\/program: no such file or directory/],
   ] as const) {
     it(`whose command is ${command} does not start, and says why`, async () => {
-      const { status } = await run(runtime, container(runtime, node, 'pod', command.replaceAll('/', '-'), [command]));
+      const { status } = await run(
+        scene.runtime,
+        container(scene.runtime, node, 'pod', command.replaceAll('/', '-'), [command]),
+      );
       assert.equal(status.reason, 'StartError');
       assert.equal(status.exitCode, 128);
       assert.match(status.message!, message);
@@ -84,8 +81,8 @@ describe('a container', { skip }, () => {
 
   it('gets its environment, directory, arguments and the hostname of the pod', async () => {
     const { lines } = await run(
-      runtime,
-      container(runtime, node, 'pod', 'env', ['sh', '-c', 'echo "$A|$HOSTNAME|$(hostname)|$(pwd)|$0|$1"'], {
+      scene.runtime,
+      container(scene.runtime, node, 'pod', 'env', ['sh', '-c', 'echo "$A|$HOSTNAME|$(hostname)|$(pwd)|$0|$1"'], {
         env: [{ name: 'A', value: 'b c' }],
         args: ['zero', 'one two'],
         workingDir: '/etc',
@@ -96,18 +93,18 @@ describe('a container', { skip }, () => {
 
   it('writes to a root file system of its own: neither the machine nor another container sees it', async () => {
     const script = 'echo mine > /written-by-container && rm /etc/hostname 2>/dev/null; cat /written-by-container';
-    const { lines } = await run(runtime, spec('write', script));
+    const { lines } = await run(scene.runtime, spec('write', script));
     assert.deepEqual(stdout(lines), ['mine']);
     assert.equal(existsSync('/written-by-container'), false);
     const upper = join(node.options.stateDir, 'runtime/containers/pod-write-0/upper/written-by-container');
     assert.equal(readFileSync(upper, 'utf8'), 'mine\n');
-    const other = await run(runtime, spec('write2', 'ls /written-by-container'));
+    const other = await run(scene.runtime, spec('write2', 'ls /written-by-container'));
     assert.notEqual(other.status.exitCode, 0);
   });
 
   it('sees nothing of the state of clusters', async () => {
     const { lines } = await run(
-      runtime,
+      scene.runtime,
       spec('hidden', `ls ${node.options.imageDir} | wc -l; ls -A /tmp /run | tr -d '\\n'`),
     );
     assert.deepEqual(stdout(lines), ['0', '/run:/tmp:']);
@@ -120,7 +117,7 @@ describe('a container', { skip }, () => {
     const readOnly = join(node.dir, 'volume-ro');
     mkdirSync(readOnly);
     const { lines } = await run(
-      runtime,
+      scene.runtime,
       spec(
         'ro',
         'cat /data/given; echo x > /nope || echo refused; echo y > /data/new; echo z > /fixed/new || echo refused',
@@ -140,7 +137,7 @@ describe('a container', { skip }, () => {
 
   it('runs as the user that is asked for, with the groups', async () => {
     const { lines } = await run(
-      runtime,
+      scene.runtime,
       spec('user', 'id -u; id -g; id -G; grep CapEff /proc/self/status', {
         user: { uid: 1234, gid: 5678, supplementalGids: [9999] },
       }),
@@ -150,7 +147,7 @@ describe('a container', { skip }, () => {
 
   it('has the capabilities of a container, those added, or when privileged all', async () => {
     const effective = async (name: string, more: object) => {
-      const { status, lines } = await run(runtime, spec(name, 'grep CapEff /proc/self/status', more));
+      const { status, lines } = await run(scene.runtime, spec(name, 'grep CapEff /proc/self/status', more));
       assert.equal(stdout(lines).length, 1, JSON.stringify([status, lines]));
       return BigInt(`0x${stdout(lines)[0]!.split('\t')[1]}`);
     };
@@ -164,31 +161,31 @@ describe('a container', { skip }, () => {
   });
 
   it('shares localhost, IPC and hostname with the others of its pod, but not processes', async () => {
-    const server = container(runtime, node, 'pod', 'server', [
+    const server = container(scene.runtime, node, 'pod', 'server', [
       'sh',
       '-c',
       'echo shared > /dev/shm/note; ipcmk -Q; exec sleep 1000',
     ]);
-    await runtime.startContainer(server);
+    await scene.runtime.startContainer(server);
     await eventually('the queue is there', () => stdout(readLog(server.logPath)).length > 0);
-    const pid = runtime.containers().find(({ id }) => id === server.id)!.pid!;
+    const pid = scene.runtime.containers().find(({ id }) => id === server.id)!.pid!;
     for (const namespace of ['net', 'ipc', 'uts']) {
-      const { lines } = await run(runtime, spec(`ns-${namespace}`, `readlink /proc/self/ns/${namespace}`));
+      const { lines } = await run(scene.runtime, spec(`ns-${namespace}`, `readlink /proc/self/ns/${namespace}`));
       assert.deepEqual(stdout(lines), [readlinkSync(`/proc/${pid}/ns/${namespace}`)]);
     }
     const { lines } = await run(
-      runtime,
+      scene.runtime,
       spec(
         'client',
         'cat /dev/shm/note; ipcs -q | grep -c 0x; ls -d /proc/[0-9]* | head -1; pgrep sleep || echo alone',
       ),
     );
     assert.deepEqual(stdout(lines), ['shared', '1', '/proc/1', 'alone']);
-    await runtime.removeContainer(server.id);
+    await scene.runtime.removeContainer(server.id);
   });
 
   it('that asks for a terminal has one', async () => {
-    const { lines } = await run(runtime, spec('tty', 'test -t 1 && echo terminal', { tty: true }));
+    const { lines } = await run(scene.runtime, spec('tty', 'test -t 1 && echo terminal', { tty: true }));
     assert.deepEqual(
       stdout(lines).map((line) => line.trim()),
       ['terminal'],
@@ -198,14 +195,17 @@ describe('a container', { skip }, () => {
   it('is started once, however often it is asked for, and removed as often as one likes', async () => {
     const twice = spec('twice', 'echo started; sleep 1000');
     const logged = () => stdout(readLog(twice.logPath));
-    const [first, second] = await Promise.all([runtime.startContainer(twice), runtime.startContainer(twice)]);
+    const [first, second] = await Promise.all([
+      scene.runtime.startContainer(twice),
+      scene.runtime.startContainer(twice),
+    ]);
     assert.equal(first.pid, second.pid);
-    assert.equal((await runtime.startContainer(twice)).pid, first.pid);
+    assert.equal((await scene.runtime.startContainer(twice)).pid, first.pid);
     await eventually('it has written', () => logged().length > 0);
-    await Promise.all([runtime.removeContainer(twice.id), runtime.removeContainer(twice.id)]);
-    await runtime.removeContainer(twice.id);
+    await Promise.all([scene.runtime.removeContainer(twice.id), scene.runtime.removeContainer(twice.id)]);
+    await scene.runtime.removeContainer(twice.id);
     assert.equal(
-      runtime.containers().some(({ id }) => id === twice.id),
+      scene.runtime.containers().some(({ id }) => id === twice.id),
       false,
     );
     assert.deepEqual(logged(), ['started'], 'the log stays');
@@ -213,8 +213,8 @@ describe('a container', { skip }, () => {
 
   it('whose conmon is killed is ended, and told of', async () => {
     const held = spec('orphan', 'sleep 1000');
-    const ended = ending(runtime, held.id);
-    const { pid } = await runtime.startContainer(held);
+    const ended = ending(scene.runtime, held.id);
+    const { pid } = await scene.runtime.startContainer(held);
     const conmon = Number(
       readFileSync(join(node.options.stateDir, 'runtime/containers', held.id, 'conmon.pid'), 'utf8'),
     );

@@ -3,28 +3,21 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { after, before, describe, it } from 'node:test';
-import type { ExecOptions, Runtime } from '../../src/runtime/runtime.ts';
-import { container, makeNode, open, removeDir, runSandbox, skip } from './node.ts';
+import { before, describe, it } from 'node:test';
+import type { ExecOptions } from '../../src/runtime/runtime.ts';
+import { container, skip, useNode } from './node.ts';
 
 describe('exec', { skip }, () => {
-  const node = makeNode();
-  let runtime: Runtime;
+  const scene = useNode();
+  const { node } = scene;
   const id = 'pod-main-0';
   before(async () => {
-    runtime = await open(node);
-    await runSandbox(runtime, 'pod');
     const more = { env: [{ name: 'A', value: 'of the container' }], user: { uid: 0, supplementalGids: [4242] } };
-    await runtime.startContainer(container(runtime, node, 'pod', 'main', ['sleep', '1000'], more));
-  });
-  after(async () => {
-    await runtime.removeSandbox('pod');
-    runtime.close();
-    removeDir(node);
+    await scene.runtime.startContainer(container(scene.runtime, node, 'pod', 'main', ['sleep', '1000'], more));
   });
 
   async function exec(command: string[], options: Partial<ExecOptions> = {}, input = '') {
-    const started = await runtime.exec(id, { command, tty: false, stdin: input !== '', ...options });
+    const started = await scene.runtime.exec(id, { command, tty: false, stdin: input !== '', ...options });
     started.stdin?.end(input);
     const [out, err, code] = await Promise.all([
       text(started.stdout),
@@ -58,14 +51,14 @@ describe('exec', { skip }, () => {
 
   for (const tty of [false, true]) {
     it(`of a program that is not there rejects with the reason${tty ? ', also with a terminal' : ''}`, async () => {
-      const started = await runtime.exec(id, { command: ['no-such-program'], tty, stdin: false });
+      const started = await scene.runtime.exec(id, { command: ['no-such-program'], tty, stdin: false });
       await assert.rejects(started.exit, /exec: "no-such-program": executable file not found in \$PATH/);
     });
   }
 
   it('with a terminal has one of the size that is set, and follows it', async () => {
     const script = 'tty; stty size; trap "stty size; exit 5" WINCH; echo ready; while :; do sleep 0.01; done';
-    const shell = await runtime.exec(id, { command: ['sh', '-c', script], tty: true, stdin: true });
+    const shell = await scene.runtime.exec(id, { command: ['sh', '-c', script], tty: true, stdin: true });
     assert.equal(shell.stderr, undefined);
     let seen = '';
     for await (const chunk of shell.stdout) {
@@ -77,7 +70,7 @@ describe('exec', { skip }, () => {
   });
 
   it('with a terminal takes what is typed, also control characters', async () => {
-    const shell = await runtime.exec(id, { command: ['sh'], tty: true, stdin: true });
+    const shell = await scene.runtime.exec(id, { command: ['sh'], tty: true, stdin: true });
     shell.stdin!.write('sleep 1000\n');
     let seen = '';
     let interrupted = false;
@@ -93,7 +86,7 @@ describe('exec', { skip }, () => {
   });
 
   it('is killed when asked to, the process in the container too', async () => {
-    const sleeper = await runtime.exec(id, { command: ['sleep', '4321'], tty: false, stdin: false });
+    const sleeper = await scene.runtime.exec(id, { command: ['sleep', '4321'], tty: false, stdin: false });
     for (;;) {
       const { out } = await exec(['sh', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " "']);
       if (out.includes('sleep 4321')) break;
@@ -112,6 +105,6 @@ describe('exec', { skip }, () => {
   });
 
   it('in a container that does not run is refused', async () => {
-    await assert.rejects(runtime.exec('nobody', { command: ['true'], tty: false, stdin: false }), /not running/);
+    await assert.rejects(scene.runtime.exec('nobody', { command: ['true'], tty: false, stdin: false }), /not running/);
   });
 });

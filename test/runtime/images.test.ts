@@ -3,46 +3,40 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { missingImageMessage, openImageStore } from '../../src/runtime/images/store.ts';
-import type { Runtime } from '../../src/runtime/runtime.ts';
 import { BUSYBOX, busyboxLayers, dockerSave, ociLayout } from './archives.ts';
-import { skip as cannot, container, makeNode, open, removeDir, run, runSandbox, stdout } from './node.ts';
+import { skip as cannot, container, removeDir, run, stdout, useNode } from './node.ts';
 
 const skip = cannot || (existsSync(BUSYBOX) ? false : 'needs busybox-static');
 
 describe('an image archive', { skip }, () => {
-  const node = makeNode();
+  const scene = useNode();
+  const { node } = scene;
   const scratch = mkdtempSync('/var/tmp/pwt-archives-');
   const layers = existsSync(BUSYBOX) ? busyboxLayers(scratch) : [];
-  let runtime: Runtime;
-  before(async () => {
-    runtime = await open(node);
-    await runSandbox(runtime, 'pod');
-  });
   after(async () => {
-    await runtime.removeSandbox('pod');
-    runtime.close();
-    removeDir(node);
     removeDir({ ...node, dir: scratch });
   });
 
   async function output(name: string, image: string, more: object): Promise<string[]> {
-    const resolved = runtime.images.resolve(image)!;
+    const resolved = scene.runtime.images.resolve(image)!;
     const { status, lines } = await run(
-      runtime,
-      container(runtime, node, 'pod', name, [], { image: resolved, ...more }),
+      scene.runtime,
+      container(scene.runtime, node, 'pod', name, [], { image: resolved, ...more }),
     );
     assert.equal(status.exitCode, 0, JSON.stringify([status, lines]));
     return stdout(lines);
   }
 
   it('of docker save is loaded under its tags, and runs as its config says', async () => {
-    const loaded = await runtime.images.load(dockerSave(scratch, layers, ['box:v1', 'example.com:5000/team/box:v1']));
+    const loaded = await scene.runtime.images.load(
+      dockerSave(scratch, layers, ['box:v1', 'example.com:5000/team/box:v1']),
+    );
     assert.deepEqual(loaded.names, ['docker.io/library/box:v1', 'example.com:5000/team/box:v1']);
     assert.ok(loaded.size > 500_000);
-    assert.equal(runtime.images.resolve('box'), undefined, 'no tag is latest');
-    assert.equal(runtime.images.resolve('docker.io/library/box:v1')!.ref, loaded.ref);
+    assert.equal(scene.runtime.images.resolve('box'), undefined, 'no tag is latest');
+    assert.equal(scene.runtime.images.resolve('docker.io/library/box:v1')!.ref, loaded.ref);
     assert.deepEqual(await output('own', 'box:v1', {}), [
       'from the image',
       'uid=1001(app) gid=1002(app) groups=50(staff)',
@@ -53,11 +47,11 @@ describe('an image archive', { skip }, () => {
 
   it('of the OCI layout, gzipped, has the same ref, and a name more', async () => {
     const { file, manifest } = ociLayout(scratch, layers, 'registry.example/box:v2');
-    const loaded = await runtime.images.load(file);
-    assert.equal(runtime.images.resolve('registry.example/box:v2')!.ref, loaded.ref);
-    assert.equal(runtime.images.resolve('box:v1')!.ref, loaded.ref);
-    assert.equal(runtime.images.resolve(`registry.example/box@${manifest}`)!.ref, loaded.ref);
-    assert.equal(runtime.images.list().length, 1);
+    const loaded = await scene.runtime.images.load(file);
+    assert.equal(scene.runtime.images.resolve('registry.example/box:v2')!.ref, loaded.ref);
+    assert.equal(scene.runtime.images.resolve('box:v1')!.ref, loaded.ref);
+    assert.equal(scene.runtime.images.resolve(`registry.example/box@${manifest}`)!.ref, loaded.ref);
+    assert.equal(scene.runtime.images.list().length, 1);
   });
 
   it('keeps what upper layers hide hidden, hard links and owners', async () => {
@@ -82,12 +76,12 @@ describe('an image archive', { skip }, () => {
   });
 
   it('is not removed while a container runs from it, then with all its layers', async () => {
-    const image = runtime.images.resolve('box:v1')!;
-    const sleeper = container(runtime, node, 'pod', 'sleeper', ['sleep', '1000'], { image });
-    await runtime.startContainer(sleeper);
+    const image = scene.runtime.images.resolve('box:v1')!;
+    const sleeper = container(scene.runtime, node, 'pod', 'sleeper', ['sleep', '1000'], { image });
+    await scene.runtime.startContainer(sleeper);
     const store = openImageStore(node.options.imageDir);
     assert.throws(() => store.remove(image.ref), /used by a running container/);
-    await runtime.removeContainer(sleeper.id);
+    await scene.runtime.removeContainer(sleeper.id);
     store.remove('box:v1');
     assert.equal(store.resolve('box:v1'), undefined);
     assert.equal(store.resolve('registry.example/box:v2')!.ref, image.ref, 'the other names stay');
@@ -137,9 +131,9 @@ describe('an image archive', { skip }, () => {
       mkdirSync(join(dir, 'way'));
       writeFileSync(join(dir, 'way/file'), 'escaped');
     });
-    await runtime.images.load(dockerSave(scratch, [first, second], ['evil:1']));
+    await scene.runtime.images.load(dockerSave(scratch, [first, second], ['evil:1']));
     assert.deepEqual(readdirSync(target), []);
-    runtime.images.remove('evil:1');
+    scene.runtime.images.remove('evil:1');
   });
 
   it('that is missing is told of with how to load it', () => {

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import type { ContainerSpec, ContainerStatus, Runtime, Sandbox } from '../../src/runtime/runtime.ts';
 import { openRuntime, type RuntimeOptions } from '../../src/runtime/start.ts';
 
@@ -43,6 +44,38 @@ export function makeNode(dir: string = mkdtempSync('/var/tmp/pwt-runtime-')): No
 
 export async function open(node: Node): Promise<Runtime> {
   return openRuntime(node.options);
+}
+
+export interface Scene {
+  readonly node: Node;
+  readonly runtime: Runtime;
+  /** The one that all tests of a suite share: `pod`. */
+  readonly sandbox: Sandbox;
+}
+
+/** For a suite: a node with a sandbox before its tests, gone after them. */
+export function useNode(): Scene {
+  const node = makeNode();
+  let runtime: Runtime;
+  let sandbox: Sandbox;
+  before(async () => {
+    runtime = await open(node);
+    sandbox = await runSandbox(runtime, 'pod');
+  });
+  after(async () => {
+    await runtime.removeSandbox('pod');
+    runtime.close();
+    removeDir(node);
+  });
+  return {
+    node,
+    get runtime() {
+      return runtime;
+    },
+    get sandbox() {
+      return sandbox;
+    },
+  };
 }
 
 export async function runSandbox(runtime: Runtime, id: string): Promise<Sandbox> {
