@@ -8,6 +8,7 @@ import { startControllers } from '../controllers/start.ts';
 import { logger } from '../observe/log.ts';
 import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
+import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
 import { apiServerIPs } from './layout.ts';
 import type { NodeWorker } from './node-worker.ts';
@@ -54,15 +55,21 @@ export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker
   for (const node of nodes) node.connect(api);
   const informers = createInformers(client);
   const { podCIDRs, nodePrefixLengths } = config.network;
-  const controllers = startControllers({ client, informers, options: { podCIDRs, nodePrefixLengths } });
+  const controllers = startControllers({
+    client,
+    informers,
+    options: { podCIDRs, nodePrefixLengths, rootCA: api.authority },
+  });
   const scheduler = startScheduler({ client, informers });
   step('controllers');
-  await Promise.all(nodes.map((node) => node.ready));
+  await Promise.all([ensureDnsService(client, config), ...nodes.map((node) => node.ready)]);
   step('nodes');
+  const answering = Promise.all(nodes.map((node) => untilDnsAnswers(config, node.layout))).then(() => step('DNS'));
   if (options.demo) {
     await (await import('./demo.ts')).applyDemo(client);
     step('demo');
   }
+  await answering;
   log.info({ timings }, 'cluster is up');
   return {
     config,
