@@ -126,8 +126,7 @@ export class Container {
   async adopt(): Promise<'kept' | 'forgotten'> {
     const { state, conmon } = this.#record;
     if (state === 'creating') {
-      await this.#killHolders();
-      this.#deleteFiles();
+      await this.clear();
       return 'forgotten';
     }
     if (state === 'running') {
@@ -138,6 +137,12 @@ export class Container {
       this.#watch();
     }
     return 'kept';
+  }
+
+  /** Ends what was started of it, as the process table knows it, and leaves nothing. */
+  async clear(): Promise<void> {
+    await this.#killHolders();
+    this.#deleteFiles();
   }
 
   /** conmon ends after it has written the last line of the log and the exit file. */

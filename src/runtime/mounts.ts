@@ -1,5 +1,6 @@
 // Room runtime: the mount namespace of a node, in which the root file systems of its containers are mounted and nobody else sees them.
 import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { SysError } from '../sys/ffi.ts';
 import {
   enterMounts,
@@ -23,15 +24,24 @@ const CGROUPS = '/sys/fs/cgroup';
  */
 export function enterNodeMounts(holders: readonly RecordedProcess[], ociRuntime: string): void {
   for (const holder of holders) {
-    if (!isAlive(holder)) continue;
-    enterMounts(`/proc/${holder.pid}/ns/mnt`);
-    return;
+    if (isAlive(holder) && enterMountsOf(holder)) return;
   }
   if (!hasOwnMounts()) unshareMounts();
-  showCgroup2Alone();
+  if (basename(ociRuntime) === 'crun') showCgroup2Alone();
   // crun copies itself aside at each start (CVE-2019-5736), unless its file is on a read-only mount: saves 1-2 ms.
   mount(ociRuntime, ociRuntime, null, MS.BIND);
   setMountReadOnly(ociRuntime);
+}
+
+/** False when it has ended meanwhile. */
+function enterMountsOf(holder: RecordedProcess): boolean {
+  try {
+    enterMounts(`/proc/${holder.pid}/ns/mnt`);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return false;
+  }
 }
 
 /** crun refuses a machine that has both versions ("cgroups in hybrid mode not supported"). */

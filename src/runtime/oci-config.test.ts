@@ -134,6 +134,10 @@ for (const [said, message] of [
     'exec: "foo": executable file not found in $PATH',
   ],
   ['executable file `/foo` not found: No such file or directory', 'exec: "/foo": stat /foo: no such file or directory'],
+  [
+    'time="2026-01-01T00:00:00Z" level=error msg="exec failed: unable to start: exec: \\"foo\\": executable file not found in $PATH"',
+    'exec: "foo": executable file not found in $PATH',
+  ],
   ['time="2026-01-01T00:00:00Z" level=error msg="mount failed"', 'mount failed'],
   ['', 'the OCI runtime failed without a word'],
 ] as const) {

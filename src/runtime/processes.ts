@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SysError } from '../sys/ffi.ts';
 import { startTimeOf } from '../sys/identity.ts';
 import { onProcessExit } from '../sys/process.ts';
-import { type RecordedProcess, readText } from './record.ts';
+import { parseJson, type RecordedProcess, readText } from './record.ts';
 
 /** Undefined when it is gone. */
 export function recordProcess(pid: number): RecordedProcess | undefined {
@@ -82,7 +82,7 @@ export function killGroup(leader: RecordedProcess): void {
 export function createdProcess(dir: string): RecordedProcess | undefined {
   const crun = readText(join(dir, 'status'));
   const runc = readText(join(dir, 'state.json'));
-  const state = JSON.parse(crun || runc || '{}') as Record<string, number | undefined>;
+  const state = (parseJson(crun || runc) ?? {}) as Record<string, number | undefined>;
   const pid = state['pid'] ?? state['init_process_pid'];
   const startTime = state['process-start-time'] ?? state['init_process_start'];
   return pid && startTime ? { pid, startTime: String(startTime) } : undefined;

@@ -38,16 +38,29 @@ export function writeRecord(path: string, record: ContainerRecord | Sandbox): vo
   renameSync(`${path}.new`, path);
 }
 
-/** The records in all folders of `dir`; a folder without one was on its way in or out and is returned as `incomplete`. */
+/**
+ * The records in all folders of `dir`; a folder without one was on its way in or out and is returned as `incomplete`, as is
+ * one whose record is damaged: what cannot be told from it is cleared away, and the pod makes it anew.
+ */
 export function readRecords<T>(dir: string): { records: T[]; incomplete: string[] } {
   const records: T[] = [];
   const incomplete: string[] = [];
   for (const id of listDir(dir)) {
-    const text = readText(join(dir, id, 'record.json'));
-    if (text === undefined) incomplete.push(id);
-    else records.push(JSON.parse(text) as T);
+    const record = parseJson(readText(join(dir, id, 'record.json')));
+    if (record === undefined) incomplete.push(id);
+    else records.push(record as T);
   }
   return { records, incomplete };
+}
+
+/** An object or undefined: also for a text that was cut off. */
+export function parseJson(text: string | undefined): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? 'null');
+    return typeof value === 'object' ? (value ?? undefined) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Undefined when there is no such file. */

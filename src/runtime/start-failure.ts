@@ -10,6 +10,9 @@ export class StartFailure extends Error {
 
 /** As runc words it, which is what containerd hands on; crun's own words where there is no counterpart. */
 function reword(said: string): string {
+  // runc's own, quoted once more in its log.
+  const runc = /exec: \\?"[\s\S]*$/.exec(said);
+  if (runc) return runc[0].replaceAll('\\"', '"').replace(/"$/, '');
   const missing = /executable file `([^`]*)` not found( in \$PATH)?/.exec(said);
   if (missing) {
     const why = missing[1]!.includes('/')

@@ -74,18 +74,22 @@ class NodeRuntime implements Runtime {
   async adopt(): Promise<void> {
     const { records, incomplete } = readRecords<ContainerRecord>(this.#paths.containers);
     const known = records.flatMap((record) => record.conmon ?? []);
-    const stray = records.some((record) => record.state === 'creating')
-      ? findHolders(this.#paths.containers)
-      : new Map();
+    const stray =
+      incomplete.length > 0 || records.some((record) => record.state === 'creating')
+        ? findHolders(this.#paths.containers)
+        : new Map();
     enterNodeMounts([...known, ...[...stray.values()].flat()], this.#options.ociRuntime);
-    for (const id of incomplete) await new Container(this.#home, unrecorded(id)).remove();
+    for (const id of incomplete) await new Container(this.#home, unrecorded(id)).clear();
+    const sandboxes = readRecords<Sandbox>(this.#paths.sandboxes);
+    for (const sandbox of sandboxes.records) this.#sandboxes.set(sandbox.id, sandbox);
     for (const record of records) {
       const container = new Container(this.#home, record);
-      if ((await container.adopt()) === 'kept') this.#containers.set(container.id, container);
+      if ((await container.adopt()) === 'forgotten') continue;
+      // One whose sandbox nobody knows would run on in namespaces that no pod can be given.
+      if (this.#sandboxes.has(record.spec.sandboxId)) this.#containers.set(container.id, container);
+      else await container.remove();
     }
-    const sandboxes = readRecords<Sandbox>(this.#paths.sandboxes);
     for (const id of sandboxes.incomplete) deleteSandbox(this.#options, this.#paths, id);
-    for (const sandbox of sandboxes.records) this.#sandboxes.set(sandbox.id, sandbox);
   }
 
   sandboxes(): Sandbox[] {
@@ -181,7 +185,7 @@ class NodeRuntime implements Runtime {
   }
 }
 
-/** Stands for a folder whose record was not yet written, or already deleted. */
+/** Stands for a folder whose record was not yet written, already deleted, or damaged. */
 function unrecorded(id: string): ContainerRecord {
   const image = { name: '', ref: 'host', entrypoint: [], cmd: [], env: [], workingDir: '', user: '' };
   const spec = {
