@@ -1,4 +1,5 @@
 // Room node: one entry of a pod's containerStatuses, as Kubernetes words it.
+import { timestamp } from '../objects/time.ts';
 import type { ContainerStatus } from '../runtime/runtime.ts';
 import type { Assessment, Facts } from './assess.ts';
 import { backoffDelay, crashes } from './backoff.ts';
@@ -41,7 +42,7 @@ function stateOf(view: PodView, assessment: Assessment, facts: Facts): State {
   const { last, stand, memory } = facts;
   if (last?.state === 'running') {
     const hooked = memory.health?.containerId === last.id && memory.health.postStart === 'running';
-    return hooked ? { waiting: { reason: 'ContainerCreating' } } : { running: { startedAt: seconds(last.startedAt) } };
+    return hooked ? { waiting: { reason: 'ContainerCreating' } } : { running: { startedAt: timeOf(last.startedAt) } };
   }
   if (last && (stand.is === 'over' || assessment.ending)) return { terminated: terminated(last) };
   return { waiting: waiting(view, assessment, facts) };
@@ -78,13 +79,12 @@ export function terminated(record: ContainerStatus): Terminated {
     exitCode,
     reason: record.reason ?? (exitCode === 0 ? 'Completed' : 'Error'),
     ...(record.message && { message: record.message }),
-    startedAt: seconds(record.startedAt),
-    finishedAt: seconds(record.finishedAt ?? record.startedAt),
+    startedAt: timeOf(record.startedAt),
+    finishedAt: timeOf(record.finishedAt ?? record.startedAt),
     containerID: `${ID_SCHEME}${record.id}`,
   };
 }
 
-/** metav1.Time has whole seconds. */
-export function seconds(time: string | number): string {
-  return new Date(time).toISOString().replace(/\.\d+Z$/, 'Z');
+function timeOf(time: string): string {
+  return timestamp(Date.parse(time));
 }

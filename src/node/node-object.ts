@@ -1,12 +1,13 @@
 // Room node: keeps the Node object and its Lease: registered, truthful, renewed.
+
 import type { Informer } from '../cache/informer.ts';
 import type { Client } from '../client/client.ts';
 import { isAlreadyExists, isNotFound } from '../objects/status.ts';
+import { timestamp } from '../objects/time.ts';
 import type { Lease, Node } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { ImageStore } from '../runtime/runtime.ts';
 import type { NodeOptions } from './agent.ts';
-import { seconds } from './container-state.ts';
 import { goArchitecture, type NodeStatus, nodeStatus } from './node-status.ts';
 import { statusChange } from './pod-status.ts';
 
@@ -143,7 +144,7 @@ export class NodeObject {
       { options, capacity, nodeInfo, images: images.list(), waitingFor: this.waitingFor, now: Date.now() },
       base,
     );
-    const lastHeartbeatTime = seconds(this.#heartbeat);
+    const lastHeartbeatTime = timestamp(this.#heartbeat);
     return {
       ...status,
       conditions: (status.conditions ?? []).map((condition) => ({ ...condition, lastHeartbeatTime })),

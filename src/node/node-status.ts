@@ -1,11 +1,12 @@
 // Room node: what a node says of itself in its Node object.
+
 import { readFileSync, statfsSync } from 'node:fs';
 import os from 'node:os';
 import packageJson from '../../package.json' with { type: 'json' };
+import { timestamp } from '../objects/time.ts';
 import type { Node } from '../objects/types.ts';
 import type { ImageSummary } from '../runtime/runtime.ts';
 import type { NodeOptions } from './agent.ts';
-import { seconds } from './container-state.ts';
 
 export type NodeStatus = NonNullable<Node['status']>;
 type NodeCondition = NonNullable<NodeStatus['conditions']>[number];
@@ -86,8 +87,8 @@ function condition(
   return {
     type,
     status,
-    lastHeartbeatTime: before?.lastHeartbeatTime ?? seconds(now),
-    lastTransitionTime: (same && before.lastTransitionTime) || seconds(now),
+    lastHeartbeatTime: before?.lastHeartbeatTime ?? timestamp(now),
+    lastTransitionTime: (same && before.lastTransitionTime) || timestamp(now),
     reason,
     message,
   };

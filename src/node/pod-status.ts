@@ -1,6 +1,7 @@
 // Room node: a pod's status as Kubernetes states it: a pure function of what is wanted and what is there.
+import { timestamp } from '../objects/time.ts';
 import { type Assessment, assess, type Facts } from './assess.ts';
-import { containerState, seconds } from './container-state.ts';
+import { containerState } from './container-state.ts';
 import type { ContainerState, PodCondition, PodStatus, PodView } from './pod-view.ts';
 
 type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
@@ -26,7 +27,7 @@ export function podStatus(view: PodView): PodStatus {
     hostIP: hostIPs[0] ?? '',
     hostIPs: hostIPs.map((ip) => ({ ip })),
     ...(podIPs.length > 0 && { podIP: podIPs[0]!, podIPs: podIPs.map((ip) => ({ ip })) }),
-    startTime: base.startTime ?? seconds(view.now),
+    startTime: base.startTime ?? timestamp(view.now),
     ...(inits.length > 0 && { initContainerStatuses: inits }),
     containerStatuses: apps,
   };
@@ -77,7 +78,7 @@ function condition(type: string, verdict: Verdict, old: PodCondition | undefined
     type,
     status,
     lastProbeTime: null as unknown as string,
-    lastTransitionTime: since ?? seconds(now),
+    lastTransitionTime: since ?? timestamp(now),
     ...(reason && { reason }),
     ...(message && { message }),
   };

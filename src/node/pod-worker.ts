@@ -1,27 +1,24 @@
 // Room node: one pod's worker: looks at what is wanted and what is there, takes the next steps, says what is so in status.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
 import type { IP } from '../addr/ip.ts';
 import { isConflict, isNotFound } from '../objects/status.ts';
 import type { Pod } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { ContainerStatus, Sandbox } from '../runtime/runtime.ts';
 import { backoffDelay } from './backoff.ts';
-import type { ConfigLease } from './config-watch.ts';
 import { decide } from './decide.ts';
-import { ConfigError } from './downward.ts';
+import { ConfigError, type PodFacts } from './downward.ts';
 import type { EnvSources } from './env.ts';
-import { hostsFile, podHostname, resolvConf } from './etc-files.ts';
 import { lostRecords } from './lost-records.ts';
 import { PodContainers, type PodHost } from './pod-containers.ts';
 import { linkedServices, type PodContext } from './pod-context.ts';
-import { etcPath, podDataDir, podLogDir, sandboxId } from './pod-paths.ts';
+import { podDataDir, podLogDir } from './pod-paths.ts';
+import { type ConnectedSandbox, connectSandbox, removeSandbox, runSandbox } from './pod-sandbox.ts';
 import { podStatus } from './pod-status.ts';
 import type { Chore, ChoreState, PodStatus, PodView, Step } from './pod-view.ts';
+import { PodVolumes } from './pod-volumes.ts';
 import { StatusWriter } from './status-writer.ts';
-import { PodTokens } from './tokens.ts';
-import type { VolumeSources } from './volume-files.ts';
-import { makeVolumes, unmountVolumes } from './volumes.ts';
+import { unmountVolumes } from './volumes.ts';
 
 const log = logger('pods');
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -36,19 +33,16 @@ export class PodWorker implements PodHost {
   readonly #context: PodContext;
   readonly #status: StatusWriter;
   readonly #chores = new Map<Chore, ChoreState>();
-  readonly #config: ConfigLease;
-  readonly #tokens: PodTokens;
+  readonly #volumes: PodVolumes;
   readonly #onFinished: () => void;
   /** By container name, the run whose back-off an event has told of. */
   readonly #backOffs = new Map<string, string>();
   #pod: Pod;
   #gone = false;
   #closed = false;
-  #sandbox: { id: string; podIPs: readonly IP[] } | undefined;
+  #sandbox: ConnectedSandbox | undefined;
   #queued = false;
   #timer: NodeJS.Timeout | undefined;
-  #renewal: NodeJS.Timeout | undefined;
-  #refreshing: Promise<void> | undefined;
 
   /** `adopted` is what runs of this pod already. `onFinished` is called when nothing of the pod is left. */
   constructor(context: PodContext, pod: Pod, adopted: Adopted | undefined, onFinished: () => void) {
@@ -56,8 +50,10 @@ export class PodWorker implements PodHost {
     this.#pod = pod;
     this.#onFinished = onFinished;
     this.#status = new StatusWriter(context.client, pod, () => this.changed());
-    this.#tokens = new PodTokens(context.client, pod);
-    this.#config = context.configs.lease(pod.metadata.namespace!, pod.spec, () => this.#configChanged());
+    this.#volumes = new PodVolumes(context, this, {
+      onChange: () => this.#configChanged(),
+      onFailure: (error) => this.#complain('volumes', error),
+    });
     this.containers = new PodContainers(context, this);
     if (adopted) this.#adopt(adopted);
     const known = adopted?.containers ?? [];
@@ -99,7 +95,7 @@ export class PodWorker implements PodHost {
     this.#status.heard(pod);
     const same =
       JSON.stringify([labels, annotations]) === JSON.stringify([pod.metadata.labels, pod.metadata.annotations]);
-    if (!same) this.#refreshVolumes();
+    if (!same) this.#volumes.refresh();
     this.changed();
   }
 
@@ -113,9 +109,8 @@ export class PodWorker implements PodHost {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#renewal);
     this.containers.stopProbing();
-    this.#config.release();
+    this.#volumes.close();
   }
 
   /** Many changes at once are looked at once. */
@@ -204,27 +199,13 @@ export class PodWorker implements PodHost {
 
   readonly #work: Record<Chore, () => Promise<void>> = {
     sandbox: async () => {
-      const { metadata, spec } = this.#pod;
-      const sandbox = await this.#context.runtime.runSandbox({
-        id: sandboxId(metadata.uid),
-        podUid: metadata.uid,
-        podNamespace: metadata.namespace!,
-        podName: metadata.name,
-        hostname: podHostname(this.#pod, this.#context.options.nodeName),
-        hostNetwork: spec.hostNetwork ?? false,
-      });
-      this.#connect(sandbox);
+      this.#sandbox = connectSandbox(this.#context, this.#pod, await runSandbox(this.#context, this.#pod));
     },
-    volumes: async () => {
-      await this.#config.synced;
-      await makeVolumes(this.#pod, this.dataDir, this.#sources());
-      this.#renewTokens();
-    },
+    volumes: () => this.#volumes.make(),
     teardown: async () => {
-      const id = sandboxId(this.#pod.metadata.uid);
       this.containers.stopProbing();
-      await this.#context.runtime.removeSandbox(id);
-      if (!this.#pod.spec.hostNetwork) this.#context.network.detach(id);
+      this.#volumes.close();
+      await removeSandbox(this.#context, this.#pod);
       unmountVolumes(this.#pod, this.dataDir);
       rmSync(this.dataDir, { recursive: true, force: true });
     },
@@ -241,7 +222,7 @@ export class PodWorker implements PodHost {
 
   #adopt({ sandbox, containers }: Adopted): void {
     try {
-      this.#connect(sandbox);
+      this.#sandbox = connectSandbox(this.#context, this.#pod, sandbox);
       this.#chores.set('sandbox', { state: 'done', tries: 0, retryAt: 0 });
     } catch (error) {
       // Its namespace did not survive (a restart of the machine): the chore makes it anew.
@@ -256,74 +237,24 @@ export class PodWorker implements PodHost {
     }
   }
 
-  /** Puts the sandbox on the network and writes the files under /etc; both are the same when done again. */
-  #connect(sandbox: Sandbox): void {
-    const { options, network } = this.#context;
-    const { metadata, spec } = this.#pod;
-    const { id, netns } = sandbox;
-    const names = { podUid: metadata.uid, podNamespace: metadata.namespace!, podName: metadata.name };
-    const podIPs = spec.hostNetwork ? options.nodeIPs : network.attach({ sandboxId: id, netns, ...names });
-    this.#sandbox = { id, podIPs };
-    const hostname = podHostname(this.#pod, options.nodeName);
-    const files = {
-      hosts: hostsFile(this.#pod, hostname, podIPs, options.clusterDomain),
-      hostname: `${hostname}\n`,
-      'resolv.conf': resolvConf(this.#pod, options),
-    } as const;
-    for (const [file, text] of Object.entries(files)) {
-      const path = etcPath(this.dataDir, file as keyof typeof files);
-      mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, text);
-    }
-  }
-
-  #sources(): VolumeSources {
+  get facts(): PodFacts {
     const { options, allocatable } = this.#context;
     const { nodeName, nodeIPs: hostIPs } = options;
-    return {
-      facts: { pod: this.#pod, nodeName, hostIPs, podIPs: this.podIPs, allocatable },
-      configMap: (name) => this.#config.configMap(name),
-      secret: (name) => this.#config.secret(name),
-      token: (audience, seconds) => this.#tokens.get(audience, seconds),
-    };
+    return { pod: this.#pod, nodeName, hostIPs, podIPs: this.podIPs, allocatable };
   }
 
   envSources(): EnvSources {
     const links = this.#pod.spec.enableServiceLinks ?? true;
     const services = linkedServices(this.#context.services, this.#pod.metadata.namespace!, links);
-    return { ...this.#sources(), services };
+    return { ...this.#volumes.config, facts: this.facts, services };
   }
 
   #configChanged(): void {
     this.containers.retryConfig();
     const volumes = this.#chores.get('volumes');
     if (volumes?.state === 'failed') this.#chores.set('volumes', { ...volumes, retryAt: 0 });
-    this.#refreshVolumes();
+    this.#volumes.refresh();
     this.changed();
-  }
-
-  /** Brings the files of volumes up to date in a pod that runs; one after the other. */
-  #refreshVolumes(): void {
-    if (this.#chores.get('volumes')?.state !== 'done' || this.#chores.has('teardown')) return;
-    const before = this.#refreshing ?? Promise.resolve();
-    const refresh = async () => {
-      await before;
-      if (this.#closed || this.#chores.has('teardown')) return;
-      try {
-        await makeVolumes(this.#pod, this.dataDir, this.#sources());
-        this.#renewTokens();
-      } catch (error) {
-        this.#complain('volumes', error);
-      }
-    };
-    this.#refreshing = refresh();
-  }
-
-  #renewTokens(): void {
-    const at = this.#tokens.renewAt;
-    clearTimeout(this.#renewal);
-    if (at === undefined) return;
-    this.#renewal = setTimeout(() => this.#refreshVolumes(), Math.min(Math.max(at - Date.now(), 1000), LONGEST_TIMER));
   }
 
   #finish(): void {

@@ -1,0 +1,52 @@
+// Room node: a pod's sandbox: made, put on the network, given its files under /etc, and taken away.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { IP } from '../addr/ip.ts';
+import type { Pod } from '../objects/types.ts';
+import type { Sandbox } from '../runtime/runtime.ts';
+import { hostsFile, podHostname, resolvConf } from './etc-files.ts';
+import type { PodContext } from './pod-context.ts';
+import { etcPath, podDataDir, sandboxId } from './pod-paths.ts';
+
+export interface ConnectedSandbox {
+  readonly id: string;
+  readonly podIPs: readonly IP[];
+}
+
+export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<Sandbox> {
+  const { metadata, spec } = pod;
+  return runtime.runSandbox({
+    id: sandboxId(metadata.uid),
+    podUid: metadata.uid,
+    podNamespace: metadata.namespace!,
+    podName: metadata.name,
+    hostname: podHostname(pod, options.nodeName),
+    hostNetwork: spec.hostNetwork ?? false,
+  });
+}
+
+/** Leases its addresses and writes the files under /etc; both come out the same when done again. */
+export function connectSandbox({ options, network }: PodContext, pod: Pod, { id, netns }: Sandbox): ConnectedSandbox {
+  const { metadata, spec } = pod;
+  const names = { podUid: metadata.uid, podNamespace: metadata.namespace!, podName: metadata.name };
+  const podIPs = spec.hostNetwork ? options.nodeIPs : network.attach({ sandboxId: id, netns, ...names });
+  const hostname = podHostname(pod, options.nodeName);
+  const files = [
+    ['hosts', hostsFile(pod, hostname, podIPs, options.clusterDomain)],
+    ['hostname', `${hostname}\n`],
+    ['resolv.conf', resolvConf(pod, options)],
+  ] as const;
+  for (const [file, text] of files) {
+    const path = etcPath(podDataDir(options.stateDir, metadata.uid), file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+  return { id, podIPs };
+}
+
+/** Succeeds when it is gone already. The address is given back last, when nobody can use it any more. */
+export async function removeSandbox({ runtime, network }: PodContext, { metadata, spec }: Pod): Promise<void> {
+  const id = sandboxId(metadata.uid);
+  await runtime.removeSandbox(id);
+  if (!spec.hostNetwork) network.detach(id);
+}
