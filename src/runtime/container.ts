@@ -70,6 +70,7 @@ export class Container {
 
   async #start(sandbox: Sandbox, root: RootFilesystem): Promise<void> {
     writeRecord(this.#paths.record, this.#record);
+    mkdirSync(dirname(this.spec.logPath), { recursive: true });
     try {
       this.#prepare(sandbox, root);
       const { programs, paths } = this.#home;
@@ -92,7 +93,6 @@ export class Container {
     for (const pinned of [uts, ipc, sandbox.netns]) exposeNamespace(pinned);
     mountShm(shm);
     mountOverlay(paths.rootfs, root.layers, paths.upper, paths.work);
-    mkdirSync(dirname(this.spec.logPath), { recursive: true });
     const input: ConfigInput = {
       spec: this.spec,
       user: resolveUser(this.spec, paths.rootfs),
