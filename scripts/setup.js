@@ -22,7 +22,13 @@ function run(command, args, env = {}) {
   const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', env: { ...process.env, ...env } });
   if (result.status === 0) return;
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? result.error.message : ''}`.trim();
-  stop(`'${command} ${args.join(' ')}' failed:\n${output.split('\n').slice(-15).join('\n')}`);
+  stop(`'${command} ${args.join(' ')}' failed:\n${excerpt(output.split('\n'))}`);
+}
+
+/** npm says at the head what is wrong, apt at the end. */
+function excerpt(lines) {
+  const told = lines.filter((line) => !line.startsWith('npm warn'));
+  return (told.length > 30 ? [...told.slice(0, 12), '…', ...told.slice(-12)] : told).join('\n');
 }
 
 /** npm writes node_modules/.package-lock.json last, so its age tells whether the installation is whole and current. */
