@@ -77,7 +77,8 @@ function explain(error: ErrorObject): string {
   if (error.keyword !== 'additionalProperties') return `${path || 'the file'} ${wording(error)}`;
   const unknown = String(error.params['additionalProperty']);
   const known = Object.keys((schemaAt(error.instancePath) as { properties: object }).properties);
-  const near = known.find((name) => editDistance(name.toLowerCase(), unknown.toLowerCase()) <= 2);
+  const distance = (name: string) => editDistance(name.toLowerCase(), unknown.toLowerCase());
+  const near = known.filter((name) => distance(name) <= 2).sort((a, b) => distance(a) - distance(b))[0];
   const hint = near ? `did you mean ${near}?` : `fields here are ${known.join(', ')}`;
   return `there is no field ${path ? `${path}.` : ''}${unknown}; ${hint}`;
 }

@@ -1,0 +1,51 @@
+// Room cluster: a config file is taken whole or refused with the field at fault.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { parse } from 'yaml';
+import { defaultConfig, mergeConfig } from './config.ts';
+import { checkConfig, readConfigFile } from './config-schema.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'podwire-config-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function written(text: string): string {
+  const file = join(folder, 'config.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+test('the default config satisfies its own schema', () => {
+  assert.doesNotThrow(() => checkConfig(structuredClone(defaultConfig('podwire', 0)), 'the defaults'));
+});
+
+test('an empty file changes nothing', () => {
+  assert.deepEqual(readConfigFile(written('')), {});
+});
+
+const REFUSED: [text: string, says: RegExp][] = [
+  ['network:\n  podCIDR: [10.0.0.0/8]', /there is no field network\.podCIDR; did you mean podCIDRs\?/],
+  ['node: 3', /there is no field node; did you mean nodes\?/],
+  ['speed: 9', /there is no field speed; fields here are name, nodes, domain/],
+  ['nodes: 0', /nodes must be >= 1/],
+  ['nodes: [1]', /nodes must be integer/],
+  ['network: { podCIDRs: [10.0.0.0/33] }', /network\.podCIDRs\.0 must be a CIDR such as/],
+  ['network: { vxlan: { vni: 16777216 } }', /network\.vxlan\.vni must be <= 16777215/],
+  ['api: { port: 70000 }', /api\.port must be <= 65535/],
+  ['nodes: {', /config file .*config\.yaml: /],
+];
+for (const [text, says] of REFUSED) {
+  test(`refused: ${JSON.stringify(text)}`, () => {
+    assert.throws(() => readConfigFile(written(text)), says);
+  });
+}
+
+test('flags win over the file, the file over the defaults, and a section keeps what was not said', () => {
+  const file = parse('nodes: 2\nnetwork: { mtu: 1400 }');
+  const merged = mergeConfig(defaultConfig('podwire', 0), file, { nodes: 5 });
+  assert.equal(merged.nodes, 5);
+  assert.equal(merged.network.mtu, 1400);
+  assert.deepEqual(merged.network.podCIDRs, ['10.244.0.0/16']);
+});
