@@ -142,7 +142,7 @@ export class Container {
   /** Ends what was started of it, as the process table knows it, and leaves nothing. */
   async clear(): Promise<void> {
     await this.#killHolders();
-    this.#deleteFiles();
+    await this.#deleteAll();
   }
 
   /** conmon ends after it has written the last line of the log and the exit file. */
@@ -192,10 +192,7 @@ export class Container {
       this.#finish();
     }
     this.#stopWatching?.();
-    if (!isCrun(this.#home.programs) && existsSync(this.#paths.oci)) {
-      await runVerb(this.#home.programs, this.#home.paths, 'delete', '--force', this.id);
-    }
-    this.#deleteFiles();
+    await this.#deleteAll();
   }
 
   /** Of a start that came to nothing, wherever it stopped: conmon with the runtime that it waits for, then what that has made. */
@@ -208,8 +205,11 @@ export class Container {
     await ended(init);
   }
 
-  #deleteFiles(): void {
+  async #deleteAll(): Promise<void> {
     const { rootfs, exit, oci, dir } = this.#paths;
+    if (!isCrun(this.#home.programs) && existsSync(oci)) {
+      await runVerb(this.#home.programs, this.#home.paths, 'delete', '--force', this.id);
+    }
     unmountIfMounted(rootfs);
     for (const path of [exit, oci, dir]) rmSync(path, { recursive: true, force: true });
   }

@@ -1,7 +1,7 @@
 // Tests of room runtime: what it runs outlives the process that started it, however that ended, and the next one takes it over.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { removeNodeRuntime } from '../../src/runtime/remove.ts';
@@ -114,6 +114,31 @@ describe('after kill -9 of its process', { skip }, () => {
       await removeNodeRuntime(node.options);
       await eventually('nothing is left', () => traces(node).length === 0);
     }
+  });
+
+  it('damaged records lose the containers they tell of, and nothing else', async () => {
+    const node = fresh();
+    const { child, said } = starter(node, '3');
+    await said('started');
+    await kill(child);
+    const record = (id: string) => join(node.options.stateDir, 'runtime/containers', id, 'record.json');
+    writeFileSync(record('pod-c0-0'), '');
+    writeFileSync(record('pod-c1-0'), readFileSync(record('pod-c1-0'), 'utf8').slice(0, 40));
+    const holders = () => traces(node).filter((line) => line.includes('/conmon'));
+    const runtime = await open(node);
+    assert.deepEqual(
+      runtime.containers().map(({ id, state }) => [id, state]),
+      [['pod-c2-0', 'running']],
+    );
+    assert.equal(holders().length, 1);
+    runtime.close();
+    // Without its sandbox's record a container is in namespaces that nobody can name.
+    writeFileSync(join(node.options.stateDir, 'runtime/sandboxes/pod/record.json'), '{"id":');
+    const next = await open(node);
+    assert.deepEqual([next.sandboxes(), next.containers(), holders()], [[], [], []]);
+    next.close();
+    await removeNodeRuntime(node.options);
+    await eventually('nothing is left', () => traces(node).length === 0);
   });
 
   it('removeNodeRuntime alone ends everything of the node, and succeeds when there is nothing', async () => {
