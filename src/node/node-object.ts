@@ -36,6 +36,7 @@ export class NodeObject {
   #writing = false;
   #again = false;
   #closed = false;
+  readonly #begun = Date.now();
   #heartbeat = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #stop: (() => void) | undefined;
@@ -159,6 +160,7 @@ export class NodeObject {
     while (this.#again && this.#node && !this.#closed) {
       this.#again = false;
       const base = this.#node.status ?? {};
+      if (this.#isTakingUp(base)) continue;
       const change = statusChange(base, this.#desired(base));
       if (!change) {
         if (this.#waitingFor.size === 0) this.#ready.resolve();
@@ -175,6 +177,12 @@ export class NodeObject {
       }
     }
     this.#writing = false;
+  }
+
+  /** A new agent on a node that was Ready does not say otherwise while it takes things up: its pods have never been away. */
+  #isTakingUp({ conditions }: NodeStatus): boolean {
+    const ready = conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
+    return this.#waitingFor.size > 0 && ready === true && Date.now() - this.#begun < RENEW_MS;
   }
 
   /** Says that the node lives: a Lease every 10 s, and its status every five minutes. */

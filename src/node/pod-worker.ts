@@ -126,7 +126,7 @@ export class PodWorker implements PodHost {
   #evaluate(): void {
     const view = this.view();
     const status = podStatus(view);
-    const statusWritten = this.#status.write(status);
+    const statusWritten = !this.#hasJustCome(view) && this.#status.write(status);
     this.#tellOfBackOff(status);
     const { steps, wakeAt } = decide({ ...view, statusWritten });
     for (const step of steps) this.#take(step);
@@ -136,6 +136,14 @@ export class PodWorker implements PodHost {
       this.#timer = setTimeout(() => this.changed(), inMs);
     }
     if (this.#gone && this.#chores.get('teardown')?.state === 'done') this.#finish();
+  }
+
+  /** Its sandbox is there in a millisecond or two: what is to be said before that is said together with its address. */
+  #hasJustCome({ base, pod, gone }: PodView): boolean {
+    const sandbox = this.#chores.get('sandbox');
+    const first = sandbox === undefined || (sandbox.state === 'running' && sandbox.tries === 0);
+    const ending = gone || pod.metadata.deletionTimestamp !== undefined || base.phase === 'Failed';
+    return first && !ending && base.startTime === undefined;
   }
 
   /** Once for each end of a container after which the next start must wait. */

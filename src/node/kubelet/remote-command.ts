@@ -78,7 +78,13 @@ export class Channels {
   }
 }
 
-export async function serveProcess(channels: Channels, process: ExecProcess, streams: StreamQuery): Promise<void> {
+/** `lastWord` makes the Status from the exit code. */
+export async function serveProcess(
+  channels: Channels,
+  process: ExecProcess,
+  streams: StreamQuery,
+  lastWord: (exitCode: number) => object,
+): Promise<void> {
   let over = false;
   process.stdin?.on('error', () => {}); // it has stopped reading: what is sent is lost, as in a shell's pipe
   channels.receive((channel, data) => take(process, channel, data));
@@ -95,7 +101,7 @@ export async function serveProcess(channels: Channels, process: ExecProcess, str
   const exitCode = await process.exit;
   await Promise.race([Promise.all(pumps), output.quiet()]);
   over = true;
-  await channels.finish(exitStatus(exitCode));
+  await channels.finish(lastWord(exitCode));
 }
 
 function take(process: ExecProcess, channel: number, data: Buffer): Promise<void> | undefined {
@@ -151,7 +157,7 @@ async function drain(stream: Readable | undefined): Promise<void> {
   stream?.resume();
 }
 
-/** kubectl takes its own exit code from here. */
+/** Of an exec: kubectl takes its own exit code from here. */
 export function exitStatus(exitCode: number): object {
   if (exitCode === 0) return { status: 'Success' };
   return {
@@ -160,4 +166,9 @@ export function exitStatus(exitCode: number): object {
     reason: 'NonZeroExitCode',
     details: { causes: [{ reason: 'ExitCode', message: `${exitCode}` }] },
   };
+}
+
+/** Of an attach, which went well however the container ended: kubectl run asks the pod for that. */
+export function attachStatus(): object {
+  return { status: 'Success' };
 }

@@ -97,7 +97,7 @@ async function sendLog(options: KubeletOptions, target: Target, response: Server
 }
 
 async function upgrade(options: KubeletOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-  const { acceptChannels, serveProcess } = await import('./remote-command.ts');
+  const { acceptChannels, attachStatus, exitStatus, serveProcess } = await import('./remote-command.ts');
   const channels = await acceptChannels(request, socket, head);
   if (!channels) return;
   try {
@@ -105,7 +105,7 @@ async function upgrade(options: KubeletOptions, request: IncomingMessage, socket
     const { id } = findRunning(podOf(options, target).view(), target.container);
     const streams = streamQuery(target.query);
     const process = await openProcess(options.runtime, target.verb, id, streams);
-    await serveProcess(channels, process, streams);
+    await serveProcess(channels, process, streams, target.verb === 'attach' ? attachStatus : exitStatus);
   } catch (error) {
     channels.fail(textOf(error));
   }
