@@ -84,15 +84,15 @@ describe('the kubelet server', { skip: unable() }, () => {
   /** Runs a command as kubectl does: `input` on channel 0, then the channel is closed (v5). */
   async function exec(
     command: string[],
-    options: { input?: Buffer; tty?: [columns: number, rows: number]; protocol?: string } = {},
+    options: { input?: Buffer; tty?: [columns: number, rows: number]; protocol?: string; path?: string } = {},
   ): Promise<Answer> {
     const query = new URLSearchParams(command.map((word): [string, string] => ['command', word]));
     query.append('output', '1');
     if (options.tty) query.append('tty', '1');
     else query.append('error', '1');
     if (options.input) query.append('input', '1');
-    const { protocol = 'v5.channel.k8s.io' } = options;
-    const socket = new WebSocket(`ws+unix://${socketPath}:/exec/default/talker/app?${query}`, [protocol]);
+    const { protocol = 'v5.channel.k8s.io', path = '/exec/default/talker/app' } = options;
+    const socket = new WebSocket(`ws+unix://${socketPath}:${path}?${query}`, [protocol]);
     const channels: Buffer[][] = [[], [], [], []];
     socket.on('message', (data: Buffer) => channels[data[0]!]!.push(data.subarray(1)));
     await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
@@ -143,6 +143,18 @@ describe('the kubelet server', { skip: unable() }, () => {
     const { stdout, status } = await exec(['sh', '-c', 'sleep 60 & echo started']);
     assert.equal(stdout.toString(), 'started\n');
     assert.equal(status.status, 'Success');
+  });
+
+  it('attaches to the process itself, and says Success however that ends', async () => {
+    const app = shell('app', 'read line; echo "$line"; exit 4', { stdin: true, stdinOnce: true });
+    await world.create('reader', { restartPolicy: 'Never', containers: [app] });
+    await world.pod('reader', isReady);
+    const path = '/attach/default/reader/app';
+    const { stdout, status } = await exec([], { path, input: Buffer.from('hello\n') });
+    assert.equal(stdout.toString(), 'hello\n');
+    assert.deepEqual(status, { metadata: {}, status: 'Success' });
+    const { status: ended } = await world.pod('reader', ({ status }) => status?.phase === 'Failed');
+    assert.equal(ended?.containerStatuses?.[0]?.state?.terminated?.exitCode, 4);
   });
 
   it('says why a command cannot be run, and that a container is not there', async () => {
