@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { missingImageMessage, openImageStore } from '../../src/runtime/images/store.ts';
 import { BUSYBOX, busyboxLayers, dockerSave, ociLayout } from './archives.ts';
 import { skip as cannot, container, removeDir, run, stdout, useNode } from './node.ts';
@@ -111,6 +112,9 @@ describe('an image archive', { skip }, () => {
     writeFileSync(join(dir, 'layer1/layer.tar'), damaged[1]!);
     execFileSync('tar', ['-cf', file, '-C', dir, '.']);
     await assert.rejects(store.load(file), /damaged|tar:/);
+    // A compressed layer cut short.
+    const cut = gzipSync(layers[0]!).subarray(0, 10_000);
+    await assert.rejects(store.load(dockerSave(scratch, [cut], ['bad:1'])), /tar:|damaged/);
     assert.equal(store.resolve('bad:1'), undefined);
     assert.deepEqual(
       readdirSync(node.options.imageDir).filter((name) => name.startsWith('loading')),

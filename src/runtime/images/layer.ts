@@ -3,8 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, lstatSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { PassThrough, type Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { PassThrough, pipeline, type Transform, type Writable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { Fault } from '../../observe/fault.ts';
 import { markOpaque, markRemoved } from '../../sys/overlay-marks.ts';
@@ -30,17 +29,41 @@ export async function unpackLayer(archive: string, diffId: string, dir: string):
   });
   tar.once('error', (error) => ended.reject(new Fault(`tar: ${error.message}`)));
   tar.once('close', (code) => (code === 0 ? ended.resolve() : ended.reject(new Fault(`tar: ${said.trim()}`))));
-  const hash = createHash('sha256');
-  const hashed = new PassThrough();
-  hashed.on('data', (chunk: Buffer) => hash.update(chunk));
-  const fed = pipeline(createReadStream(archive), decompressor(archive), hashed, tar.stdin);
-  // tar's own words say more than EPIPE.
-  fed.catch(() => {});
+  const digested = feed(archive, tar.stdin);
+  // tar's own words say more than those of a stream that it has left.
+  digested.catch(() => {});
   await ended.promise;
-  await fed;
-  const digest = `sha256:${hash.digest('hex')}`;
+  const digest = `sha256:${await digested}`;
   if (digest !== diffId) throw new Fault(`a layer is damaged: its digest is ${digest}, the image says ${diffId}`);
   return convertWhiteouts(dir);
+}
+
+/** SHA-256 of the plain tar. tar leaves at the end-of-archive mark; what comes after it still counts. */
+async function feed(archive: string, tar: Writable): Promise<string> {
+  const hash = createHash('sha256');
+  tar.on('error', () => {});
+  const plain: AsyncIterable<Buffer> = pipeline(createReadStream(archive), decompressor(archive), () => {});
+  try {
+    for await (const chunk of plain) {
+      hash.update(chunk);
+      if (tar.writable && !tar.write(chunk)) await roomIn(tar);
+    }
+  } finally {
+    // Also after a damaged stream, else tar would wait for ever.
+    tar.end();
+  }
+  return hash.digest('hex');
+}
+
+function roomIn(stream: Writable): Promise<void> {
+  if (stream.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off('drain', done).off('close', done);
+      resolve();
+    };
+    stream.once('drain', done).once('close', done);
+  });
 }
 
 function decompressor(archive: string): Transform {
