@@ -100,6 +100,7 @@ describe('volumes on disk', () => {
   it('a subPath is made, and must not lead out', () => {
     assert.equal(mount({ subPathExpr: 'logs/$(WHO)' })[0]!.source, join(dataDir, 'volumes/v/logs/me'));
     assert.equal(existsSync(join(dataDir, 'volumes/v/logs/me')), true);
+    assert.throws(() => mount({ subPath: 'none' }, { configMap: { name: 'x' } }), /"none" is not in the volume/);
     assert.throws(() => mount({ subPath: '../x' }), /must be a path within the volume/);
     mkdirSync(join(dir, 'outside'));
     symlinkSync(join(dir, 'outside'), join(dataDir, 'volumes/v/link'));

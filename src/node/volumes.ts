@@ -107,16 +107,21 @@ export function volumeMounts(
     const below = subPathExpr ? expand(subPathExpr, env) : subPath;
     const filesOfOurs = !volume.hostPath && !volume.emptyDir;
     const target = mountPath.startsWith('/') ? mountPath : `/${mountPath}`;
-    return { source: below ? within(base, below) : base, target, readOnly: readOnly === true || filesOfOurs };
+    return {
+      source: below ? within(base, below, !filesOfOurs) : base,
+      target,
+      readOnly: readOnly === true || filesOfOurs,
+    };
   });
 }
 
 /** A link inside a volume must not lead out of it. */
-function within(base: string, subPath: string): string {
+function within(base: string, subPath: string, mayMake: boolean): string {
   if (subPath.startsWith('/') || subPath.split('/').includes('..')) {
     throw new ConfigError(`subPath "${subPath}" must be a path within the volume`);
   }
   const path = join(base, subPath);
+  if (!existsSync(path) && !mayMake) throw new ConfigError(`subPath "${subPath}" is not in the volume`);
   if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o750 });
   const real = realpathSync(path);
   if (!`${real}/`.startsWith(`${realpathSync(base)}/`)) {
