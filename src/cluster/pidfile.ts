@@ -1,5 +1,6 @@
 // Room cluster: which process is the daemon. A pid alone may have been given again; pid and start time may not.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { startTimeOf } from '../sys/identity.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -8,15 +9,8 @@ export interface ProcessIdentity {
 }
 
 export function identityOf(pid: number): ProcessIdentity | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The command's name (field 2) may hold spaces and parentheses: count from behind its end.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z') return undefined;
-    return { pid, startTime: fields[19]! };
-  } catch {
-    return undefined;
-  }
+  const startTime = startTimeOf(pid);
+  return startTime === undefined ? undefined : { pid, startTime };
 }
 
 export function writePidfile(path: string, pid: number): void {
