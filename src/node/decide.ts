@@ -99,7 +99,7 @@ function end({ inits, apps, over }: Assessment, ending: Ending, agenda: Agenda):
     return;
   }
   const beingMade = [...inits, ...apps].some((facts) => facts.memory.starting);
-  if (beingMade || ['sandbox', 'volumes'].some((chore) => view.chores.get(chore as Chore)?.state === 'running')) return;
+  if (beingMade || view.chores.get('sandbox')?.state === 'running') return;
   // What the API has not heard of yet would be lost with the records.
   if (ending.why !== 'gone' && !view.statusWritten) return;
   if (agenda.chore('teardown') && ending.why !== 'gone' && view.pod.metadata.deletionTimestamp) agenda.chore('delete');

@@ -35,6 +35,8 @@ export class NodeObject {
   #node: Node | undefined;
   #writing = false;
   #again = false;
+  /** The last change that the server took, as long as it has said nothing newer: what it made of it is its own affair. */
+  #taken: string | undefined;
   #closed = false;
   readonly #begun = Date.now();
   #heartbeat = Date.now();
@@ -136,6 +138,7 @@ export class NodeObject {
     const newer = Number(node.metadata.resourceVersion) > Number(this.#node?.metadata.resourceVersion ?? 0);
     if (!newer) return;
     this.#node = node;
+    this.#taken = undefined;
     void this.#write();
   }
 
@@ -162,13 +165,14 @@ export class NodeObject {
       const base = this.#node.status ?? {};
       if (this.#isTakingUp(base)) continue;
       const change = statusChange(base, this.#desired(base));
-      if (!change) {
+      if (!change || JSON.stringify(change) === this.#taken) {
         if (this.#waitingFor.size === 0) this.#ready.resolve();
         continue;
       }
       try {
         const target = { name: this.#name, subresource: 'status' };
         this.#heard(await this.#given.client.patch('Node', target, { status: change }, 'strategic'));
+        this.#taken = JSON.stringify(change);
         this.#again = true;
       } catch (error) {
         log.warn({ err: error, node: this.#name }, 'node status not written, trying again');

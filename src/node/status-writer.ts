@@ -14,6 +14,8 @@ export class StatusWriter {
   #newest: Pod;
   #writing = false;
   #pausedUntil = 0;
+  /** The last change that the server took, as long as it has said nothing newer: what it made of it is its own affair. */
+  #taken: string | undefined;
 
   /** `onWritten` is called after each write, and when one that failed may be tried again. */
   constructor(client: Client, pod: Pod, onWritten: () => void) {
@@ -31,13 +33,15 @@ export class StatusWriter {
   heard(pod: Pod): void {
     const { uid, resourceVersion } = this.#newest.metadata;
     const newer = Number(pod.metadata.resourceVersion) > Number(resourceVersion);
-    if (pod.metadata.uid === uid && newer) this.#newest = pod;
+    if (pod.metadata.uid !== uid || !newer) return;
+    this.#newest = pod;
+    this.#taken = undefined;
   }
 
   /** True when the API says the same already; else the difference is on its way, or will be when asked again. */
   write(status: PodStatus): boolean {
     const change = statusChange(this.base, status);
-    if (!change) return true;
+    if (!change || JSON.stringify(change) === this.#taken) return true;
     if (!this.#writing && Date.now() >= this.#pausedUntil) void this.#patch(change);
     return false;
   }
@@ -48,6 +52,7 @@ export class StatusWriter {
     try {
       const target = { name, namespace, subresource: 'status' };
       this.heard(await this.#client.patch('Pod', target, { metadata: { uid }, status: change }, 'strategic'));
+      this.#taken = JSON.stringify(change);
     } catch (error) {
       // Gone, or replaced by another of the same name: the watch will tell. Or the API server is away.
       log.debug({ pod: `${namespace}/${name}`, err: error }, 'status not written');
