@@ -8,11 +8,11 @@ export const PROGRAMS = [
   { program: 'conntrack', package: 'conntrack', purpose: "the operator's view of flows" },
   { program: 'crun', package: 'crun', purpose: 'runs containers', or: 'runc' },
   { program: 'conmon', package: 'conmon', purpose: 'holds a container while we are away' },
+  { program: 'curl', package: 'curl', purpose: 'asks pods and Services, from pods and from the machine' },
+  { program: 'dig', package: 'bind9-dnsutils', purpose: 'asks DNS, from pods and from the machine' },
 ];
 
 export const TEST_PROGRAMS = [
-  { program: 'dig', package: 'bind9-dnsutils', purpose: 'witness of DNS answers' },
-  { program: 'curl', package: 'curl', purpose: 'witness of HTTP answers' },
   { program: 'openssl', package: 'openssl', purpose: 'witness of certificates' },
   { program: 'ping', package: 'iputils-ping', purpose: 'witness of reachability' },
   { program: 'busybox', package: 'busybox-static', purpose: 'an image for the tests' },

@@ -25,7 +25,10 @@ function program(): Command {
     .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
     .option('--demo', 'with the demo application')
     .option('--foreground', 'stay in the foreground; Ctrl-C takes the cluster down')
-    .action(async (options) => (await import('./up.ts')).runUp(options));
+    .action(async (options, command: Command) => {
+      const nameIsDefault = command.getOptionValueSource('name') === 'default';
+      return (await import('./up.ts')).runUp(options, nameIsDefault);
+    });
   command(podwire, 'down', 'take a cluster down; nothing stays behind', 'podwire down --all')
     .option('--all', 'every cluster of this machine')
     .action(async (options) => (await import('./down.ts')).runDown(options));

@@ -3,8 +3,10 @@ import { existsSync } from 'node:fs';
 import { askControl } from '../cluster/control.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { runningFrom } from '../cluster/pidfile.ts';
+import { findProgram } from '../cluster/programs.ts';
 import type { ClusterStatus } from '../cluster/status.ts';
 import { Fault } from '../observe/fault.ts';
+import { installed } from '../observe/install.ts';
 import { formatTable } from './table.ts';
 
 interface StatusFlags {
@@ -78,6 +80,12 @@ function nextSteps(status: ClusterStatus): string {
       ? [`  kubectl -n ${client.namespace} exec client -- curl -s http://web.demo/hostname`]
       : ['  kubectl get nodes -o wide']),
     ...(port ? [`  curl http://${status.nodes[0]?.ips[0]}:${port}/hostname`] : ['  kubectl get pods -A -o wide']),
-    '  podwire node exec node-1 -- nft list ruleset | less',
+    `  ${commandName()} node exec node-1 -- nft list map ip podwire services`,
+    ...(findProgram('kubectl') ? [] : ['kubectl is not installed here; any from 1.32 on will do.']),
   ].join('\n');
+}
+
+/** What to type: the plain name where a shell finds it, else the path of our own. */
+function commandName(): string {
+  return findProgram('podwire') ? 'podwire' : installed('bin', 'podwire');
 }

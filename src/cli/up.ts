@@ -1,6 +1,7 @@
 // Room cli: `podwire up`.
 import type { PartialConfig } from '../cluster/config.ts';
 import { clusterPaths } from '../cluster/paths.ts';
+import type { UpResult } from '../cluster/up.ts';
 import { Fault } from '../observe/fault.ts';
 
 interface UpFlags {
@@ -14,23 +15,38 @@ interface UpFlags {
 
 const QUIET_MS = 1000;
 
-export async function runUp(flags: UpFlags): Promise<void> {
+/** `nameIsDefault`: nobody said --name, so that the config file may. */
+export async function runUp(flags: UpFlags, nameIsDefault: boolean): Promise<void> {
   const said = await saidConfig(flags);
-  const options = { name: flags.name, said, demo: flags.demo ?? false, onStep: progress() };
+  const name = (nameIsDefault && said[0]?.name) || flags.name;
+  const demo = flags.demo ?? false;
+  const options = { name, said, demo, onStep: progress(), signal: endOfWork() };
+  const started = performance.now();
+  const onReady = ({ adopted }: UpResult) => {
+    announce(name, (performance.now() - started) / 1000, adopted);
+    if (flags.foreground) console.log('Ctrl-C takes it down.');
+  };
   if (flags.foreground) {
     const { runForeground } = await import('../cluster/foreground.ts');
-    return runForeground({ ...options, onReady: (seconds) => announce(flags.name, seconds, false) });
+    await runForeground({ ...options, onReady });
+    console.log(`Cluster ${name} is down.`);
+  } else {
+    const { up } = await import('../cluster/up.ts');
+    onReady(await up(options));
   }
-  const { up } = await import('../cluster/up.ts');
-  const started = performance.now();
-  const { adopted } = await up(options);
-  announce(flags.name, (performance.now() - started) / 1000, adopted);
 }
 
 function announce(name: string, seconds: number, adopted: boolean): void {
   const took = adopted ? 'is up again; what ran was taken up as it is' : `is up (${seconds.toFixed(2)} s)`;
   console.log(`Cluster ${name} ${took}.`);
   console.log(`  export KUBECONFIG=${clusterPaths(name).kubeconfig}`);
+}
+
+/** Ctrl-C, or the terminal is gone, or whoever started us wants an end. */
+function endOfWork(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => controller.abort());
+  return controller.signal;
 }
 
 async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {

@@ -45,7 +45,8 @@ export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker
     options.onStep(name);
   };
   step('daemon loaded');
-  for (const { layout } of nodes) mkdirSync(nodeDir(config.name, layout.name), { recursive: true });
+  // Logs and Secret volumes of pods are nobody else's business.
+  for (const { layout } of nodes) mkdirSync(nodeDir(config.name, layout.name), { recursive: true, mode: 0o700 });
   ensureFabric({ ...config.network, clusterName: config.name, nodes: nodes.map((node) => node.layout) });
   step('fabric');
   for (const node of nodes) node.start();

@@ -1,27 +1,30 @@
 // Room cluster: `up --foreground`: the cluster lives as long as this process; Ctrl-C or SIGTERM takes it down whole.
-import { serveControl } from './control.ts';
+import { once } from 'node:events';
+import { Fault } from '../observe/fault.ts';
 import { takeDown } from './down.ts';
-import { launchBox } from './launch.ts';
 import { clusterPaths } from './paths.ts';
-import { writePidfile } from './pidfile.ts';
-import { boxStatus } from './status.ts';
-import { prepare, type UpOptions } from './up.ts';
+import { type UpOptions, type UpResult, up } from './up.ts';
 
-export async function runForeground(options: UpOptions & { onReady: (seconds: number) => void }): Promise<void> {
-  const started = performance.now();
-  const { config } = await prepare(options.name, options.said);
-  const paths = clusterPaths(config.name);
-  writePidfile(paths.pid, process.pid);
-  const box = await launchBox(config, options);
-  const control = await serveControl(paths.control, () => boxStatus(box));
-  const asked = new Promise((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
+type ForegroundOptions = UpOptions & { readonly signal: AbortSignal; readonly onReady: (result: UpResult) => void };
+
+/** Settles after `signal`, with nothing left. The daemon is the same as in the background: only its end is ours. */
+export async function runForeground(options: ForegroundOptions): Promise<void> {
+  const { name, signal } = options;
+  const result = await up(options).catch(async (error) => {
+    if (signal.aborted) await takeDown(name, {});
+    throw error;
   });
-  options.onReady((performance.now() - started) / 1000);
-  await asked;
-  control.close();
-  await box.close();
-  await takeDown(config.name, {});
-  process.exit(0);
+  const { daemon } = result;
+  // `up` has let go of the daemon: an end between then and now is in the exit code only.
+  const ended = daemon.exitCode ?? daemon.signalCode ?? once(daemon, 'exit');
+  daemon.ref();
+  options.onReady(result);
+  const asked = signal.aborted || once(signal, 'abort').then(() => true);
+  const wasAsked = await Promise.race([asked, Promise.resolve(ended).then(() => false)]);
+  if (!wasAsked) throw new Fault(`the daemon of cluster ${name} has ended; its pods go on`, lostDaemon(name));
+  await takeDown(name, {});
+}
+
+function lostDaemon(name: string): { mend: string } {
+  return { mend: `podwire up --name ${name} takes up what runs; the log is ${clusterPaths(name).log}` };
 }

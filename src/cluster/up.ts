@@ -19,6 +19,8 @@ export interface UpOptions {
   readonly said: readonly PartialConfig[];
   readonly demo: boolean;
   readonly onStep: (step: string) => void;
+  /** Ends the start: a first one leaves nothing behind. */
+  readonly signal?: AbortSignal;
 }
 
 export interface UpResult {
@@ -26,6 +28,7 @@ export interface UpResult {
   readonly timings: Readonly<Record<string, number>>;
   /** Pods that ran before and were adopted: the daemon had died. */
   readonly adopted: boolean;
+  readonly daemon: ChildProcess;
 }
 
 const START_LIMIT_MS = 180_000;
@@ -80,12 +83,12 @@ export async function up(options: UpOptions): Promise<UpResult> {
   const { config, adopted } = await prepare(options.name, options.said);
   const child = spawnDaemon(config.name, options.demo);
   try {
-    const timings = await untilReady(child, config.name, options.onStep);
-    return { config, timings, adopted };
+    const timings = await untilReady(child, config.name, options);
+    return { config, timings, adopted, daemon: child };
   } catch (error) {
     child.kill('SIGKILL');
     // A first start that failed leaves nothing behind; pods that ran before stay.
-    if (!adopted) await (await import('./down.ts')).takeDown(config.name, { keepLog: true });
+    if (!adopted) await (await import('./down.ts')).takeDown(config.name, { keepLog: !options.signal?.aborted });
     throw error;
   } finally {
     if (child.connected) child.disconnect();
@@ -109,7 +112,7 @@ function spawnDaemon(name: string, demo: boolean): ChildProcess {
 function untilReady(
   child: ChildProcess,
   name: string,
-  onStep: (step: string) => void,
+  { onStep, signal }: UpOptions,
 ): Promise<Readonly<Record<string, number>>> {
   return new Promise((resolve, reject) => {
     const log = clusterPaths(name).log;
@@ -121,6 +124,12 @@ function untilReady(
       () => fail(`cluster ${name} was not ready after ${START_LIMIT_MS / 1000} s`),
       START_LIMIT_MS,
     );
+    const interrupt = () => {
+      clearTimeout(limit);
+      reject(new Fault(`interrupted before cluster ${name} was ready`, { exitCode: 130 }));
+    };
+    if (signal?.aborted) interrupt();
+    signal?.addEventListener('abort', interrupt, { once: true });
     child.on('error', (error) => fail(`the daemon could not be started: ${error.message}`));
     child.on('exit', (code, signal) =>
       fail(`the daemon ended before the cluster was ready (${signal ?? `exit code ${code}`})`),
