@@ -25,7 +25,7 @@ const ROOTS: Record<string, readonly string[]> = {
   'k8s.io.api.policy.v1': ['Eviction'],
   'k8s.io.api.autoscaling.v1': ['Scale'],
   'k8s.io.api.authentication.v1': ['TokenRequest', 'SelfSubjectReview'],
-  'k8s.io.api.authorization.v1': ['SelfSubjectAccessReview'],
+  'k8s.io.api.authorization.v1': ['SelfSubjectAccessReview', 'SelfSubjectRulesReview'],
   'k8s.io.apimachinery.pkg.apis.meta.v1': ['DeleteOptions'],
 };
 

@@ -104,6 +104,15 @@ test('an update that leaves allocated values out keeps them', async (t) => {
   assert.equal(spec.ports![0]!.nodePort, made.spec.ports![0]!.nodePort);
 });
 
+test('an address that was given does not change, whichever field asks for it', async (t) => {
+  const { client, create } = await cluster(t);
+  const { clusterIP } = await create('a');
+  const patch = (spec: Spec) => client.patch('Service', { name: 'a', namespace: 'default' }, { spec });
+  await refused(patch({ clusterIP: '10.96.3.3' }), /spec\.clusterIPs\[0\]: Invalid value: .*: may not change once set/);
+  await refused(patch({ clusterIP: 'None' }), /may not change once set/);
+  assert.equal((await patch({ clusterIP: '' })).spec.clusterIP, clusterIP);
+});
+
 test('ExternalName and headless Services have no address; a type can change', async (t) => {
   const { client, create } = await cluster(t);
   const external = await create('a', { type: 'ExternalName', externalName: 'example.com', ports: [] });

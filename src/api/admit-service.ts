@@ -184,6 +184,10 @@ function usesNodePorts({ type, allocateLoadBalancerNodePorts }: Service['spec'])
 function keepAllocated(spec: Service['spec'], old: Service['spec']): void {
   if (spec.type !== 'ExternalName' && old.type !== 'ExternalName' && old.clusterIP) {
     spec.clusterIP ||= old.clusterIP;
+    // Who changes clusterIP alone, as a patch may, means the first of clusterIPs; that it may not change is for validation to say.
+    if (spec.clusterIP !== old.clusterIP && isDeepStrictEqual(spec.clusterIPs, old.clusterIPs)) {
+      spec.clusterIPs = [spec.clusterIP, ...(spec.clusterIPs ?? []).slice(1)];
+    }
     if (!spec.clusterIPs?.length && spec.clusterIP === old.clusterIP && old.clusterIPs) {
       spec.clusterIPs = [...old.clusterIPs];
     }

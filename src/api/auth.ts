@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { failure, type StatusError } from '../objects/status.ts';
 import type { User } from './answer.ts';
+import { badRequest } from './errors.ts';
 import type { ServiceAccountTokens } from './token.ts';
 
 /** What anybody may ask. */
@@ -36,6 +37,22 @@ export class Authenticator {
     if (known) this.#bySocket.set(socket, known);
     return known;
   }
+}
+
+/**
+ * Whom the user wants to be taken for: `kubectl --as --as-group --as-uid`, headers `Impersonate-…`. Everybody who is known may do
+ * so, as they may do all. Throws 400 for groups of nobody.
+ */
+export function impersonated(user: User, { headersDistinct }: Pick<IncomingMessage, 'headersDistinct'>): User {
+  const name = headersDistinct['impersonate-user']?.[0];
+  const groups = headersDistinct['impersonate-group'] ?? [];
+  if (!name) {
+    if (groups.length > 0) throw badRequest('impersonating a group needs Impersonate-User too');
+    return user;
+  }
+  const uid = headersDistinct['impersonate-uid']?.[0];
+  const all = name === ANONYMOUS.name ? ANONYMOUS.groups : [...new Set([...groups, 'system:authenticated'])];
+  return { name, groups: all, ...(uid && { uid }) };
 }
 
 function bearerToken({ headers }: IncomingMessage): string | undefined {

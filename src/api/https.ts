@@ -7,7 +7,7 @@ import { gzip } from 'node:zlib';
 import type { ApiRequest } from '../client/transport.ts';
 import { failure, type Status, StatusError } from '../objects/status.ts';
 import { type Answer, type Call, statusOf, type User } from './answer.ts';
-import { ANONYMOUS, type Authenticator, isPublic, unauthorized } from './auth.ts';
+import { ANONYMOUS, type Authenticator, impersonated, isPublic, unauthorized } from './auth.ts';
 import type { ClusterKeys } from './authority.ts';
 import { badRequest } from './errors.ts';
 import type { Handler } from './handler.ts';
@@ -74,7 +74,7 @@ export class HttpsFront {
 
   #userOf(request: IncomingMessage, path: string): User {
     const user = this.#authenticator.authenticate(request);
-    if (user) return user;
+    if (user) return impersonated(user, request);
     if (isPublic(path)) return ANONYMOUS;
     throw unauthorized();
   }

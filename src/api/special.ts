@@ -25,6 +25,7 @@ export const VERSION = {
 const REVIEWS: Readonly<Record<string, (call: Call) => object>> = {
   '/apis/authentication.k8s.io/v1/selfsubjectreviews': selfSubjectReview,
   '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': selfSubjectAccessReview,
+  '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews': selfSubjectRulesReview,
 };
 
 /** The kind that the path is of, unless it is one that is only answered and never stored. */
@@ -96,5 +97,20 @@ function selfSubjectAccessReview({ body }: Call): object {
     metadata: { creationTimestamp: null },
     spec,
     status: { allowed: true, reason: 'every authenticated user may do everything' },
+  };
+}
+
+/** kubectl auth can-i --list */
+function selfSubjectRulesReview({ body }: Call): object {
+  return {
+    kind: 'SelfSubjectRulesReview',
+    apiVersion: 'authorization.k8s.io/v1',
+    metadata: { creationTimestamp: null },
+    spec: objectIn(objectIn(body)['spec']),
+    status: {
+      resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
+      nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+      incomplete: false,
+    },
   };
 }

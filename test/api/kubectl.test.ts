@@ -152,6 +152,7 @@ items:
         await kubectl('explain', 'pod.spec.containers.livenessProbe', '--output', output),
         /httpGet\s+<\w+>/,
       );
+      assert.doesNotMatch(await kubectl('explain', 'deployment.spec', '--output', output), /no description/);
       assert.match(await kubectl('explain', 'deployment', '--recursive', '--output', output), /maxSurge\s+<\S+>/);
     }
   });
@@ -185,7 +186,10 @@ items:
     assert.deepEqual((await client.get('Secret', 'a', 'shop')).data, { k: 'dg==' });
     assert.equal((await client.get('Ingress', 'a', 'shop')).spec?.rules?.[0]?.http?.paths[0]?.pathType, 'Prefix');
     assert.equal(await kubectl('auth', 'can-i', 'create', 'pods'), 'yes');
+    assert.match(await kubectl('auth', 'can-i', '--list'), /\*\.\*\s+\[\]\s+\[\]\s+\[\*\]/);
     assert.match(await kubectl('auth', 'whoami'), /kubernetes-admin/);
+    const asBob = await kubectl('auth', 'whoami', '--as', 'bob', '--as-group', 'a', '--as-group', 'b');
+    assert.match(asBob, /Username\s+bob\nGroups\s+\[a b system:authenticated\]/);
     await kubectl('create', 'serviceaccount', 'robot', '-n', 'shop');
     assert.match(await kubectl('create', 'token', 'robot', '-n', 'shop'), /^[\w-]+\.[\w-]+\.[\w-]+$/);
   });

@@ -49,7 +49,9 @@ function fieldSchema(models: Models, model: string, name: string, field: Field, 
   const path = `${model}.${name}`;
   const type = typeSchema(models, field.type, dialect);
   const schema: Json = {};
-  const description = models.get(model)!.descriptions[name];
+  // The models say nothing about a field that holds another model: what that is says more than nothing.
+  const about = field.type.is === 'object' ? models.get(field.type.model)!.description : undefined;
+  const description = models.get(model)!.descriptions[name] ?? about;
   if (description) schema['description'] = description;
   // OpenAPI 3.0 ignores what stands beside a $ref, so a described reference is wrapped.
   if ('$ref' in type && dialect.version === 3) schema['allOf'] = [type];
