@@ -18,7 +18,7 @@ export function containerState(view: PodView, assessment: Assessment, facts: Fac
   const started = state.running !== undefined && role !== 'init' && isStarted(facts);
   return {
     name: container.name,
-    image: container.image ?? '',
+    image: facts.memory.image ?? container.image ?? '',
     imageID: last?.imageRef ?? '',
     ...(last && { containerID: `${ID_SCHEME}${last.id}` }),
     restartCount: last?.attempt ?? 0,

@@ -166,6 +166,12 @@ const cases: Record<string, [view: PodView, expected: string[]]> = {
     ['stop app 5s'],
   ],
 
+  'a new image in the manifest stops the container that runs the old one': [
+    scene({ records: [record('app')], memory: { app: { image: 'shop:1' } } }),
+    ['stop app 30s'],
+  ],
+  'the same image does not': [scene({ records: [record('app')], memory: { app: { image: 'host' } } }), []],
+
   'deletion stops every app container': [
     scene({
       pod: { ...two, metadata: deleted(30).metadata },

@@ -54,7 +54,7 @@ function run(assessment: Assessment, agenda: Agenda): void {
   for (const facts of all) {
     prune(facts, agenda);
     if (facts.stand.is === 'held') agenda.wake(facts.stand.at);
-    if (facts.stand.is === 'running' && (facts.memory.stopping || ailing(facts))) stopAiling(facts, agenda);
+    if (facts.stand.is === 'running' && (facts.memory.stopping || unwell(facts))) stopUnwell(facts, agenda);
   }
   const deadline = deadlineOf(pod.spec.activeDeadlineSeconds, base.startTime);
   if (deadline !== undefined) agenda.wake(deadline);
@@ -74,13 +74,16 @@ function isBeingMade({ memory, last, stand }: Facts): boolean {
   return stand.is === 'running' && memory.health?.containerId === last?.id && memory.health?.postStart === 'running';
 }
 
-function ailing({ memory, last }: Facts): boolean {
-  return memory.health?.failed !== undefined && memory.health.containerId === last?.id;
+/** Why the container is to be stopped and started again. */
+function unwell({ memory, last, container }: Facts): string | undefined {
+  if (memory.health?.containerId === last?.id && memory.health?.failed) return memory.health.failed;
+  const changed = memory.image !== undefined && memory.image !== container.image;
+  return changed ? 'definition changed' : undefined;
 }
 
-function stopAiling(facts: Facts, agenda: Agenda): void {
+function stopUnwell(facts: Facts, agenda: Agenda): void {
   const grace = facts.memory.health?.graceSeconds ?? agenda.view.pod.spec.terminationGracePeriodSeconds ?? 30;
-  stop(facts, 1000 * grace, facts.memory.health?.failed ?? '', agenda);
+  stop(facts, 1000 * grace, unwell(facts) ?? '', agenda);
 }
 
 /** The last run and the one before it are kept (`kubectl logs --previous`). */

@@ -10,7 +10,7 @@ import { containerSpec } from './container-spec.ts';
 import { containerEnv, type EnvSources } from './env.ts';
 import type { PodContext } from './pod-context.ts';
 import { sandboxId, terminationPath } from './pod-paths.ts';
-import type { Container, ContainerState, Memory } from './pod-view.ts';
+import type { Container, ContainerState, Memory, PodSpec } from './pod-view.ts';
 import { type Handler, type ProbeTarget, probe } from './probe/probe.ts';
 import { needsProbing, Prober } from './probe/prober.ts';
 import { withLastWords } from './termination.ts';
@@ -54,6 +54,7 @@ export class PodContainers {
     if (record.state !== 'running') return;
     const container = this.#container(record.name);
     const known = status?.containerID?.endsWith(record.id) === true;
+    if (known) this.#remember(record.name, { image: status.image });
     const before = known ? { started: status.started ?? false, ready: status.ready } : undefined;
     if (container) this.#observe(container, record, before);
   }
@@ -64,7 +65,7 @@ export class PodContainers {
     try {
       const record = await this.#context.runtime.startContainer(this.#prepare(container, attempt));
       const count = last ? crashes(this.#memory.get(container.name)?.crashes, last) + 1 : 0;
-      this.#remember(container.name, { crashes: count, problem: undefined });
+      this.#remember(container.name, { crashes: count, problem: undefined, image: container.image });
       this.#put(record);
       this.#begun(container, this.#records.get(record.id)!);
     } catch (error) {
@@ -112,7 +113,7 @@ export class PodContainers {
     else {
       this.#event('Warning', 'FailedPostStartHook', `PostStartHook failed: ${result.output}`, container);
       const health = { containerId: record.id, postStart: 'done', started: false, ready: false } as const;
-      this.#remember(container.name, { health: { ...health, failed: 'FailedPostStartHook' } });
+      this.#remember(container.name, { health: { ...health, failed: 'failed its postStart hook' } });
     }
     this.#host.changed();
   }
@@ -164,13 +165,18 @@ export class PodContainers {
     }
   }
 
+  /** A new image in the manifest is not held up by what was wrong with the old one. */
+  forgetProblems({ containers, initContainers = [] }: PodSpec): void {
+    for (const { name, image } of [...containers, ...initContainers]) {
+      if (this.#container(name)?.image !== image) this.#remember(name, { problem: undefined });
+    }
+  }
+
   stop(container: Container, id: string, graceMs: number, why: string): void {
     const hook = graceMs > 0 ? container.lifecycle?.preStop : undefined;
     this.#remember(container.name, { stopping: { since: Date.now(), graceMs, hook: hook ? 'running' : 'done' } });
-    const message = why
-      ? `Container ${container.name} failed ${why.split(':')[0]}, will be restarted`
-      : `Stopping container ${container.name}`;
-    this.#event('Normal', 'Killing', message, container);
+    const cause = why && `Container ${container.name} ${why.split(':')[0]}, will be restarted`;
+    this.#event('Normal', 'Killing', cause || `Stopping container ${container.name}`, container);
     this.#probers.get(id)?.stopAllButReadiness();
     if (hook) void this.#preStop(hook as Handler, container, id, graceMs);
     this.#host.changed();

@@ -45,7 +45,7 @@ export interface Health {
   readonly postStart: 'running' | 'done';
   readonly started: boolean;
   readonly ready: boolean;
-  /** A liveness or startup probe or the postStart hook wants it dead; the text says which. */
+  /** A liveness or startup probe or the postStart hook wants it dead: `failed liveness probe: …`. */
   readonly failed?: string;
   /** The probe's own terminationGracePeriodSeconds. */
   readonly graceSeconds?: number;
@@ -55,6 +55,8 @@ export interface Health {
 export interface Memory {
   /** Restarts in a row, each within ten minutes of the one before. */
   readonly crashes?: number;
+  /** What the newest run was started from, as the manifest had it then. */
+  readonly image?: string;
   readonly starting?: boolean;
   readonly problem?: Problem;
   readonly health?: Health;

@@ -91,6 +91,7 @@ export class PodWorker implements PodHost {
 
   update(pod: Pod): void {
     const { labels, annotations } = this.#pod.metadata;
+    this.containers.forgetProblems(pod.spec);
     this.#pod = pod;
     this.#status.heard(pod);
     const same =

@@ -13,6 +13,7 @@ import type { Reconciler } from '../reconcile/reconciler.ts';
 import { openRuntime } from '../runtime/start.ts';
 import type { NodeOptions } from './agent.ts';
 import { ConfigWatch } from './config-watch.ts';
+import { watchDrift } from './drift.ts';
 import { startKubeletServer } from './kubelet/server.ts';
 import { createPodNetwork, watchNodes } from './network.ts';
 import { NodeObject } from './node-object.ts';
@@ -101,6 +102,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const recorder = createRecorder(client, 'kubelet', { host: options.nodeName });
   const configs = new ConfigWatch(client);
   let pods: Pods | undefined;
+  let drift: { close(): void } | undefined;
+  let closed = false;
   const kubelet = await startKubeletServer({
     socketPath: join(options.stateDir, 'kubelet.sock'),
     stateDir: options.stateDir,
@@ -123,7 +126,11 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     await node.ready;
     step('Ready');
     // What is wanted is in force already; what an earlier agent left behind need not be waited for.
-    setImmediate(() => repair(reconciler, options.nodeName));
+    setImmediate(() => {
+      if (closed) return;
+      repair(reconciler, options.nodeName);
+      drift = watchDrift({ nodeName: options.nodeName, reconciler, kernel });
+    });
   }
 
   return {
@@ -144,6 +151,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       dns.close();
       proxy.close();
       stopWatchingNodes();
+      closed = true;
+      drift?.close();
       informers.close();
       runtime.close();
       kernel.close();

@@ -201,6 +201,9 @@ describe('pods on a real runtime', { skip: unable() }, () => {
       ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ErrImagePull',
     );
     assert.match(container(pod).state?.waiting?.message ?? '', /podwire image load/);
+    const containers = [{ name: 'app', image: 'podwire.io/agnhost' }];
+    await world.client.patch('Pod', { name: 'no-image', namespace: 'default' }, { spec: { containers } }, 'strategic');
+    await world.pod('no-image', isReady);
     await world.create('no-program', {
       restartPolicy: 'Never',
       containers: [{ name: 'app', image: 'host', command: ['/no/such'] }],
@@ -250,6 +253,16 @@ describe('pods on a real runtime', { skip: unable() }, () => {
     const restarted = await world.pod('probed', (pod) => container(pod).restartCount > 0);
     assert.ok(container(restarted).lastState?.terminated);
     assert.ok((await events('probed')).includes('Unhealthy'));
+  });
+
+  it('a new image in the manifest starts the container anew', async () => {
+    await world.create('image', { containers: [shell('app', FOREVER)] });
+    await world.pod('image', isReady);
+    const containers = [{ name: 'app', image: 'podwire.io/host' }];
+    await world.client.patch('Pod', { name: 'image', namespace: 'default' }, { spec: { containers } }, 'strategic');
+    const again = await world.pod('image', (pod) => isReady(pod) && container(pod).restartCount === 1);
+    assert.equal(container(again).image, 'podwire.io/host');
+    assert.ok((await events('image')).includes('Killing'));
   });
 
   it('hooks run after the start and before the end', async () => {

@@ -220,7 +220,7 @@ describe('the probes of a container', () => {
     };
     const verdict = await new Promise<Verdicts>((resolve) => new Prober(options({ livenessProbe }, resolve)).start());
     healthy = true;
-    assert.match(verdict.failed!, /^liveness probe: HTTP probe failed/);
+    assert.match(verdict.failed!, /^failed liveness probe: HTTP probe failed/);
     assert.equal(verdict.graceSeconds, 3);
   });
 });

@@ -105,7 +105,11 @@ export class Prober {
     if (kind === 'readiness') this.#verdicts = { ...before, ready: ok };
     else if (!ok) {
       const grace = spec.terminationGracePeriodSeconds;
-      this.#verdicts = { ...before, failed: `${kind} probe: ${output}`, ...(grace != null && { graceSeconds: grace }) };
+      this.#verdicts = {
+        ...before,
+        failed: `failed ${kind} probe: ${output}`,
+        ...(grace != null && { graceSeconds: grace }),
+      };
     } else if (kind === 'startup') {
       const ready = !this.#options.target.container.readinessProbe;
       this.#verdicts = { ...before, started: true, ready };
