@@ -33,6 +33,7 @@ const BRIDGE = 'pw-fabric';
 const MACHINE_LEG = 'pw-machine';
 /** What every node calls its leg. */
 export const NODE_LEG = 'eth0';
+const KEEP_ADDRESSES = `net/ipv6/conf/${NODE_LEG}/keep_addr_on_down`;
 const NODE_ROLE = 0x4e;
 const MACHINE_ADDRESS = 1;
 const API_SERVER_ADDRESS = 2;
@@ -177,6 +178,8 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
     },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
     { kind: 'link', netns, name: NODE_LEG, mtu, up: true, type: { kind: 'existing' } },
+    // Else setting the leg down, by whomever, takes its IPv6 addresses away.
+    ...(hasIPv6 ? [{ kind: 'sysctl', netns, key: KEEP_ADDRESSES, value: '1', optional: true } as const] : []),
     ...node.ips.map((ip, family): KernelItem => {
       const { length } = parsePrefix(nodeCIDRs[family]!);
       return { kind: 'address', netns, link: NODE_LEG, address: `${ip}/${length}` };

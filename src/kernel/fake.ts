@@ -3,7 +3,7 @@ import { familyOf } from '../addr/ip.ts';
 import { prefixContains } from '../addr/prefix.ts';
 import { identityOf, isLinkItem, isOurLink, isReadable, metricOf, scopeOf } from './identity.ts';
 import type { KernelItem, Link, LinkItem, NetnsPath, Route } from './items.ts';
-import { type ConntrackFilter, type Kernel, KernelError, type Transaction } from './kernel.ts';
+import { type ConntrackFilter, type Kernel, KernelError, type KernelPart, type Transaction } from './kernel.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftItem } from './nft-items.ts';
 
@@ -52,14 +52,18 @@ export class FakeKernel implements Kernel {
     return [...this.#items.values()].filter((item) => item.netns === netns);
   }
 
-  read(): KernelItem[] {
+  read(part?: KernelPart): KernelItem[] {
     const items: KernelItem[] = [];
-    for (const item of this.#items.values()) {
+    for (const item of part === 'nft' ? [] : this.#items.values()) {
       if (!isReadable(item)) continue;
       const hidden = item.kind === 'link' && item.type.kind === 'veth';
       items.push(hidden ? { ...item, type: { kind: 'veth', peer: { name: '' } } } : item);
     }
-    return [...items, ...(this.#options.nft?.read() ?? [])];
+    return [...items, ...(part === 'links' ? [] : (this.#options.nft?.read() ?? []))];
+  }
+
+  nftDisturbed(): boolean {
+    return this.#options.nft?.disturbed() ?? false;
   }
 
   apply(transaction: Transaction): void {

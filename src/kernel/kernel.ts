@@ -38,14 +38,19 @@ export class KernelError extends Error {
   }
 }
 
+/** Links, and all that hangs on them; nftables. */
+export type KernelPart = 'links' | 'nft';
+
 export interface Kernel {
-  /** Everything of ours in this namespace: interfaces by prefix, routes by protocol, tables by name. Costs a full dump: at start and for repair. */
-  read(): KernelItem[];
+  /** Everything of ours in this namespace, or a part of it: interfaces by prefix, routes by protocol, tables by name. Costs a full dump: at start and for repair. */
+  read(part?: KernelPart): KernelItem[];
   /**
    * Makes the changes. The nftables part is one atomic batch. Adding what is there in the same form and removing what is
    * gone succeed (idempotent). Throws a KernelError at the first refusal; running again repairs.
    */
   apply(transaction: Transaction): void;
+  /** Whether others may have changed nftables in this namespace since this was last asked. Costs 5 us and no dump. */
+  nftDisturbed(): boolean;
   /** Deletes matching conntrack entries; returns how many. */
   flushConntrack(filters: readonly ConntrackFilter[]): number;
   close(): void;

@@ -30,7 +30,8 @@ export function readLinkItems(socket: NetlinkSocket): LinkItem[] {
   ];
 }
 
-function linkItem(link: LinkState, names: ReadonlyMap<number, string>): Link | undefined {
+/** Undefined for kinds that we never make. */
+export function linkItem(link: LinkState, names: ReadonlyMap<number, string>): Link | undefined {
   const type = linkType(link);
   if (!type) return undefined;
   const { name, mtu, up, mac } = link;
@@ -105,7 +106,7 @@ function dumpRoutes(socket: NetlinkSocket, family: Family): NetlinkMessage[] {
   }
 }
 
-function routeItem(route: RouteState, names: ReadonlyMap<number, string>): Route {
+export function routeItem(route: RouteState, names: ReadonlyMap<number, string>): Route {
   const { dst, type, via, onlink, scope, src, metric, mtu } = route;
   const link = route.index === undefined ? undefined : names.get(route.index);
   return {

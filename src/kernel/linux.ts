@@ -6,7 +6,7 @@ import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
 import { identityOf, isLinkItem, metricOf, satisfies } from './identity.ts';
 import type { KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
-import { type ConntrackFilter, type Kernel, KernelError, type Transaction } from './kernel.ts';
+import { type ConntrackFilter, type Kernel, KernelError, type KernelPart, type Transaction } from './kernel.ts';
 import { LinkRemoval } from './link-removal.ts';
 import { changeLink, putLinks } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
@@ -46,10 +46,17 @@ class LinuxKernel implements Kernel {
     this.#removal = new LinkRemoval(options.netns);
   }
 
-  read(): KernelItem[] {
+  read(part?: KernelPart): KernelItem[] {
     // What an earlier run had marked for removal when it ended.
     this.#removal.start();
-    return asKernelError('read', undefined, () => [...readLinkItems(this.#socket), ...this.#nftables().read()]);
+    return asKernelError('read', undefined, () => [
+      ...(part === 'nft' ? [] : readLinkItems(this.#socket)),
+      ...(part === 'links' ? [] : this.#nftables().read()),
+    ]);
+  }
+
+  nftDisturbed(): boolean {
+    return asKernelError('read', undefined, () => this.#nftables().disturbed());
   }
 
   #nftables(): NftBackend {

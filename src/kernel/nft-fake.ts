@@ -25,6 +25,11 @@ class MemoryNft implements NftBackend {
     this.#items = next;
   }
 
+  /** Nobody else has access. */
+  disturbed(): boolean {
+    return false;
+  }
+
   close(): void {}
 }
 

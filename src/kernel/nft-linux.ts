@@ -4,7 +4,15 @@ import { errnoName, SysError } from '../sys/ffi.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeStatus, type NetlinkMessage, NLMSG_ERROR } from '../wire/netlink/message.ts';
 import { encodeBatch, type NftBatch, type NftChanges, type NftOperation } from '../wire/nft/batch.ts';
-import { decodeChain, decodeElements, decodeRule, decodeSet, decodeTable, dumpBody } from '../wire/nft/dump.ts';
+import {
+  decodeChain,
+  decodeElements,
+  decodeGeneration,
+  decodeRule,
+  decodeSet,
+  decodeTable,
+  dumpBody,
+} from '../wire/nft/dump.ts';
 import {
   type NftChain,
   type NftElement,
@@ -13,7 +21,7 @@ import {
   type NftTable,
   nftIdentity,
 } from '../wire/nft/items.ts';
-import { CHAIN, ELEMENT_LIST, message, RULE, SET, TABLE } from '../wire/nft/message.ts';
+import { CHAIN, ELEMENT_LIST, GENERATION, message, RULE, SET, TABLE } from '../wire/nft/message.ts';
 import type { NftRule } from '../wire/nft/rule.ts';
 import { KernelError } from './kernel.ts';
 import type { NftBackend, NftChange, OpenNft } from './nft.ts';
@@ -39,6 +47,8 @@ class LinuxNft implements NftBackend {
   readonly #sets = new Map<string, NftSet>();
   /** Until a kernel before 6.3 says that it does not know NFT_MSG_DESTROY…. */
   #destroy: boolean;
+  /** The generation that our own commits should have led to. */
+  #generation: number | undefined;
 
   constructor(socket: NetlinkSocket, destroy: boolean) {
     this.#socket = socket;
@@ -91,7 +101,10 @@ class LinuxNft implements NftBackend {
     for (let rounds = 0; ; rounds++) {
       const refusals = this.#send(changes);
       const first = refusals[0];
-      if (!first) return;
+      if (!first) {
+        if (this.#generation !== undefined) this.#generation++;
+        return;
+      }
       const next = rounds < 8 ? this.#mended(changes, refusals) : undefined;
       if (!next) throw kernelError(refusals);
       changes = next;
@@ -134,6 +147,18 @@ class LinuxNft implements NftBackend {
       if (!(error instanceof SysError)) throw error;
       throw new KernelError('nft batch', error.code, error.message);
     }
+  }
+
+  /**
+   * Every commit that changes anything, of whoever, counts the namespace's generation up by one. Ours are counted without
+   * asking, which at most counts too far: a batch of what was there already commits nothing.
+   */
+  disturbed(): boolean {
+    const [answer] = this.#socket.request({ type: message(GENERATION.GET), flags: 0, body: dumpBody(undefined) });
+    const generation = answer ? decodeGeneration(answer.body) : undefined;
+    const expected = this.#generation ?? generation;
+    this.#generation = generation;
+    return generation !== undefined && expected !== undefined && generation > expected;
   }
 
   #setOf(element: NftElement): NftSet {

@@ -17,6 +17,8 @@ export interface NftBackend {
    * the same form and removing what is gone succeed. Throws a KernelError that carries the refused item where it is known.
    */
   apply(add: readonly NftItem[], change: readonly NftChange[], remove: readonly NftItem[]): void;
+  /** Whether others have committed a change, of whatever table, since this was last asked. */
+  disturbed(): boolean;
   close(): void;
 }
 

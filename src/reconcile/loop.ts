@@ -1,12 +1,12 @@
 // Room reconcile: applies the difference between what was last put into the kernel and what the plan wants.
-import { identityOf, isReadable, satisfies } from '../kernel/identity.ts';
+import { identityOf, isLinkItem, isReadable, satisfies } from '../kernel/identity.ts';
 import { itemText } from '../kernel/item-text.ts';
 import type { KernelItem } from '../kernel/items.ts';
-import { type Kernel, KernelError, type Transaction } from '../kernel/kernel.ts';
+import { type Kernel, KernelError, type KernelPart, type Transaction } from '../kernel/kernel.ts';
 import type { Fragment } from '../plan/plan.ts';
 import { DesiredState } from './desired.ts';
 import { diff, isEmpty, ordered } from './diff.ts';
-import type { Reconciler } from './reconciler.ts';
+import type { Reconciler, Suspicion } from './reconciler.ts';
 
 export function createReconciler(kernel: Kernel): Reconciler {
   return new ReconcileLoop(kernel);
@@ -81,8 +81,12 @@ class ReconcileLoop implements Reconciler {
     clearTimeout(this.#timer);
   }
 
-  #readState(): Map<string, KernelItem> {
-    return new Map(this.#kernel.read().map((item) => [identityOf(item), item]));
+  wanted(identity: string): KernelItem | undefined {
+    return this.#desired.items.get(identity);
+  }
+
+  #readState(part?: KernelPart): Map<string, KernelItem> {
+    return new Map(this.#kernel.read(part).map((item) => [identityOf(item), item]));
   }
 
   /**
@@ -121,7 +125,11 @@ class ReconcileLoop implements Reconciler {
     else this.#applied.delete(identity);
   }
 
-  repair(): string[] {
+  repair(suspicion?: Suspicion): string[] {
+    return suspicion ? this.#repairPart(suspicion) : this.#repairAll();
+  }
+
+  #repairAll(): string[] {
     const read = this.#readState();
     const all = new Set([...read.keys(), ...this.#desired.items.keys(), ...this.#unsure.keys()]);
     this.#refresh(read, all);
@@ -130,6 +138,30 @@ class ReconcileLoop implements Reconciler {
     this.#apply(seen);
     this.#forgetSettled(all);
     return [...texts(seen), ...this.#applyBlind(blind)];
+  }
+
+  #repairPart({ part, touched }: Suspicion): string[] {
+    const read = this.#readState(part);
+    const inPart = (item: KernelItem) => isReadable(item) && isLinkItem(item) === (part === 'links');
+    const wanted = [...this.#desired.items].filter(([, item]) => inPart(item)).map(([identity]) => identity);
+    const all = new Set([...read.keys(), ...wanted]);
+    this.#refresh(read, all);
+    const seen = diff(this.#applied, this.#desired.items, all);
+    this.#apply(seen);
+    this.#forgetSettled(all);
+    const changed = [...seen.add, ...seen.change.map(({ to }) => to)].map(identityOf);
+    const blind = this.#blindBeside([...touched, ...changed]);
+    this.#refresh(read, blind.keys());
+    const failures = this.#applyBlind(diff(this.#applied, this.#desired.items, blind.keys()));
+    const restored = [...touched].flatMap((identity) => blind.get(identity) ?? []);
+    return [...texts(seen), ...restored.map((item) => `added ${itemText(item)}`), ...failures];
+  }
+
+  /** What a dump does not tell of the fragments that hold any of these. */
+  #blindBeside(identities: readonly string[]): Map<string, KernelItem> {
+    const keys = new Set(identities.flatMap((identity) => this.#desired.holders(identity)));
+    const items = [...keys].flatMap((key) => this.#desired.fragments.get(key)?.items ?? []);
+    return new Map(items.filter((item) => !isReadable(item)).map((item) => [identityOf(item), item]));
   }
 
   /** What is as it should be without our doing needs no retry. */

@@ -10,6 +10,7 @@ import {
   CHAIN,
   ELEMENT,
   ELEMENT_LIST,
+  GENERATION,
   HOOK,
   HOOK_NUMBER,
   INTERVAL_END,
@@ -47,6 +48,11 @@ function attributes(body: Uint8Array): Attributes {
 export function decodeTable(body: Uint8Array): NftTable | undefined {
   const family = familyOf(body);
   return family && { kind: 'table', family, table: attributes(body).string(TABLE.NAME) };
+}
+
+/** What GETGEN answers: undefined when it tells no generation. */
+export function decodeGeneration(body: Uint8Array): number | undefined {
+  return attributes(body).u32(GENERATION.ID);
 }
 
 /** A chain yet without its rules. */

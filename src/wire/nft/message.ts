@@ -44,6 +44,9 @@ export const SET_FLAG = { anonymous: 1, interval: 4, map: 8, timeout: 16, dynami
 export const ELEMENT_LIST = { NEW: 12, GET: 13, DELETE: 14, DESTROY: 30, TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
 export const ELEMENT = { LIST_ELEM: 1, KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6 } as const;
 
+/** The ruleset's version: counted up by every commit in the namespace. */
+export const GENERATION = { GET: 16, ID: 1 } as const;
+
 /** Flag of the element at which an interval no longer holds. */
 export const INTERVAL_END = 1;
 

@@ -1,0 +1,116 @@
+// What is deleted by hand of a node's network is back within a second, and the node says what it was.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { watchDrift } from '../../src/node/drift.ts';
+import { planMasqueradeBase } from '../../src/plan/masquerade.ts';
+import { podLinkName } from '../../src/plan/pods.ts';
+import { NETNS_DIR } from '../../src/sys/netns.ts';
+import { ClusterNet, serveIn, type TestNode, talk } from '../node/cluster-net.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root';
+/** One second is what we promise, to a machine that is not busy with other tests. */
+const LIMIT_MS = 10_000;
+
+const NODES = [
+  { name: 'node-1', ips: ['172.30.0.11', 'fd00:172:30::11'], podCIDRs: ['10.244.0.0/24', 'fd00:10:244::/64'] },
+  { name: 'node-2', ips: ['172.30.0.12', 'fd00:172:30::12'], podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'] },
+];
+
+/** What an operator's hand does, and what the node then says that it mended. */
+const HANDS: readonly [command: string, repaired: RegExp][] = [
+  ['ip link del pw-vxlan', /^added link pw-vxlan /],
+  ['ip link set pw-vxlan down', /^changed link pw-vxlan .* up/],
+  ['ip link set pw-vxlan mtu 1300', /^changed link pw-vxlan mtu 1450/],
+  ['ip route del 10.244.1.0/24', /^added route 10\.244\.1\.0\/24 /],
+  ['ip -6 route del fd00:10:244:1::/64', /^added route fd00:10:244:1::\/64 /],
+  ['ip neigh del 10.244.1.0 dev pw-vxlan', /^added neigh 10\.244\.1\.0 /],
+  ['ip neigh replace 10.244.1.0 lladdr 02:00:00:00:00:01 dev pw-vxlan nud permanent', /^changed neigh 10\.244\.1\.0 /],
+  ['bridge fdb del 02:76:ac:1e:00:0c dev pw-vxlan', /^added fdb 02:76:ac:1e:00:0c /],
+  [`ip link del ${podLinkName('a1')}`, new RegExp(`^added link ${podLinkName('a1')} `)],
+  [`ip route del 10.244.0.1`, new RegExp(`^added route 10.244.0.1/32 dev ${podLinkName('a1')}`)],
+  ['ip route flush proto 201', /^added route 10\.244\.1\.0\/24 /],
+  ['ip addr del 10.96.0.10/32 dev lo', /^added addr 10\.96\.0\.10\/32 dev lo/],
+  ['ip link set eth0 down && ip link set eth0 up', /^added route 10\.96\.0\.0\/16 dev eth0/],
+  ['nft flush table ip podwire', /^changed chain ip podwire masquerade/],
+  ['nft flush ruleset', /^added table ip podwire/],
+];
+
+function watched(node: TestNode): { repaired: string[]; close(): void } {
+  const repaired: string[] = [];
+  const { reconciler, kernel, netns } = node;
+  const watch = watchDrift({
+    nodeName: node.name,
+    reconciler,
+    kernel,
+    netns,
+    onRepaired: (lines) => repaired.push(...lines),
+  });
+  return { repaired, close: () => watch.close() };
+}
+
+test('what is deleted or changed by hand is back within a second, and is named', { skip }, async (t) => {
+  using net = new ClusterNet(`t${process.pid}r`, NODES);
+  const [one, two] = [net.nodes[0]!, net.nodes[1]!];
+  const [from, to] = [net.addPod(one, 'a1'), net.addPod(two, 'b1')];
+  const { nodeName, nodeIPs, serviceCIDRs, dnsIPs, podCIDRs: ownPodCIDRs, clusterPodCIDRs: podCIDRs } = one.options;
+  const facts = { nodeName, nodeIPs, serviceCIDRs, dnsIPs, ownPodCIDRs, podCIDRs };
+  one.reconciler.update(new Map([['masquerade/base', planMasqueradeBase(facts)]]));
+  await using echo = await serveIn(to.netns, to.ip);
+  await using echo6 = await serveIn(to.netns, to.ips[1]!);
+  const watch = watched(one);
+  try {
+    for (const [command, expected] of HANDS) {
+      await t.test(command, async () => {
+        watch.repaired.length = 0;
+        execFileSync('nsenter', [`--net=${one.netns}`, 'sh', '-c', command]);
+        const started = performance.now();
+        const found = () => watch.repaired.find((line) => expected.test(line));
+        while (!found() && performance.now() - started < LIMIT_MS) await new Promise((done) => setTimeout(done, 5));
+        assert.ok(found(), `${command}: not repaired, only ${JSON.stringify(watch.repaired)}`);
+        t.diagnostic(`${command.slice(0, 60)}: ${Math.round(performance.now() - started)} ms`);
+        assert.equal((await talk(from.netns, to.ip, echo.port))[0], from.ip);
+        assert.equal((await talk(from.netns, to.ips[1]!, echo6.port))[0], from.ips[1]);
+      });
+    }
+    assert.deepEqual(one.reconciler.repair(), []);
+  } finally {
+    watch.close();
+  }
+});
+
+test('what the node does itself is no drift, and a quiet node looks at nothing', { skip }, async () => {
+  using net = new ClusterNet(`t${process.pid}q`, NODES);
+  const [one] = net.nodes as [TestNode];
+  let reads = 0;
+  const { kernel, reconciler } = one;
+  const read = kernel.read.bind(kernel);
+  kernel.read = (part) => {
+    reads++;
+    return read(part);
+  };
+  const watch = watchDrift({
+    nodeName: one.name,
+    reconciler,
+    kernel,
+    netns: one.netns,
+    onRepaired: (lines) => assert.fail(lines.join()),
+  });
+  try {
+    for (let i = 0; i < 5; i++) net.addPod(one, `p${i}`);
+    for (let i = 0; i < 5; i++) one.network.detach(`p${i}`);
+    // Its end is heard after all that came before.
+    const ended = new Promise<void>((resolve) => {
+      const off = setInterval(() => {
+        const names = execFileSync('ip', ['-n', one.netns.slice(NETNS_DIR.length + 1), 'link'], { encoding: 'utf8' });
+        if ([0, 1, 2, 3, 4].some((i) => names.includes(podLinkName(`p${i}`)))) return;
+        clearInterval(off);
+        setTimeout(resolve, 100);
+      }, 10);
+    });
+    await ended;
+    assert.equal(reads, 0);
+  } finally {
+    watch.close();
+  }
+});
