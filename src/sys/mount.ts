@@ -1,6 +1,6 @@
 // Room sys: mounts, and mount namespaces of single threads.
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { check, libc } from './ffi.ts';
+import { check, libc, SysError } from './ffi.ts';
 
 export const MS = {
   RDONLY: 0x1,
@@ -75,8 +75,17 @@ export function unshareMounts(): void {
   rootMountFd ??= openSync(`/proc/${process.pid}/ns/mnt`, 'r');
   unshare(CLONE.NEWNS | CLONE.FS);
   setPropagation('/', 'rprivate');
-  for (const target of mountPoints('nsfs').reverse()) unmount(target);
+  for (const target of mountPoints('nsfs').reverse()) unmountIfThere(target);
   ownMountFd = openSync('/proc/thread-self/ns/mnt', 'r');
+}
+
+/** Somebody may take a name away at the same time: deleting the file ends its mounts everywhere. */
+function unmountIfThere(target: string): void {
+  try {
+    unmount(target);
+  } catch (error) {
+    if (!(error instanceof SysError && (error.code === 'ENOENT' || error.code === 'EINVAL'))) throw error;
+  }
 }
 
 /** Mount points of one file system type in the calling thread's namespace, in the order in which they were made. */
