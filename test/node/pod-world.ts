@@ -145,7 +145,10 @@ export async function createWorld() {
         return list.items.length === 0 ? true : { not: list.items[0]!.status };
       }),
     async close() {
-      for (const { id } of agent.runtime.sandboxes()) await agent.runtime.removeSandbox(id);
+      const { items } = await client.list('Pod');
+      const options = { gracePeriodSeconds: 0 };
+      for (const { metadata } of items) await client.delete('Pod', metadata.name, metadata.namespace, options);
+      await until<true>(async () => agent.pods.size === 0 || { not: agent.runtime.containers() });
       agent.close();
       await api.close();
       rmSync(stateDir, { recursive: true, force: true });
