@@ -94,7 +94,7 @@ export class Handler implements WriteContext {
   }
 
   isWatch(request: ApiRequest): boolean {
-    return request.method === 'GET' && parseRoute(request)?.verb === 'watch';
+    return request.method === 'GET' && routeOf(request)?.verb === 'watch';
   }
 
   /** Begins a watch into `sink`; pump it when the sink became ready again. Throws before anything is sent. */

@@ -28,9 +28,18 @@ const REVIEWS: Readonly<Record<string, (call: Call) => object>> = {
   '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews': selfSubjectRulesReview,
 };
 
+/** kubectl looks here before it says that a kind is not served; without an answer it speaks of this path and not of the kind. */
+const CUSTOM_RESOURCES = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const NO_CUSTOM_RESOURCES = {
+  kind: 'CustomResourceDefinitionList',
+  apiVersion: 'apiextensions.k8s.io/v1',
+  metadata: { resourceVersion: '' },
+  items: [],
+};
+
 /** The kind that the path is of, unless it is one that is only answered and never stored. */
 export function routeOf(request: Pick<Call, 'method' | 'path' | 'query'>): ResourceRoute | undefined {
-  return request.path in REVIEWS ? undefined : parseRoute(request);
+  return request.path in REVIEWS || request.path === CUSTOM_RESOURCES ? undefined : parseRoute(request);
 }
 
 function answerReview(call: Call): Answer | undefined {
@@ -46,6 +55,7 @@ export function answerSpecial(call: Call): Answer | undefined {
   if (path === '/version') return valueAnswer(VERSION);
   if (isPublic(path)) return text('ok', 'text/plain');
   if (path.startsWith('/openapi/')) return openapi(call);
+  if (path === CUSTOM_RESOURCES && call.method === 'GET') return valueAnswer(NO_CUSTOM_RESOURCES);
   return answerReview(call) ?? discover(call);
 }
 

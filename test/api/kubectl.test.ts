@@ -139,10 +139,16 @@ items:
     assert.equal(await apply(list('replicas')), 'configmap/listed created\ndeployment.apps/listed created');
     assert.match(await apply(list('replicas'), '--validate=strict'), /unchanged/);
     await assert.rejects(apply(list('replica')), /unknown field "(io\.k8s\.\S+\.)?(spec\.)?replica"/);
-    await assert.rejects(
-      apply('apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\n'),
-      /no matches for kind "Job" in version "batch\/v1"\s+ensure CRDs are installed first/,
-    );
+    for (const [apiVersion, kind] of [
+      ['batch/v1', 'Job'],
+      ['apps/v1', 'DaemonSet'],
+      ['v1', 'PersistentVolume'],
+    ]) {
+      await assert.rejects(
+        apply(`apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: a}\n`),
+        new RegExp(`no matches for kind "${kind}" in version "${apiVersion}"\\s+ensure CRDs are installed first`),
+      );
+    }
     await kubectl('delete', 'deployment,configmap', 'listed');
   });
 
