@@ -2,10 +2,12 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ApiServer } from '../api/server.ts';
 import type { NodeOptions } from '../node/agent.ts';
+import type { OverlayStep } from '../node/overlay.ts';
 import type { AgentReport } from '../node/start.ts';
 import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import type { ClusterConfig } from './config.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
 import { imageDir, nodeDir } from './paths.ts';
@@ -15,6 +17,9 @@ import { machineResolvers } from './resolvers.ts';
 const log = logger('cluster');
 const RESTART_DELAY_MS = 1000;
 const REPORT_LIMIT_MS = 1000;
+/** An agent that has never been ready and dies so often will not get better. */
+const DEATHS_BEFORE_READY = 3;
+const OVERLAY_LIMIT_MS = 10_000;
 
 export interface NodeWorker {
   readonly layout: NodeLayout;
@@ -26,12 +31,15 @@ export interface NodeWorker {
   start(): void;
   /** Gives the agent its way to the API. */
   connect(api: ApiServer): void;
+  /** One step of the way to another overlay. Throws a Fault when the node refuses it or does not answer. */
+  changeOverlay(settings: OverlaySettings, step: OverlayStep): Promise<void>;
   stop(): Promise<void>;
 }
 
 type FromAgent =
   | { type: 'ready' }
   | { type: 'report'; report: AgentReport | undefined }
+  | { type: 'overlay'; step: OverlayStep; problem: string | undefined }
   | { type: 'stopped' }
   | { type: 'failed'; message: string };
 
@@ -53,6 +61,9 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     dnsUpstreams: config.dns.upstreams.length > 0 ? config.dns.upstreams : machineResolvers(),
     mtu: network.mtu,
     vxlan: network.vxlan,
+    overlay: network.overlay,
+    segmentCIDRs: node.segmentCIDRs,
+    routers: node.routers,
     nodePortRange: network.nodePortRange,
     ...findRuntime(),
   };
@@ -60,10 +71,11 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
 
 /** Starts the thread, which loads its code while the machine's other cores do something else, and waits for `start`. */
 export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): NodeWorker {
-  const options = nodeOptions(config, layout);
+  let options = nodeOptions(config, layout);
   const ready = Promise.withResolvers<void>();
   let api: ApiServer | undefined;
   let stopping = false;
+  let deaths = 0;
   let agentEnd: MessagePort | undefined;
   let worker: Worker;
 
@@ -78,7 +90,11 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       if (message.type === 'failed') ready.reject(new Fault(`${layout.name}: ${message.message}`));
       if (message.type === 'ready') ready.resolve();
     });
-    worker.on('error', (error) => log.error({ node: layout.name, err: error }, 'node agent died'));
+    worker.on('error', (error) => {
+      log.error({ node: layout.name, err: error }, 'node agent died');
+      deaths++;
+      if (deaths === DEATHS_BEFORE_READY) ready.reject(new Fault(`the agent of ${layout.name} dies: ${error.message}`));
+    });
     worker.on('exit', () => {
       agentEnd?.close();
       if (!stopping) setTimeout(relaunch, RESTART_DELAY_MS).unref();
@@ -105,6 +121,11 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       api = server;
       if (agentEnd) api.servePort(agentEnd);
     },
+    async changeOverlay(settings, step) {
+      await askOverlay(layout.name, worker, settings, step);
+      // An agent that dies comes again with what is in force.
+      if (step === 'finish') options = { ...options, overlay: settings };
+    },
     async stop() {
       stopping = true;
       const exited = new Promise((resolve) => worker.once('exit', resolve));
@@ -114,18 +135,38 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
   };
 }
 
-function askReport(worker: Worker): Promise<AgentReport | undefined> {
+/** Posts a question and resolves with the first answer that `pick` takes; undefined after the limit. */
+function ask<T>(
+  worker: Worker,
+  question: object,
+  pick: (answer: FromAgent) => T | undefined,
+  limitMs: number,
+): Promise<T | undefined> {
   return new Promise((resolve) => {
-    const give = (report: AgentReport | undefined) => {
+    const give = (value: T | undefined) => {
       clearTimeout(limit);
       worker.off('message', listen);
-      resolve(report);
+      resolve(value);
     };
     const listen = (message: FromAgent) => {
-      if (message.type === 'report') give(message.report);
+      const picked = pick(message);
+      if (picked !== undefined) give(picked);
     };
-    const limit = setTimeout(give, REPORT_LIMIT_MS, undefined);
+    const limit = setTimeout(give, limitMs, undefined);
     worker.on('message', listen);
-    worker.postMessage({ type: 'report' });
+    worker.postMessage(question);
   });
+}
+
+async function askReport(worker: Worker): Promise<AgentReport | undefined> {
+  const answer = await ask(worker, { type: 'report' }, (m) => (m.type === 'report' ? m : undefined), REPORT_LIMIT_MS);
+  return answer?.report;
+}
+
+async function askOverlay(node: string, worker: Worker, settings: OverlaySettings, step: OverlayStep): Promise<void> {
+  const question = { type: 'overlay', settings, step };
+  const pick = (m: FromAgent) => (m.type === 'overlay' && m.step === step ? m : undefined);
+  const answer = await ask(worker, question, pick, OVERLAY_LIMIT_MS);
+  if (!answer) throw new Fault(`${node} does not answer`);
+  if (answer.problem !== undefined) throw new Fault(`${node}: ${answer.problem}`);
 }
