@@ -36,7 +36,7 @@ function openDatabase(path: string): DatabaseSync {
     db.exec("INSERT OR REPLACE INTO marks VALUES ('format', 1)"); // takes the lock, and makes the file that sync() flushes
   } catch (error) {
     db.close();
-    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw unreadable(path, error);
     throw new Fault(`${path} is in use by another API server`, { mend: 'stop the other one first', cause: error });
   }
   return db;
@@ -50,11 +50,19 @@ function openWal(path: string): number {
   return openSync(`${path}-wal`, 'r+');
 }
 
+function unreadable(path: string, cause: unknown): Fault {
+  return new Fault(`${path} cannot be read: ${(cause as Error).message}`, {
+    mend: 'put a copy of it in its place, or take the cluster down and up anew',
+    cause,
+  });
+}
+
 /**
  * A commit writes to the WAL without waiting for the disk (synchronous=NORMAL); `sync()` then flushes the WAL on libuv's
  * pool, so that the event loop gathers the next group of writes meanwhile. A checkpoint flushes the WAL by itself first.
  */
 export class RevisionDatabase {
+  readonly #path: string;
   readonly #db: DatabaseSync;
   readonly #walFd: number | undefined;
   readonly #insert: StatementSync;
@@ -63,6 +71,7 @@ export class RevisionDatabase {
 
   /** `path` is a file, or `:memory:`. */
   constructor(path: string) {
+    this.#path = path;
     this.#db = openDatabase(path);
     this.#walFd = path === ':memory:' ? undefined : openWal(path);
     this.#insert = this.#db.prepare('INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
@@ -81,8 +90,12 @@ export class RevisionDatabase {
 
   /** Every revision that is left, oldest first. */
   *revisions(): Iterable<Revision> {
-    for (const row of this.#db.prepare('SELECT * FROM revisions ORDER BY rev').iterate()) {
-      yield { ...(row as unknown as Revision), deleted: row['deleted'] === 1 };
+    try {
+      for (const row of this.#db.prepare('SELECT * FROM revisions ORDER BY rev').iterate()) {
+        yield { ...(row as unknown as Revision), deleted: row['deleted'] === 1 };
+      }
+    } catch (error) {
+      throw unreadable(this.#path, error);
     }
   }
 

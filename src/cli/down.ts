@@ -7,8 +7,14 @@ export async function runDown(flags: { readonly name: string; readonly all?: boo
   requireRoot();
   const names = flags.all ? knownClusters() : [flags.name];
   if (names.length === 0) console.log('No cluster is up.');
+  const failures: unknown[] = [];
   for (const name of names) {
-    await down(name);
-    console.log(`Cluster ${name} is down.`);
+    try {
+      await down(name);
+      console.log(`Cluster ${name} is down.`);
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
 }

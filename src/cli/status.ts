@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { askControl } from '../cluster/control.ts';
 import { clusterPaths } from '../cluster/paths.ts';
-import { runningFrom } from '../cluster/pidfile.ts';
+import { runningDaemon } from '../cluster/pidfile.ts';
 import { findProgram } from '../cluster/programs.ts';
 import type { ClusterStatus } from '../cluster/status.ts';
 import { Fault } from '../observe/fault.ts';
@@ -32,7 +32,7 @@ async function readStatus(name: string): Promise<ClusterStatus> {
   const status = await askControl<ClusterStatus>(paths.control);
   if (status) return status;
   const mend = `podwire up --name ${name} takes up what runs; the log is ${paths.log}`;
-  if (runningFrom(paths.pid)) throw new Fault(`the daemon of cluster ${name} does not answer`, { mend, exitCode: 3 });
+  if (runningDaemon(name)) throw new Fault(`the daemon of cluster ${name} does not answer`, { mend, exitCode: 3 });
   throw new Fault(`the daemon of cluster ${name} is not running; its pods go on`, { mend, exitCode: 3 });
 }
 

@@ -4,6 +4,7 @@ import { logger } from '../observe/log.ts';
 import { serveControl } from './control.ts';
 import { launchBox } from './launch.ts';
 import { clusterPaths } from './paths.ts';
+import { writePidfile } from './pidfile.ts';
 import { storedConfig } from './slot.ts';
 import { boxStatus } from './status.ts';
 
@@ -20,6 +21,8 @@ function tell(message: DaemonMessage): void {
 }
 
 async function run(name: string, demo: boolean): Promise<void> {
+  // Whoever started us may have been killed before it wrote this.
+  writePidfile(clusterPaths(name).pid, process.pid);
   const config = storedConfig(name);
   if (!config) throw new Fault(`cluster ${name} has no ${clusterPaths(name).config}`);
   const box = await launchBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });

@@ -1,7 +1,7 @@
 // Room cluster: `up --foreground`: the cluster lives as long as this process; Ctrl-C or SIGTERM takes it down whole.
 import { once } from 'node:events';
 import { Fault } from '../observe/fault.ts';
-import { takeDown } from './down.ts';
+import { endCluster } from './down.ts';
 import { clusterPaths } from './paths.ts';
 import { type UpOptions, type UpResult, up } from './up.ts';
 
@@ -11,7 +11,7 @@ type ForegroundOptions = UpOptions & { readonly signal: AbortSignal; readonly on
 export async function runForeground(options: ForegroundOptions): Promise<void> {
   const { name, signal } = options;
   const result = await up(options).catch(async (error) => {
-    if (signal.aborted) await takeDown(name, {});
+    if (signal.aborted) await endCluster(name);
     throw error;
   });
   const { daemon } = result;
@@ -22,7 +22,7 @@ export async function runForeground(options: ForegroundOptions): Promise<void> {
   const asked = signal.aborted || once(signal, 'abort').then(() => true);
   const wasAsked = await Promise.race([asked, Promise.resolve(ended).then(() => false)]);
   if (!wasAsked) throw new Fault(`the daemon of cluster ${name} has ended; its pods go on`, lostDaemon(name));
-  await takeDown(name, {});
+  await endCluster(name);
 }
 
 function lostDaemon(name: string): { mend: string } {

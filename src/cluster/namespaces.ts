@@ -11,6 +11,12 @@ export function fabricNamespaces(clusterName: string): string[] {
   return names.filter((name) => /^(fabric|node-\d+)$/.test(name.slice(prefix.length)));
 }
 
+/** Those of its pods: named by a hash. */
+export function podNamespaces(clusterName: string): string[] {
+  const prefix = netnsName(clusterName, '');
+  return readNames().filter((name) => name.startsWith(prefix) && /^[0-9a-f]{10}$/.test(name.slice(prefix.length)));
+}
+
 /** Whether namespaces of a cluster of this name are there, whoever made them. */
 export function fabricExists(clusterName: string): boolean {
   return fabricNamespaces(clusterName).length > 0;

@@ -1,6 +1,8 @@
 // Room cluster: which process is the daemon. A pid alone may have been given again; pid and start time may not.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { startTimeOf } from '../sys/identity.ts';
+import { clusterPaths } from './paths.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -14,17 +16,36 @@ export function identityOf(pid: number): ProcessIdentity | undefined {
 }
 
 export function writePidfile(path: string, pid: number): void {
-  writeFileSync(path, `${JSON.stringify(identityOf(pid))}\n`);
+  writeFileSync(`${path}.new`, `${JSON.stringify(identityOf(pid))}\n`);
+  renameSync(`${path}.new`, path);
 }
 
 /** The process that wrote the file, if it still runs. */
 export function runningFrom(path: string): ProcessIdentity | undefined {
-  let written: ProcessIdentity;
+  let written: Partial<ProcessIdentity> | null;
   try {
-    written = JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity;
+    written = JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity | null;
   } catch {
     return undefined;
   }
-  const now = identityOf(written.pid);
-  return now?.startTime === written.startTime ? now : undefined;
+  const now = typeof written?.pid === 'number' ? identityOf(written.pid) : undefined;
+  return now?.startTime === written?.startTime ? now : undefined;
+}
+
+/** The cluster's daemon, if it runs: by its pidfile, or, where that is damaged, by the database that it has open. */
+export function runningDaemon(clusterName: string): ProcessIdentity | undefined {
+  const paths = clusterPaths(clusterName);
+  return runningFrom(paths.pid) ?? lockerOf(join(paths.api, 'api.db'));
+}
+
+/** The process that holds a POSIX lock on the file (proc_locks(5)). */
+export function lockerOf(path: string): ProcessIdentity | undefined {
+  const inode = statSync(path, { throwIfNoEntry: false })?.ino;
+  if (inode === undefined) return undefined;
+  // `1: POSIX  ADVISORY  WRITE 4242 fe:01:131074 0 EOF`; waiting ones have `->` behind the number.
+  for (const line of readFileSync('/proc/locks', 'latin1').split('\n')) {
+    const [, kind, , , pid, file] = line.split(/\s+/);
+    if (kind === 'POSIX' && file?.endsWith(`:${inode}`)) return identityOf(Number(pid));
+  }
+  return undefined;
 }

@@ -1,5 +1,5 @@
 // Room cluster: picks CIDRs and a port that no other cluster and no route of the machine uses.
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { bigIntToIP } from '../addr/ip.ts';
 import { type CIDR, prefixesOverlap } from '../addr/prefix.ts';
@@ -11,11 +11,7 @@ import { clusterPaths, knownClusters } from './paths.ts';
 export async function decideConfig(name: string, ...said: readonly PartialConfig[]): Promise<ClusterConfig> {
   const taken = takenCIDRs(name);
   const wishedPort = said.findLast((part) => part.api?.port !== undefined)?.api?.port;
-  if (wishedPort !== undefined && !(await portIsFree(wishedPort))) {
-    throw new Fault(`port ${wishedPort} on 127.0.0.1 is busy`, {
-      mend: `choose another with --api-port or api.port; 'ss -ltnp sport = :${wishedPort}' names who has it`,
-    });
-  }
+  if (wishedPort !== undefined) await requirePort(wishedPort, 'choose another with --api-port or api.port');
   let clash = '';
   for (let slot = 0; slot < SLOTS; slot++) {
     const config = mergeConfig(defaultConfig(name, slot), ...said, { name });
@@ -54,17 +50,42 @@ function takenCIDRs(self: string): { cidr: CIDR; by: string }[] {
 }
 
 function clusterCIDRs(name: string): CIDR[] {
-  const config = storedConfig(name);
-  return config ? cidrsOf(config) : [];
+  try {
+    const config = storedConfig(name);
+    return config ? cidrsOf(config) : [];
+  } catch {
+    // Damaged: what it has in the machine's routes is seen there.
+    return [];
+  }
 }
 
-/** The effective config of a cluster that has been started before. */
+/** The effective config of a cluster that has been started before. Throws a Fault when it is damaged. */
 export function storedConfig(name: string): ClusterConfig | undefined {
+  const file = clusterPaths(name).config;
   try {
-    return JSON.parse(readFileSync(clusterPaths(name).config, 'utf8')) as ClusterConfig;
+    const config = JSON.parse(readFileSync(file, 'utf8')) as ClusterConfig;
+    // The defaults, with every field overridden: a field that is missing was never written by us.
+    if (config.network.nodeCIDRs.length > 0 && config.api.port > 0) return config;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code !== undefined) throw error;
+  }
+  throw new Fault(`${file} is damaged`, { mend: `podwire down --name ${name} takes down what runs` });
+}
+
+/** What is written is whole, even when the disk fills up or we are killed. */
+export function storeConfig(config: ClusterConfig): void {
+  const { dir, config: file } = clusterPaths(config.name);
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    writeFileSync(`${file}.new`, `${JSON.stringify(config, undefined, 2)}\n`);
+    renameSync(`${file}.new`, file);
+  } catch (cause) {
+    throw new Fault(`the state of cluster ${config.name} cannot be written: ${(cause as Error).message}`, {
+      mend: 'make room there, or set PODWIRE_STATE to another folder',
+      cause,
+    });
   }
 }
 
@@ -81,6 +102,14 @@ function machineRoutes(): CIDR[] {
 
 function swap(hex: string): number {
   return Buffer.from(hex, 'hex').readUInt32LE(0);
+}
+
+/** Throws a Fault when somebody listens on the port. */
+export async function requirePort(port: number, mend: string): Promise<void> {
+  if (await portIsFree(port)) return;
+  throw new Fault(`port ${port} on 127.0.0.1 is busy`, {
+    mend: `${mend}; 'ss -ltnp sport = :${port}' names who has it`,
+  });
 }
 
 function portIsFree(port: number): Promise<boolean> {

@@ -1,17 +1,18 @@
 // Room cluster: starts the daemon of a cluster and waits until every node is Ready and DNS answers.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import type { ClusterConfig, PartialConfig } from './config.ts';
 import { CLUSTER_NAME } from './config-schema.ts';
 import type { DaemonMessage } from './daemon.ts';
+import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
 import { clusterPaths } from './paths.ts';
-import { runningFrom, writePidfile } from './pidfile.ts';
+import { runningDaemon, writePidfile } from './pidfile.ts';
 import { findRuntime } from './programs.ts';
 import { requireRoot } from './root.ts';
-import { decideConfig, storedConfig } from './slot.ts';
+import { decideConfig, requirePort, storeConfig, storedConfig } from './slot.ts';
 
 export interface UpOptions {
   readonly name: string;
@@ -44,19 +45,20 @@ export async function prepare(
   requireRoot();
   findRuntime();
   const paths = clusterPaths(name);
-  if (runningFrom(paths.pid)) {
+  if (runningDaemon(name)) {
     throw new Fault(`cluster ${name} is already up`, { mend: `podwire status --name ${name}` });
   }
   const stored = storedConfig(name);
-  if (stored) refuseOtherConfig(stored, said);
-  else if (fabricExists(name)) {
+  if (stored) {
+    refuseOtherConfig(stored, said);
+    await requirePort(stored.api.port, `it is that of cluster ${name}: end who listens there`);
+  } else if (fabricExists(name)) {
     throw new Fault(`namespaces of a cluster ${name} are there, but no state in ${paths.dir}`, {
       mend: `set PODWIRE_STATE to where it was started, choose another --name, or remove them with: podwire down --name ${name}`,
     });
   }
   const config = stored ?? (await decideConfig(name, ...said));
-  mkdirSync(paths.dir, { recursive: true, mode: 0o755 });
-  writeFileSync(paths.config, `${JSON.stringify(config, undefined, 2)}\n`);
+  if (!stored) storeConfig(config);
   return { config, adopted: stored !== undefined };
 }
 
@@ -79,10 +81,21 @@ function refuseOtherConfig(stored: ClusterConfig, said: readonly PartialConfig[]
   }
 }
 
+/** Undone by the end of the process. Throws a Fault while another `up` or `down` works on the cluster. */
+export async function lockForUp(name: string): Promise<AsyncDisposable> {
+  const lock = await tryLock(name);
+  if (lock) return lock;
+  throw new Fault(`another podwire up or down works on cluster ${name} at this moment`, {
+    mend: `podwire status --name ${name} tells when it has ended`,
+  });
+}
+
 export async function up(options: UpOptions): Promise<UpResult> {
+  await using _ = await lockForUp(options.name);
   const { config, adopted } = await prepare(options.name, options.said);
   const child = spawnDaemon(config.name, options.demo);
   try {
+    if (child.pid) writePidfile(clusterPaths(config.name).pid, child.pid);
     const timings = await untilReady(child, config.name, options);
     return { config, timings, adopted, daemon: child };
   } catch (error) {
@@ -105,7 +118,6 @@ function spawnDaemon(name: string, demo: boolean): ChildProcess {
     stdio: ['ignore', log, log, 'ipc'],
   });
   closeSync(log);
-  if (child.pid) writePidfile(paths.pid, child.pid);
   return child;
 }
 
@@ -131,9 +143,11 @@ function untilReady(
     if (signal?.aborted) interrupt();
     signal?.addEventListener('abort', interrupt, { once: true });
     child.on('error', (error) => fail(`the daemon could not be started: ${error.message}`));
-    child.on('exit', (code, signal) =>
-      fail(`the daemon ended before the cluster was ready (${signal ?? `exit code ${code}`})`),
-    );
+    child.on('exit', (code, signal) => {
+      if (signal === 'SIGKILL')
+        fail(`the daemon was killed before cluster ${name} was ready`, `podwire up --name ${name}`);
+      else fail(`the daemon ended before cluster ${name} was ready (${signal ?? `exit code ${code}`})`);
+    });
     child.on('message', (message: DaemonMessage) => {
       if (message.type === 'step') onStep(message.step);
       if (message.type === 'failed') fail(message.message, message.mend);
@@ -149,8 +163,15 @@ function lastError(log: string): string {
   try {
     const lines = readFileSync(log, 'utf8').trim().split('\n').slice(-50);
     const fatal = lines.findLast((line) => line.includes('"level":60') || line.includes('"level":50')) ?? lines.at(-1);
-    return fatal ? `; its last error: ${fatal.slice(0, 400)}` : '';
+    return fatal ? `; its last error: ${wordsOf(fatal)}` : '';
   } catch {
     return '';
   }
+}
+
+/** Of a line of the log, or of what Node wrote there. */
+function wordsOf(line: string): string {
+  if (!line.startsWith('{')) return line.slice(0, 200);
+  const { err, msg } = JSON.parse(line) as { err?: { message?: string }; msg?: string };
+  return [msg, err?.message].filter(Boolean).join(': ');
 }

@@ -60,6 +60,15 @@ test('leases of an earlier boot, torn files and foreign prefixes are dropped', (
     assert.deepEqual(readdirSync(dir), []);
   }));
 
+test('a sandbox whose lease was lost keeps the addresses that it is known to have, unless they are taken', () =>
+  inDir((dir) => {
+    const leases = open(dir);
+    const earlier = ['10.244.0.9', 'fd00:10:244::9'];
+    assert.deepEqual(leases.lease('a', 'default/a', earlier).ips, earlier);
+    assert.deepEqual(leases.lease('b', 'default/b', earlier).ips, ['10.244.0.10', 'fd00:10:244::a']);
+    assert.deepEqual(leases.lease('c', 'default/c', ['192.0.2.1']).ips, ['10.244.0.11', 'fd00:10:244::b']);
+  }));
+
 test('a released address is the last to be given again', () => {
   const pool = new AddressPool('10.244.0.0/29');
   const all = Array.from({ length: 6 }, () => pool.next());

@@ -82,13 +82,16 @@ export class Leases {
     return [...this.#leases.values()];
   }
 
-  /** The sandbox's addresses: those that it has, or new ones. Throws a Fault when a prefix has none left. */
-  lease(sandboxId: string, pod: string): Lease {
+  /**
+   * The sandbox's addresses: those that it has, else `earlier` ones (which the API knows although their lease was lost) where
+   * they are free, else new ones. Throws a Fault when a prefix has none left.
+   */
+  lease(sandboxId: string, pod: string, earlier: readonly IP[] = []): Lease {
     const known = this.#leases.get(sandboxId);
     if (known) return known;
     const ips: IP[] = [];
     try {
-      for (const pool of this.#pools) ips.push(pool.next());
+      for (const pool of this.#pools) ips.push(earlier.find((ip) => pool.take(ip)) ?? pool.next());
       const leasedAt = new Date(this.#now()).toISOString();
       const lease = { sandboxId, ips, pod, bootId: this.#bootId, leasedAt };
       this.#write(lease);

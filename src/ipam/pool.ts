@@ -34,6 +34,7 @@ export class AddressPool {
     if (familyOf(ip) !== this.#family) return false;
     const index = Number(indexInPrefix(this.#cidr, ip) ?? -1n);
     if (index < this.#first || index > this.#last || this.#used.has(index)) return false;
+    this.#resting.delete(index);
     this.#used.add(index);
     this.#cursor = index === this.#last ? this.#first : index + 1;
     return true;

@@ -8,6 +8,8 @@ export interface PodAttachment {
   readonly podNamespace: string;
   readonly podName: string;
   readonly netns: NetnsPath;
+  /** Addresses that the API knows of it: a running pod keeps them even when its lease was lost. */
+  readonly earlierIPs?: readonly IP[];
 }
 
 export interface PodNetwork {

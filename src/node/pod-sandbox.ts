@@ -29,7 +29,8 @@ export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<
 export function connectSandbox({ options, network }: PodContext, pod: Pod, { id, netns }: Sandbox): ConnectedSandbox {
   const { metadata, spec } = pod;
   const names = { podUid: metadata.uid, podNamespace: metadata.namespace!, podName: metadata.name };
-  const podIPs = spec.hostNetwork ? options.nodeIPs : network.attach({ sandboxId: id, netns, ...names });
+  const earlierIPs = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
+  const podIPs = spec.hostNetwork ? options.nodeIPs : network.attach({ sandboxId: id, netns, ...names, earlierIPs });
   const hostname = podHostname(pod, options.nodeName);
   const files = [
     ['hosts', hostsFile(pod, hostname, podIPs, options.clusterDomain)],

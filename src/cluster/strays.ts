@@ -1,0 +1,58 @@
+// Room cluster: what is left in a cluster's namespaces when no record tells of it: processes and pins, found in the kernel itself.
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { removeNamespace } from '../sys/netns.ts';
+import { fabricNamespaces, podNamespaces } from './namespaces.ts';
+import { identityOf, type ProcessIdentity } from './pidfile.ts';
+
+const PINS = '/run/netns';
+const LIMIT_MS = 5000;
+
+/**
+ * Ends whatever runs in the cluster's namespaces, by whichever way it came there, and unpins those of its pods. A namespace
+ * lives as long as its last process does.
+ */
+export async function removeStrays(clusterName: string): Promise<void> {
+  const pods = podNamespaces(clusterName);
+  const inodes = new Set([...fabricNamespaces(clusterName), ...pods].flatMap(inodeOf));
+  const strays = inodes.size > 0 ? processesIn(inodes) : [];
+  for (const { pid } of strays) kill(pid);
+  for (const stray of strays) await gone(stray);
+  for (const name of pods) removeNamespace(`${PINS}/${name}`);
+}
+
+function inodeOf(name: string): string[] {
+  const inode = statSync(`${PINS}/${name}`, { throwIfNoEntry: false })?.ino;
+  return inode === undefined ? [] : [`net:[${inode}]`];
+}
+
+/** With a thread there: a daemon's main thread is in the machine's own namespace, those of its nodes are not. */
+function processesIn(inodes: ReadonlySet<string>): ProcessIdentity[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  return pids.flatMap((pid) => (isIn(pid, inodes) ? (identityOf(Number(pid)) ?? []) : []));
+}
+
+function isIn(pid: string, inodes: ReadonlySet<string>): boolean {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    return tasks.some((task) => inodes.has(readlinkSync(`/proc/${pid}/task/${task}/ns/net`)));
+  } catch {
+    // It has ended meanwhile.
+    return false;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Waits for the end of a process that has been killed; at most five seconds. */
+export async function gone({ pid, startTime }: ProcessIdentity): Promise<void> {
+  const end = Date.now() + LIMIT_MS;
+  while (identityOf(pid)?.startTime === startTime && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
