@@ -61,7 +61,7 @@ class RoutedPods implements PodNetwork {
     const namespace = namespaceInode(pod.netns);
     const before = this.#attached.get(sandboxId);
     if (before !== undefined && before !== namespace) this.#reconciler.update(new Map([[key, undefined]]));
-    const { ips } = this.#leases.lease(sandboxId, `${podNamespace}/${podName}`);
+    const { ips } = this.#leases.lease(sandboxId, `${podNamespace}/${podName}`, pod.earlierIPs);
     const { nodeIPs } = this.#options;
     try {
       this.#reconciler.update(new Map([[key, planPod({ ...pod, ips, nodeIPs, mtu: overlayMtu(this.#options) })]]));
