@@ -32,6 +32,11 @@ export const CONFIG_SCHEMA = fields({
     serviceCIDRs: cidrs,
     nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
+    overlay: fields({
+      backend: { type: 'string', enum: ['vxlan', 'host-gw', 'ipip', 'none'] },
+      directRouting: { type: 'boolean' },
+    }),
+    racks: { type: 'integer', minimum: 1, maximum: 16 },
     vxlan: fields({ vni: { type: 'integer', minimum: 1, maximum: 16777215 }, port }),
   }),
   dns: fields({ upstreams: { type: 'array', items: { type: 'string', minLength: 1 } } }),

@@ -1,4 +1,5 @@
 // Room cluster: what a cluster is made of. Every field has a default, a line in the config file and, where it matters, a flag.
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 
 export interface ClusterConfig {
   readonly name: string;
@@ -14,6 +15,10 @@ export interface ClusterConfig {
     readonly nodePortRange: readonly [number, number];
     readonly mtu: number;
     readonly vxlan: { readonly vni: number; readonly port: number };
+    /** How pods of different nodes meet. */
+    readonly overlay: OverlaySettings;
+    /** L2 segments over which the nodes are spread, joined by a router. */
+    readonly racks: number;
   };
   /** Resolvers of everything outside the cluster domain: `address` or `address#port`. Empty: the machine's own. */
   readonly dns: { readonly upstreams: readonly string[] };
@@ -42,6 +47,8 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       nodePortRange: [30000, 32767],
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },
+      overlay: { backend: 'vxlan', directRouting: false },
+      racks: 1,
     },
     dns: { upstreams: [] },
     api: { port: 6443 + slot },
@@ -57,7 +64,11 @@ export function mergeConfig(base: ClusterConfig, ...parts: readonly PartialConfi
     merged = {
       ...merged,
       ...part,
-      network: { ...merged.network, ...part.network },
+      network: {
+        ...merged.network,
+        ...part.network,
+        overlay: { ...merged.network.overlay, ...part.network?.overlay },
+      },
       dns: { ...merged.dns, ...part.dns },
       api: { ...merged.api, ...part.api },
     };

@@ -1,16 +1,18 @@
-// Room cluster: the network between the nodes: a bridge in a namespace of its own, a leg for each node and one for the machine.
+// Room cluster: the network between the nodes: in a namespace of its own a bridge for each rack, which it joins as their router;
+// a leg for each node and one for the machine.
 import { createHash } from 'node:crypto';
 import { familyOf, type IP } from '../addr/ip.ts';
 import { macFromIP } from '../addr/mac.ts';
 import { type CIDR, networkOf, nthAddress, parsePrefix } from '../addr/prefix.ts';
 import { identityOf, isLinkItem } from '../kernel/identity.ts';
-import type { KernelItem, Link, Route } from '../kernel/items.ts';
+import type { KernelItem, Link, Route, Sysctl } from '../kernel/items.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { createNetns, isPinned, netnsPath, removeNamespace, socketIn } from '../sys/netns.ts';
 import { listenOn } from '../sys/socket.ts';
 import { netnsName } from './layout.ts';
 import { fabricNamespaces } from './namespaces.ts';
+import { segmentOf } from './segments.ts';
 
 export interface FabricOptions {
   readonly clusterName: string;
@@ -18,6 +20,8 @@ export interface FabricOptions {
   readonly podCIDRs: readonly CIDR[];
   readonly serviceCIDRs: readonly CIDR[];
   readonly mtu: number;
+  /** How many L2 segments; absent: one. */
+  readonly racks?: number;
   readonly nodes: readonly FabricNode[];
   /** Path of the namespace that plays the machine; absent: the machine's own. */
   readonly hostNetns?: string;
@@ -26,6 +30,8 @@ export interface FabricOptions {
 export interface FabricNode {
   readonly name: string;
   readonly ips: readonly IP[];
+  /** From 0 on; absent: the first. */
+  readonly rack?: number;
   readonly podCIDRs: readonly CIDR[];
 }
 
@@ -36,7 +42,8 @@ export const NODE_LEG = 'eth0';
 const KEEP_ADDRESSES = `net/ipv6/conf/${NODE_LEG}/keep_addr_on_down`;
 const NODE_ROLE = 0x4e;
 const MACHINE_ADDRESS = 1;
-const API_SERVER_ADDRESS = 2;
+/** In the first rack the API server's as well. */
+const ROUTER_ADDRESS = 2;
 
 /** The machine's end: `pw` and the cluster's name, or a hash of it where that is beyond the 15 bytes of a name. */
 export function hostLegName(clusterName: string): string {
@@ -87,21 +94,29 @@ function withHost(hostNetns: string | undefined, work: (kernel: Kernel) => void)
 }
 
 function fabricItems(options: FabricOptions): KernelItem[] {
-  const { clusterName, nodeCIDRs, mtu, nodes } = options;
+  const { clusterName, mtu, nodes } = options;
   const netns = fabricPath(clusterName);
   return [
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
-    { kind: 'link', netns, name: BRIDGE, mtu, up: true, type: { kind: 'bridge' } },
+    ...racksOf(options).map(
+      (rack): Link => ({ kind: 'link', netns, name: bridgeName(rack), mtu, up: true, type: { kind: 'bridge' } }),
+    ),
+    ...routerSysctls(options, netns),
     // Frames between nodes are none of iptables' business.
     ...['iptables', 'ip6tables', 'arptables'].map(
       (tables) =>
         ({ kind: 'sysctl', netns, key: `net/bridge/bridge-nf-call-${tables}`, value: '0', optional: true }) as const,
     ),
-    ...nodeCIDRs.map(
-      (cidr) => ({ kind: 'address', netns, link: BRIDGE, address: withLength(cidr, API_SERVER_ADDRESS) }) as const,
+    ...racksOf(options).flatMap((rack) =>
+      segments(options, rack).map(
+        (cidr) =>
+          ({ kind: 'address', netns, link: bridgeName(rack), address: withLength(cidr, ROUTER_ADDRESS) }) as const,
+      ),
     ),
-    // The API server answers pods whose address nobody has changed.
-    ...podRoutes(options, BRIDGE).map((route) => ({ ...route, netns })),
+    // The API server answers pods whose address nobody has changed, and the router knows whose pods are where.
+    ...nodes.flatMap((node) =>
+      node.podCIDRs.flatMap((cidr) => routeVia(node.ips, cidr, bridgeName(node.rack ?? 0), netns)),
+    ),
     ...machineSide(options, netns),
     ...nodes.flatMap((node) => nodeSide(options, node, netns)),
   ];
@@ -112,7 +127,7 @@ function withLength(cidr: CIDR, n: number): CIDR {
 }
 
 function machineSide(options: FabricOptions, fabric: string): KernelItem[] {
-  const { clusterName, mtu, nodeCIDRs } = options;
+  const { clusterName, mtu, nodeCIDRs, racks = 1 } = options;
   const link = hostLegName(clusterName);
   const leg: Link = {
     kind: 'link',
@@ -125,43 +140,77 @@ function machineSide(options: FabricOptions, fabric: string): KernelItem[] {
   return [
     leg,
     { kind: 'link', netns: fabric, name: MACHINE_LEG, mtu, master: BRIDGE, up: true, type: { kind: 'existing' } },
-    ...nodeCIDRs.flatMap((cidr): KernelItem[] => {
+    ...segments(options, 0).flatMap((cidr, family): KernelItem[] => {
       const src = nthAddress(cidr, MACHINE_ADDRESS);
+      const via = nthAddress(cidr, ROUTER_ADDRESS);
+      const all = networkOf(nodeCIDRs[family]!);
       return [
         // The kernel's own route for the prefix would not be marked as ours, and would take the place of a stranger's silently.
         { kind: 'address', link, address: withLength(cidr, MACHINE_ADDRESS), noPrefixRoute: true },
         { kind: 'route', dst: networkOf(cidr), type: 'unicast', link, src },
+        ...(racks > 1 ? [{ kind: 'route', dst: all, type: 'unicast', link, via, src } as const] : []),
       ];
     }),
     ...machineRoutes(options, link),
   ];
 }
 
-/** Pods by their node, Services by the first node; whatever of the cluster's prefixes has no way ends on this machine. */
+/** Pods by their node, or by the router where that is in another rack, Services by the first node; whatever of the cluster's prefixes has no way ends on this machine. */
 function machineRoutes(options: FabricOptions, link: string): Route[] {
   const { clusterName, nodes, nodeCIDRs, podCIDRs, serviceCIDRs } = options;
   const metric = nowhereMetric(clusterName);
   return [
-    ...podRoutes(options, link),
-    ...serviceCIDRs.flatMap((cidr) => routeVia(nodes[0], cidr, link)),
+    ...nodes.flatMap((node) => node.podCIDRs.flatMap((cidr) => routeVia(hopTo(options, node), cidr, link))),
+    ...serviceCIDRs.flatMap((cidr) => routeVia(nodes[0]?.ips ?? [], cidr, link)),
     ...[...nodeCIDRs, ...podCIDRs, ...serviceCIDRs].map(
       (cidr): Route => ({ kind: 'route', dst: networkOf(cidr), type: 'unreachable', metric }),
     ),
   ];
 }
 
-function podRoutes({ nodes }: FabricOptions, link: string): Route[] {
-  return nodes.flatMap((node) => node.podCIDRs.flatMap((cidr) => routeVia(node, cidr, link)));
+/** Where the machine, which stands in the first rack, sends what is for a node's pods. */
+function hopTo(options: FabricOptions, node: FabricNode): readonly IP[] {
+  if ((node.rack ?? 0) === 0) return node.ips;
+  return segments(options, 0).map((cidr) => nthAddress(cidr, ROUTER_ADDRESS));
 }
 
-function routeVia(node: FabricNode | undefined, dst: CIDR, link: string): Route[] {
+function routeVia(hop: readonly IP[], dst: CIDR, link: string, netns?: string): Route[] {
   const { family } = parsePrefix(dst);
-  const via = node?.ips.find((ip) => familyOf(ip) === family);
-  return via === undefined ? [] : [{ kind: 'route', dst: networkOf(dst), type: 'unicast', link, via }];
+  const via = hop.find((ip) => familyOf(ip) === family);
+  if (via === undefined) return [];
+  return [{ kind: 'route', ...(netns && { netns }), dst: networkOf(dst), type: 'unicast', link, via }];
+}
+
+function racksOf({ racks = 1 }: FabricOptions): number[] {
+  return Array.from({ length: racks }, (_, rack) => rack);
+}
+
+function segments({ nodeCIDRs, racks = 1 }: FabricOptions, rack: number): CIDR[] {
+  return nodeCIDRs.map((cidr) => segmentOf(cidr, racks, rack));
+}
+
+function bridgeName(rack: number): string {
+  return rack === 0 ? BRIDGE : `${BRIDGE}-${rack + 1}`;
+}
+
+/** A router that sends no redirects: on a shared segment nodes know each other better than it does. */
+function routerSysctls(options: FabricOptions, netns: string): Sysctl[] {
+  const of = (key: string, value: string): Sysctl => ({ kind: 'sysctl', netns, key, value });
+  return [
+    of('net/ipv4/ip_forward', '1'),
+    ...['all', ...racksOf(options).map(bridgeName)].flatMap((link) => [
+      of(`net/ipv4/conf/${link}/send_redirects`, '0'),
+      of(`net/ipv4/conf/${link}/rp_filter`, '0'),
+    ]),
+    ...(options.nodeCIDRs.some((cidr) => parsePrefix(cidr).family === 6)
+      ? [{ ...of('net/ipv6/conf/all/forwarding', '1'), optional: true }]
+      : []),
+  ];
 }
 
 function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): KernelItem[] {
-  const { clusterName, mtu, nodeCIDRs } = options;
+  const { clusterName, mtu } = options;
+  const rack = node.rack ?? 0;
   const netns = netnsPath(netnsName(clusterName, node.name));
   const hasIPv6 = node.ips.some((ip) => familyOf(ip) === 6);
   return [
@@ -172,7 +221,7 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
       netns: fabric,
       name: legName(node.name),
       mtu,
-      master: BRIDGE,
+      master: bridgeName(rack),
       up: true,
       type: { kind: 'veth', peer: { name: NODE_LEG, netns, mac: macFromIP(node.ips[0]!, NODE_ROLE) } },
     },
@@ -181,7 +230,7 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
     // Else setting the leg down, by whomever, takes its IPv6 addresses away.
     ...(hasIPv6 ? [{ kind: 'sysctl', netns, key: KEEP_ADDRESSES, value: '1', optional: true } as const] : []),
     ...node.ips.map((ip, family): KernelItem => {
-      const { length } = parsePrefix(nodeCIDRs[family]!);
+      const { length } = parsePrefix(segments(options, rack)[family]!);
       return { kind: 'address', netns, link: NODE_LEG, address: `${ip}/${length}` };
     }),
   ];

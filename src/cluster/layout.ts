@@ -2,8 +2,10 @@
 import type { IP } from '../addr/ip.ts';
 import { type CIDR, nthAddress, parsePrefix, subPrefix } from '../addr/prefix.ts';
 import type { ClusterConfig } from './config.ts';
+import { segmentOf } from './segments.ts';
 
-const API_SERVER = 2;
+/** The API server's in the first segment, and every segment's router: both are the fabric's own namespace. */
+const ROUTER = 2;
 const FIRST_NODE = 11;
 const DNS_SERVICE = 10;
 
@@ -14,6 +16,11 @@ export interface NodeLayout {
   /** On the fabric, one per family. */
   readonly ips: readonly IP[];
   readonly podCIDRs: readonly CIDR[];
+  /** Number of its rack, from 0 on. */
+  readonly rack: number;
+  /** The rack's share of the nodes' prefixes, and its router's addresses; one per family. */
+  readonly segmentCIDRs: readonly CIDR[];
+  readonly routers: readonly IP[];
 }
 
 export function netnsName(cluster: string, part: string): string {
@@ -27,12 +34,17 @@ export function nodeLayouts(config: ClusterConfig): NodeLayout[] {
 /** The i-th node, from 0 on. Throws an AddressError when the CIDRs have no room for it. */
 export function nodeLayout(config: ClusterConfig, i: number): NodeLayout {
   const name = `node-${i + 1}`;
-  const { nodeCIDRs, podCIDRs, nodePrefixLengths } = config.network;
+  const { nodeCIDRs, podCIDRs, nodePrefixLengths, racks } = config.network;
+  const rack = i % racks;
+  const segmentCIDRs = nodeCIDRs.map((cidr) => segmentOf(cidr, racks, rack));
   return {
     name,
     netns: netnsName(config.name, name),
-    ips: nodeCIDRs.map((cidr) => nthAddress(cidr, FIRST_NODE + i)),
+    ips: segmentCIDRs.map((cidr) => nthAddress(cidr, FIRST_NODE + Math.floor(i / racks))),
     podCIDRs: podCIDRs.map((cidr, family) => subPrefix(cidr, nodePrefixLengths[family] ?? defaultLength(cidr), i)),
+    rack,
+    segmentCIDRs,
+    routers: segmentCIDRs.map((cidr) => nthAddress(cidr, ROUTER)),
   };
 }
 
@@ -42,7 +54,7 @@ function defaultLength(cidr: CIDR): number {
 
 /** Where pods and nodes reach the API server: an address in the fabric's own namespace. */
 export function apiServerIPs(config: ClusterConfig): IP[] {
-  return config.network.nodeCIDRs.map((cidr) => nthAddress(cidr, API_SERVER));
+  return config.network.nodeCIDRs.map((cidr) => nthAddress(cidr, ROUTER));
 }
 
 export function dnsServiceIPs(config: ClusterConfig): IP[] {

@@ -200,6 +200,7 @@ function sameDevice(have: Link, want: Link): boolean {
     const { vni, local, port } = want.type;
     return have.type.vni === vni && have.type.local === local && have.type.port === port;
   }
+  if (have.type.kind === 'ipip' && want.type.kind === 'ipip') return have.type.local === want.type.local;
   if (have.type.kind === 'veth' && want.type.kind === 'veth') {
     const { name, netns } = want.type.peer;
     return have.type.peer.name === name && (have.type.peer.netns ?? have.netns) === (netns ?? want.netns);

@@ -36,6 +36,7 @@ function linkText({ name, mtu, mac, master, up, type }: Link): string {
   const words = [`link ${name} mtu ${mtu}`, mac && `address ${mac}`, master && `master ${master}`, up ? 'up' : 'down'];
   if (type.kind !== 'existing') words.push(`type ${type.kind}`);
   if (type.kind === 'veth' && type.peer.name) words.push(`peer ${type.peer.name}`);
+  if (type.kind === 'ipip') words.push(`local ${type.local} remote any`);
   if (type.kind === 'vxlan') words.push(`id ${type.vni} local ${type.local} dstport ${type.port} nolearning`);
   return words.filter(Boolean).join(' ');
 }

@@ -55,6 +55,7 @@ function isSameDevice(session: Session, have: LinkState, want: Link): boolean {
   if (type.kind === 'vxlan') {
     return have.vxlan?.vni === type.vni && have.vxlan.local === type.local && have.vxlan.port === type.port;
   }
+  if (type.kind === 'ipip') return have.ipip?.local === type.local;
   if (type.kind === 'bridge') return true;
   const peer = session.ifThere(type.peer.netns ?? want.netns)?.link(type.peer.name);
   return peer?.kind === 'veth' && peer.peerIndex === have.index && have.peerIndex === peer.index;

@@ -43,6 +43,7 @@ function linkType(link: LinkState): LinkType | undefined {
   // The far end's name is known only in its own namespace.
   if (link.kind === 'veth') return { kind: 'veth', peer: { name: '' } };
   if (link.kind === 'bridge') return { kind: 'bridge' };
+  if (link.ipip) return { kind: 'ipip', local: link.ipip.local };
   if (!link.vxlan) return undefined;
   const { vni, local, port } = link.vxlan;
   return { kind: 'vxlan', vni, local, port };

@@ -2,6 +2,7 @@
 
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 
 export interface NodeOptions {
   readonly clusterName: string;
@@ -28,6 +29,12 @@ export interface NodeOptions {
   /** MTU of the leg on the fabric. */
   readonly mtu: number;
   readonly vxlan: { readonly vni: number; readonly port: number };
+  /** Absent: VXLAN for every other node. */
+  readonly overlay?: OverlaySettings;
+  /** Prefixes of the segment on which the node is; absent: nodeCIDRs. */
+  readonly segmentCIDRs?: readonly CIDR[];
+  /** Addresses of that segment's router, at most one per family; absent: there is none. */
+  readonly routers?: readonly IP[];
   readonly nodePortRange: readonly [first: number, last: number];
   /** Further labels of the Node object: `topology.kubernetes.io/zone` and the like. */
   readonly labels?: Readonly<Record<string, string>>;

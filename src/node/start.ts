@@ -8,6 +8,7 @@ import type { Transport } from '../client/transport.ts';
 import { type DnsStatus, startDns } from '../dns/start.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { logger } from '../observe/log.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { createReconciler } from '../reconcile/loop.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { openRuntime } from '../runtime/start.ts';
@@ -15,9 +16,10 @@ import type { NodeOptions } from './agent.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { watchDrift } from './drift.ts';
 import { startKubeletServer } from './kubelet/server.ts';
-import { createPodNetwork, watchNodes } from './network.ts';
+import { createPodNetwork, linkOfNode } from './network.ts';
 import { NodeObject } from './node-object.ts';
 import { machineCapacity, machineInfo } from './node-status.ts';
+import { Overlay, type OverlayStep, watchNodes } from './overlay.ts';
 import { Pods } from './pods.ts';
 import { startProxy } from './proxy.ts';
 
@@ -35,6 +37,7 @@ export interface AgentReport {
   readonly dns: DnsStatus;
   /** Fragments of the plan that are in force: pods, Services, other nodes and what they share. */
   readonly planned: number;
+  readonly overlay: OverlaySettings;
   readonly sandboxes: number;
   readonly runningContainers: number;
 }
@@ -45,6 +48,8 @@ export interface Agent {
   /** Milliseconds from the thread's beginning to the end of each step. */
   readonly timings: Readonly<Record<string, number>>;
   report(): AgentReport;
+  /** One step of the way to another overlay, in one transaction. Throws a KernelError. */
+  changeOverlay(settings: OverlaySettings, step: OverlayStep): void;
   /** Stops our own parts; pods, links and rules stay as they are. */
   close(): Promise<void>;
 }
@@ -86,8 +91,10 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const placed = { ...options, podCIDRs: await ownPodCIDRs(options, node) };
   const kernel = openKernel();
   const reconciler = createReconciler(kernel);
-  const network = createPodNetwork({ options: placed, reconciler });
-  const stopWatchingNodes = watchNodes({ options: placed, reconciler, nodes });
+  const nodeLink = linkOfNode(placed);
+  const network = createPodNetwork({ options: placed, reconciler, nodeLink });
+  const overlay = new Overlay({ options: placed, nodeLink, reconciler, pods: network });
+  const stopWatchingNodes = watchNodes(overlay, options.nodeName, nodes);
   step('network');
   const dns = startDns({ informers: { services, endpointSlices, namespaces }, options: placed });
   const proxy = startProxy({
@@ -140,9 +147,11 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       timings,
       dns: dns.status(),
       planned: reconciler.plan.size,
+      overlay: overlay.settings,
       sandboxes: runtime.sandboxes().length,
       runningContainers: runtime.containers().filter((each) => each.state === 'running').length,
     }),
+    changeOverlay: (settings, step) => overlay.change(settings, step),
     async close() {
       node.close();
       pods?.close();

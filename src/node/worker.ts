@@ -3,8 +3,10 @@ import { stat } from 'node:fs/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { portTransport } from '../client/port.ts';
 import { logger } from '../observe/log.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { enterNetns } from '../sys/netns.ts';
 import type { NodeOptions } from './agent.ts';
+import type { OverlayStep } from './overlay.ts';
 import { type Agent, startAgent } from './start.ts';
 
 const { options } = workerData as { options: NodeOptions };
@@ -12,11 +14,16 @@ const log = logger('node', { node: options.nodeName });
 let agent: Agent | undefined;
 
 /** `start` comes once the node's network namespace is there: until then this thread may load what it needs. */
-type ToAgent = { type: 'start'; port: MessagePort } | { type: 'report' } | { type: 'stop' };
+type ToAgent =
+  | { type: 'start'; port: MessagePort }
+  | { type: 'report' }
+  | { type: 'overlay'; settings: OverlaySettings; step: OverlayStep }
+  | { type: 'stop' };
 
 parentPort!.on('message', (message: ToAgent) => {
   if (message.type === 'start') start(message.port).catch(fail);
   if (message.type === 'stop') void stop();
+  if (message.type === 'overlay') changeOverlay(message.settings, message.step);
   if (message.type === 'report') parentPort!.postMessage({ type: 'report', report: agent?.report() });
 });
 
@@ -27,6 +34,17 @@ async function start(port: MessagePort): Promise<void> {
   agent = await startAgent({ options, transport: portTransport(port) });
   await agent.ready;
   parentPort!.postMessage({ type: 'ready' });
+}
+
+function changeOverlay(settings: OverlaySettings, step: OverlayStep): void {
+  let problem: string | undefined;
+  try {
+    if (agent) agent.changeOverlay(settings, step);
+    else problem = 'the agent is starting';
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  parentPort!.postMessage({ type: 'overlay', step, problem });
 }
 
 async function stop(): Promise<void> {

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { itemText } from '../kernel/item-text.ts';
 import { planNode } from './node.ts';
-import { overlayMtu, planOverlay, planRemoteNode } from './overlay.ts';
 import type { Fragment } from './plan.ts';
 import { planPod, podLinkName } from './pods.ts';
 
@@ -13,8 +12,6 @@ const facts = {
   nodeLink: 'eth0',
   serviceCIDRs: ['10.96.0.0/16', 'fd00:10:96::/112'],
   dnsIPs: ['10.96.0.10'],
-  mtu: 1500,
-  vxlan: { vni: 1, port: 8472 },
 };
 
 function lines(fragment: Fragment | undefined): string[] {
@@ -61,28 +58,4 @@ test('a dual-stack pod has one gateway a family', () => {
     `route fd00:10:244::7/128 dev ${podLinkName('u1-0')} src fd00:172:30::11`,
     '[pod] route ::/0 via fe80::ecee:eeff:feee:eeee dev eth0 onlink',
   ]);
-});
-
-test('the overlay is a device here, and for each other node an entry of each table', () => {
-  assert.deepEqual(lines(planOverlay(facts)), [
-    'link pw-vxlan mtu 1450 address 02:76:ac:1e:00:0b up type vxlan id 1 local 172.30.0.11 dstport 8472 nolearning',
-    'net.ipv4.conf.pw-vxlan.rp_filter=0',
-  ]);
-  const remote = { name: 'node-2', ips: ['172.30.0.12'], podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'] };
-  assert.deepEqual(lines(planRemoteNode(facts, remote)), [
-    'fdb 02:76:ac:1e:00:0c dev pw-vxlan dst 172.30.0.12',
-    'neigh 10.244.1.0 lladdr 02:76:ac:1e:00:0c dev pw-vxlan nud permanent',
-    'route 10.244.1.0/24 via 10.244.1.0 dev pw-vxlan onlink src 172.30.0.11',
-    'neigh fd00:10:244:1:: lladdr 02:76:ac:1e:00:0c dev pw-vxlan nud permanent',
-    'route fd00:10:244:1::/64 via fd00:10:244:1:: dev pw-vxlan onlink src fd00:172:30::11',
-  ]);
-});
-
-test('a node without address or prefix has no way to it yet', () => {
-  assert.equal(planRemoteNode(facts, { name: 'node-2', ips: [], podCIDRs: ['10.244.1.0/24'] }), undefined);
-  assert.equal(planRemoteNode(facts, { name: 'node-2', ips: ['172.30.0.12'], podCIDRs: [] }), undefined);
-});
-
-test('an overlay over IPv6 takes 20 bytes more', () => {
-  assert.equal(overlayMtu({ mtu: 1500, nodeIPs: ['fd00::1'] }), 1430);
 });

@@ -9,8 +9,8 @@ import type { Kernel } from '../../src/kernel/kernel.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
 import { createPodNetwork } from '../../src/node/network.ts';
+import { Overlay } from '../../src/node/overlay.ts';
 import type { PodNetwork } from '../../src/node/pod-network.ts';
-import { planRemoteNode } from '../../src/plan/overlay.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
@@ -22,6 +22,7 @@ export interface TestNode extends FabricNode {
   readonly kernel: Kernel;
   readonly reconciler: Reconciler;
   readonly network: PodNetwork;
+  readonly overlay: Overlay;
 }
 
 export interface TestPod {
@@ -66,7 +67,8 @@ export class ClusterNet implements Disposable {
     const kernel = openKernel({ netns });
     const reconciler = createReconciler(kernel);
     const network = createPodNetwork({ options, reconciler, nodeLink: NODE_LEG });
-    return { ...node, netns, options, kernel, reconciler, network };
+    const overlay = new Overlay({ options, reconciler, pods: network, nodeLink: NODE_LEG });
+    return { ...node, netns, options, kernel, reconciler, network, overlay };
   }
 
   #options({ name, ips, podCIDRs }: FabricNode, netns: string): NodeOptions {
@@ -120,11 +122,11 @@ export class ClusterNet implements Disposable {
 
 /** What watching Nodes does when it hears of `other`. */
 export function connect(node: TestNode, other: FabricNode): void {
-  node.reconciler.update(new Map([[`node/${other.name}`, planRemoteNode(node.options, other)]]));
+  node.overlay.set(other.name, other);
 }
 
 export function disconnect(node: TestNode, other: FabricNode): void {
-  node.reconciler.update(new Map([[`node/${other.name}`, undefined]]));
+  node.overlay.set(other.name, undefined);
 }
 
 export interface Echo extends AsyncDisposable {

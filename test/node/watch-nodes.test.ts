@@ -4,13 +4,18 @@ import { test } from 'node:test';
 import { FakeKernel } from '../../src/kernel/fake.ts';
 import { itemText } from '../../src/kernel/item-text.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
-import { watchNodes } from '../../src/node/network.ts';
+import { Overlay, watchNodes } from '../../src/node/overlay.ts';
 import type { Node } from '../../src/objects/types.ts';
-import { planOverlay } from '../../src/plan/overlay.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import { MemoryInformer } from '../dns/memory-informer.ts';
 
-const options = { nodeName: 'node-1', nodeIPs: ['172.30.0.11'], mtu: 1500, vxlan: { vni: 1, port: 8472 } } as const;
+const options = {
+  nodeName: 'node-1',
+  nodeIPs: ['172.30.0.11'],
+  nodeCIDRs: ['172.30.0.0/24'],
+  mtu: 1500,
+  vxlan: { vni: 1, port: 8472 },
+} as const;
 
 function node(name: string, ip: string | undefined, podCIDRs: string[], heartbeat = ''): Node {
   return {
@@ -28,9 +33,10 @@ function node(name: string, ip: string | undefined, podCIDRs: string[], heartbea
 function watched() {
   const kernel = new FakeKernel();
   const reconciler = createReconciler(kernel);
-  reconciler.update(new Map([['overlay', planOverlay(options)]]));
+  const pods = { resize: () => new Map() };
+  const overlay = new Overlay({ options: options as unknown as NodeOptions, nodeLink: 'eth0', reconciler, pods });
   const nodes = new MemoryInformer<Node>();
-  const stop = watchNodes({ options: options as unknown as NodeOptions, reconciler, nodes });
+  const stop = watchNodes(overlay, options.nodeName, nodes);
   const ways = () =>
     kernel
       .read()

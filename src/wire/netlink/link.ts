@@ -20,6 +20,7 @@ const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN = { ID: 1, LOCAL: 4, LEARNING: 7, PORT: 15, LOCAL6: 17 };
+const IFLA_IPTUN = { LOCAL: 2, PMTUDISC: 10 };
 const IFF_UP = 1;
 /** Leaves per-link statistics out of dumps. */
 const RTEXT_FILTER_SKIP_STATS = 8;
@@ -36,7 +37,9 @@ export type LinkKind =
   | { readonly kind: 'veth'; readonly peer: { name: string; netns?: number; mac?: MAC; mtu?: number } }
   | { readonly kind: 'bridge' }
   /** Learns nothing from packets: entries are programmed. */
-  | ({ readonly kind: 'vxlan' } & VxlanOptions);
+  | ({ readonly kind: 'vxlan' } & VxlanOptions)
+  /** No far end: each packet goes to the gateway of its route. */
+  | { readonly kind: 'ipip'; readonly local: IP };
 
 /** What is set on a link; absent fields stay as they are. */
 export interface LinkSettings {
@@ -72,6 +75,7 @@ export function newLink(name: string, kind: LinkKind, settings: LinkSettings): N
     info.string(IFLA_INFO_KIND, kind.kind);
     if (kind.kind === 'veth')
       info.nested(IFLA_INFO_DATA, (data) => data.nested(VETH_INFO_PEER, (w) => peer(w, kind.peer)));
+    if (kind.kind === 'ipip') info.nested(IFLA_INFO_DATA, (data) => ipip(data, kind.local));
     if (kind.kind === 'vxlan') info.nested(IFLA_INFO_DATA, (data) => vxlan(data, kind));
   });
   return { type: RTM.NEWLINK, flags: NLM_F.CREATE | NLM_F.EXCL, body: writer.finish() };
@@ -89,6 +93,10 @@ function vxlan(writer: AttributeWriter, options: VxlanOptions): void {
   writer.u32(IFLA_VXLAN.ID, options.vni);
   writer.bytes(local.length === 4 ? IFLA_VXLAN.LOCAL : IFLA_VXLAN.LOCAL6, local);
   writer.u8(IFLA_VXLAN.LEARNING, 0).u16be(IFLA_VXLAN.PORT, options.port);
+}
+
+function ipip(writer: AttributeWriter, local: IP): void {
+  writer.bytes(IFLA_IPTUN.LOCAL, ipBytes(local)).u8(IFLA_IPTUN.PMTUDISC, 1);
 }
 
 /** Changes an existing link. ENODEV when there is none. */
@@ -124,6 +132,7 @@ export interface LinkState {
   /** `veth`, `bridge`, …; undefined for devices without a kind, such as lo. */
   readonly kind: string | undefined;
   readonly vxlan: (VxlanOptions & { learning: boolean }) | undefined;
+  readonly ipip: { readonly local: IP } | undefined;
 }
 
 /** Throws a NetlinkFormatError when the message is malformed. */
@@ -144,9 +153,15 @@ export function decodeLink(message: NetlinkMessage): LinkState {
     peerIndex: kind === 'veth' ? attributes.u32(IFLA.LINK) : undefined,
     kind,
     vxlan: kind === 'vxlan' ? decodeVxlan(info?.nested(IFLA_INFO_DATA)) : undefined,
+    ipip: kind === 'ipip' ? decodeIpip(info?.nested(IFLA_INFO_DATA)) : undefined,
   };
   attributes.check();
   return link;
+}
+
+function decodeIpip(data: Attributes | undefined): LinkState['ipip'] {
+  const local = data?.bytes(IFLA_IPTUN.LOCAL);
+  return local?.length === 4 ? { local: formatIP(local) } : undefined;
 }
 
 function decodeVxlan(data: Attributes | undefined): LinkState['vxlan'] {

@@ -1,0 +1,121 @@
+// Room node: the ways to other nodes' pods as Nodes come, change and go, and the change from one backend to another under traffic.
+import { isDeepStrictEqual } from 'node:util';
+import type { IP } from '../addr/ip.ts';
+import type { CIDR } from '../addr/prefix.ts';
+import type { Informer } from '../cache/informer.ts';
+import type { Node } from '../objects/types.ts';
+import { logger } from '../observe/log.ts';
+import type { OverlayFacts, OverlaySettings, RemoteNode } from '../plan/overlay/backend.ts';
+import { overlayMtu, planOverlay, planRemoteNode } from '../plan/overlay/overlay.ts';
+import type { Fragment } from '../plan/plan.ts';
+import type { Reconciler } from '../reconcile/reconciler.ts';
+import type { NodeOptions } from './agent.ts';
+import type { RoutedPods } from './network.ts';
+
+const log = logger('network');
+const DEFAULT: OverlaySettings = { backend: 'vxlan', directRouting: false };
+
+/** The options with all that the overlay's plans ask for. */
+export function withOverlay(options: NodeOptions, nodeLink = ''): NodeOptions & OverlayFacts {
+  const { overlay = DEFAULT, segmentCIDRs = options.nodeCIDRs, routers = [] } = options;
+  return { ...options, overlay, segmentCIDRs, routers, nodeLink };
+}
+
+/**
+ * The steps in which all nodes go from one backend to another, each on every node before the next begins: first each can
+ * receive both ways, then each sends the new way, then the old end goes.
+ */
+export const OVERLAY_STEPS = ['receive', 'send', 'finish'] as const;
+export type OverlayStep = (typeof OVERLAY_STEPS)[number];
+
+export interface OverlayParts {
+  readonly options: NodeOptions;
+  readonly nodeLink: string;
+  readonly reconciler: Reconciler;
+  readonly pods: Pick<RoutedPods, 'resize'>;
+}
+
+/** A node's end of the overlay. The constructor puts it in force. */
+export class Overlay {
+  readonly #parts: OverlayParts;
+  readonly #remotes = new Map<string, RemoteNode>();
+  #facts: OverlayFacts;
+
+  constructor(parts: OverlayParts) {
+    this.#parts = parts;
+    this.#facts = withOverlay(parts.options, parts.nodeLink);
+    parts.reconciler.update(new Map([['overlay', planOverlay(this.#facts)]]));
+  }
+
+  get settings(): OverlaySettings {
+    return this.#facts.overlay;
+  }
+
+  /** Undefined: the node is gone. */
+  set(name: string, remote: RemoteNode | undefined): void {
+    if (remote) this.#remotes.set(name, remote);
+    else this.#remotes.delete(name);
+    this.#update(name, remote && planRemoteNode(this.#facts, remote));
+  }
+
+  #update(name: string, fragment: Fragment | undefined): void {
+    const key = nodeKey(name);
+    // Heartbeats change a Node every few seconds, and nothing here.
+    if (isDeepStrictEqual(this.#parts.reconciler.plan.get(key), fragment)) return;
+    try {
+      this.#parts.reconciler.update(new Map([[key, fragment]]));
+    } catch (error) {
+      log.error({ node: name, err: error }, 'the way to a node could not be set; it is tried again');
+    }
+  }
+
+  /** One transaction. Throws a KernelError; asking again for the step is safe. */
+  change(settings: OverlaySettings, step: OverlayStep): void {
+    const next = { ...this.#facts, overlay: settings };
+    if (step === 'receive') this.#receive(next);
+    else if (step === 'send') this.#send(next);
+    else this.#finish(next);
+  }
+
+  #receive(next: OverlayFacts): void {
+    const own = planOverlay(this.#facts);
+    const both = [...own.items, ...planOverlay(next).items];
+    // What may soon be sent with more around it must be smaller before.
+    const mtu = Math.min(overlayMtu(this.#facts), overlayMtu(next));
+    this.#parts.reconciler.update(new Map([['overlay', { ...own, items: both }], ...this.#parts.pods.resize(mtu)]));
+  }
+
+  #send(next: OverlayFacts): void {
+    this.#facts = next;
+    const ways = [...this.#remotes].map(([name, remote]) => [nodeKey(name), planRemoteNode(next, remote)] as const);
+    this.#parts.reconciler.update(new Map(ways));
+  }
+
+  #finish(next: OverlayFacts): void {
+    this.#facts = next;
+    const pods = this.#parts.pods.resize(overlayMtu(next));
+    this.#parts.reconciler.update(new Map([['overlay', planOverlay(next)], ...pods]));
+    log.info({ node: next.nodeName, overlay: next.overlay }, 'the overlay is changed');
+  }
+}
+
+function nodeKey(name: string): string {
+  return `node/${name}`;
+}
+
+/** Returns how to stop. */
+export function watchNodes(overlay: Overlay, nodeName: string, nodes: Informer<Node>): () => void {
+  return nodes.onChange(({ type, object }) => {
+    const { name } = object.metadata;
+    if (name !== nodeName) overlay.set(name, type === 'delete' ? undefined : remoteNode(object));
+  });
+}
+
+/** What the overlay needs to know of a Node: InternalIP addresses and spec.podCIDRs. */
+export function remoteNode(node: Node): RemoteNode {
+  const addresses = node.status?.addresses ?? [];
+  const ips: IP[] = addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address);
+  const single = node.spec?.podCIDR;
+  const podCIDRs: readonly CIDR[] = node.spec?.podCIDRs ?? (single ? [single] : []);
+  return { name: node.metadata.name, ips, podCIDRs };
+}

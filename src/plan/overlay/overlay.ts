@@ -1,0 +1,74 @@
+// Room plan: the way to the pods of other nodes, by the backend that the cluster has chosen.
+import { type Family, familyOf, type IP } from '../../addr/ip.ts';
+import { type CIDR, networkOf, parsePrefix, prefixContains } from '../../addr/prefix.ts';
+import type { KernelItem } from '../../kernel/items.ts';
+import type { Fragment } from '../plan.ts';
+import type { OverlayBackend, OverlayFacts, OverlayName, RemoteNode, Way } from './backend.ts';
+import { hostGw } from './host-gw.ts';
+import { ipip } from './ipip.ts';
+import { none } from './none.ts';
+import { vxlan } from './vxlan.ts';
+
+export const BACKENDS: Readonly<Record<OverlayName, OverlayBackend>> = { vxlan, 'host-gw': hostGw, ipip, none };
+
+export function underlayOf(nodeIPs: readonly IP[]): Family {
+  return familyOf(nodeIPs[0]!);
+}
+
+/** What is left of the fabric's MTU for pods. Direct routes do not widen it: a pod does not know whom it will meet. */
+export function overlayMtu({ mtu, nodeIPs, overlay }: Pick<OverlayFacts, 'mtu' | 'nodeIPs' | 'overlay'>): number {
+  return mtu - BACKENDS[overlay.backend].overhead(underlayOf(nodeIPs));
+}
+
+/** Key `overlay`: this node's own end. */
+export function planOverlay(facts: OverlayFacts): Fragment {
+  const items = [...nodesBehindRouter(facts), ...BACKENDS[facts.overlay.backend].own(facts)];
+  return { cause: { kind: 'Node', name: facts.nodeName }, items };
+}
+
+/** Nodes of other segments. */
+function nodesBehindRouter({ nodeCIDRs, segmentCIDRs, routers, nodeLink, nodeIPs }: OverlayFacts): KernelItem[] {
+  const beyond = nodeCIDRs.filter((cidr) => !segmentCIDRs.includes(cidr));
+  return beyond.flatMap((dst) => {
+    const via = ofFamily(routers, familyOfCIDR(dst));
+    const src = ofFamily(nodeIPs, familyOfCIDR(dst));
+    if (via === undefined) return [];
+    return [{ kind: 'route', dst: networkOf(dst), type: 'unicast', via, link: nodeLink, ...(src && { src }) } as const];
+  });
+}
+
+/** Key `node/<name>`. Undefined while the node has no address or no pod prefix. */
+export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment | undefined {
+  const underlay = underlayOf(facts.nodeIPs);
+  const remote = ofFamily(node.ips, underlay);
+  if (remote === undefined || node.podCIDRs.length === 0) return undefined;
+  const chosen = BACKENDS[facts.overlay.backend];
+  const ways = node.podCIDRs.map((podCIDR): Way => {
+    const { family } = parsePrefix(podCIDR);
+    return { podCIDR, remote, gateway: ofFamily(node.ips, family), src: ofFamily(facts.nodeIPs, family) };
+  });
+  const direct = new Set(ways.filter((way) => isDirect(facts, way)));
+  const carried = ways.filter((way) => !direct.has(way) && chosen.carries(familyOfCIDR(way.podCIDR), underlay));
+  const items: KernelItem[] = [
+    ...(carried.length > 0 ? chosen.peer(facts, remote) : []),
+    ...ways.flatMap((way) => {
+      if (direct.has(way)) return hostGw.way(facts, way);
+      return carried.includes(way) ? chosen.way(facts, way) : [];
+    }),
+  ];
+  return { cause: { kind: 'Node', name: node.name }, items };
+}
+
+/** The far node is on our segment, and a plain route is enough. */
+function isDirect({ overlay, segmentCIDRs }: OverlayFacts, { gateway }: Way): boolean {
+  if (!overlay.directRouting || gateway === undefined) return false;
+  return segmentCIDRs.some((cidr) => prefixContains(cidr, gateway));
+}
+
+function familyOfCIDR(cidr: CIDR): Family {
+  return parsePrefix(cidr).family;
+}
+
+function ofFamily(ips: readonly IP[], family: Family): IP | undefined {
+  return ips.find((ip) => familyOf(ip) === family);
+}
