@@ -50,6 +50,28 @@ export function ended(recorded: RecordedProcess | undefined): Promise<void> {
   return new Promise((resolve) => onEnd(recorded, resolve));
 }
 
+const LOOK_AGAIN_MS = 50;
+
+/**
+ * Settles when a killed process holds nothing any more. Where the machine's process 1 reaps no orphans (`sleep infinity` in many
+ * a CI container), one left in a container's pid namespace keeps the container's process 1 from ending, for ever; its memory,
+ * files and namespaces it has given back before it begins to wait.
+ */
+export async function hasLetGo(killed: RecordedProcess | undefined): Promise<void> {
+  if (!isAlive(killed)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const stop = onEnd(killed, resolve);
+  let emptyLooks = 0;
+  const look = () => {
+    emptyLooks = commandLine(String(killed.pid)).join('') === '' ? emptyLooks + 1 : 0;
+    if (emptyLooks > 1) resolve();
+  };
+  const timer = setInterval(look, LOOK_AGAIN_MS);
+  await promise;
+  clearInterval(timer);
+  stop();
+}
+
 /**
  * Every conmon whose bundle lies in `containers`, from the process table: also one that was started a moment before its
  * starter died and that is in no record. Keyed by container id.

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runtimePaths } from './paths.ts';
-import { createdProcess, ended, findHolders, killGroup, sendSignal } from './processes.ts';
+import { createdProcess, findHolders, hasLetGo, killGroup, sendSignal } from './processes.ts';
 import { type ContainerRecord, listDir, readRecords } from './record.ts';
 import type { Sandbox } from './runtime.ts';
 import { deleteSandbox } from './sandbox.ts';
@@ -24,11 +24,11 @@ export async function removeNodeRuntime(node: NodeToRemove): Promise<void> {
   const recorded = records.flatMap(({ init, conmon }) => [init, conmon]);
   for (const holder of holders) killGroup(holder);
   for (const held of recorded) sendSignal(held, 'SIGKILL');
-  await Promise.all([...holders, ...recorded].map((held) => ended(held)));
+  await Promise.all([...holders, ...recorded].map((held) => hasLetGo(held)));
   // Made by a runtime in the moment in which its conmon was killed, or whose record was never written.
   const made = listDir(paths.oci).map((id) => createdProcess(join(paths.oci, id)));
   for (const init of made) sendSignal(init, 'SIGKILL');
-  await Promise.all(made.map((init) => ended(init)));
+  await Promise.all(made.map((init) => hasLetGo(init)));
   const sandboxes = readRecords<Sandbox>(paths.sandboxes);
   const ids = [...sandboxes.records.map(({ id }) => id), ...sandboxes.incomplete];
   for (const id of ids) deleteSandbox(node, paths, id);
