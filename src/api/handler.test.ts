@@ -81,7 +81,9 @@ test('failures are answered in the words of Kubernetes', async (t) => {
     422,
     /^Deployment\.apps "web" is invalid/,
   );
-  await fails(client.patch('ConfigMap', { name: 'a', namespace: 'default' }, {}, 'apply'), 415, /server-side apply/);
+  for (const name of ['a', 'not-there']) {
+    await fails(client.patch('ConfigMap', { name, namespace: 'default' }, {}, 'apply'), 415, /server-side apply/);
+  }
   const unknown = await call(get('/apis/no.such/v1/things'));
   assert.deepEqual([unknown.status, unknown.body.reason], [404, 'NotFound']);
   const method = await call({ method: 'POST', path: `${CONFIG_MAPS}/a`, body: {} });

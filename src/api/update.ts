@@ -19,30 +19,35 @@ export function update(context: WriteContext, route: ResourceRoute, call: Call):
 
 export function patch(context: WriteContext, route: ResourceRoute, call: Call): Written {
   const options = writeOptions(call);
+  const patcher = patcherOf(call); // refused whether or not the object is there: an apply would make it
   const current = getEntry(context.store, route);
-  const patched = applyPatch(route.row, JSON.parse(current.json), call);
+  const patched = patcher(route.row, JSON.parse(current.json), call.body);
   const { object, warnings } = decodeBody(route, patched, options);
   return { ...replace(context, route, current, object, options), warnings };
 }
 
+type Patcher = <T>(row: KindRow, current: T, patch: unknown) => T;
+
+const PATCHERS: Readonly<Record<string, Patcher>> = {
+  'application/json-patch+json': (_, current, patch) => jsonPatch(current, patch),
+  'application/merge-patch+json': (_, current, patch) => mergePatch(current, patch),
+  'application/strategic-merge-patch+json': strategicMergePatch,
+};
+
+function patcherOf(request: Pick<ApiRequest, 'headers'>): Patcher {
+  const mediaType = (request.headers?.['content-type'] ?? '').split(';')[0]!.trim();
+  if (mediaType === 'application/apply-patch+yaml') {
+    throw unsupported('server-side apply is not served yet: use kubectl apply without --server-side');
+  }
+  const known = Object.keys(PATCHERS).join(', ');
+  const unknown = `the body of the request was in an unknown format - accepted media types include: ${known}`;
+  if (!Object.hasOwn(PATCHERS, mediaType)) throw unsupported(unknown);
+  return PATCHERS[mediaType]!;
+}
+
 /** `current` is the patch's to change. */
 export function applyPatch<T>(row: KindRow, current: T, request: Pick<ApiRequest, 'headers' | 'body'>): T {
-  const mediaType = (request.headers?.['content-type'] ?? '').split(';')[0]!.trim();
-  switch (mediaType) {
-    case 'application/json-patch+json':
-      return jsonPatch(current, request.body);
-    case 'application/merge-patch+json':
-      return mergePatch(current, request.body);
-    case 'application/strategic-merge-patch+json':
-      return strategicMergePatch(row, current, request.body);
-    case 'application/apply-patch+yaml':
-      throw unsupported('server-side apply is not served yet: use kubectl apply without --server-side');
-    default:
-      throw unsupported(
-        `the body of the request was in an unknown format - accepted media types include: ` +
-          'application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json',
-      );
-  }
+  return patcherOf(request)(row, current, request.body);
 }
 
 function unsupported(message: string): Error {
