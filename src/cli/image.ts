@@ -8,8 +8,7 @@ import { formatTable } from './table.ts';
 
 export async function runImageLoad(file: string): Promise<void> {
   requireRoot();
-  if (!existsSync(file))
-    throw new Fault(`there is no file ${file}`, { mend: 'docker save NAME -o FILE.tar makes one' });
+  if (!existsSync(file)) throw new Fault(`there is no file ${file}`, { mend: 'docker save NAME -o FILE.tar' });
   const image = await openImageStore(imageDir()).load(file);
   console.log(`Loaded ${image.names.join(', ') || image.ref} (${mebibytes(image.size)} unpacked).`);
 }

@@ -1,6 +1,7 @@
 // Room cli: the command line. One file per command, loaded when it is asked for.
 import { Command, CommanderError, Option } from 'commander';
 import { Fault } from '../observe/fault.ts';
+import { podwireVersion } from '../observe/install.ts';
 
 const DEFAULT_NAME = 'podwire';
 
@@ -10,6 +11,7 @@ function program(): Command {
       'The whole Kubernetes network in one program: real nodes, pods, Services and DNS on a bare Linux machine.',
     )
     .enablePositionalOptions()
+    .version(podwireVersion(), '-V, --version', 'print the version of podwire')
     .showHelpAfterError('(podwire COMMAND --help shows an example)')
     .exitOverride();
   const command = (parent: Command, usage: string, what: string, example: string): Command =>
@@ -33,14 +35,14 @@ function program(): Command {
     .option('--all', 'every cluster of this machine')
     .action(async (options) => (await import('./down.ts')).runDown(options));
   command(podwire, 'status', 'nodes, pods, addresses, health and versions', 'podwire status -o json')
-    .option('-o, --output <format>', 'json, or a table', 'table')
+    .addOption(tableOrJson())
     .option('--next-steps', 'end with what to try next')
     .action(async (options) => (await import('./status.ts')).runStatus(options));
   command(podwire, 'kubeconfig', 'print the path of a kubeconfig', 'export KUBECONFIG=$(podwire kubeconfig)').action(
     async (options) => (await import('./kubeconfig.ts')).runKubeconfig(options),
   );
   command(podwire, 'check', 'look the machine over and say how to mend what is missing', 'podwire check')
-    .option('-o, --output <format>', 'json, or a table', 'table')
+    .addOption(tableOrJson())
     .action(async (options) => (await import('./check.ts')).runCheck(options));
 
   const node = podwire.command('node').description('the nodes of a cluster');
@@ -66,13 +68,17 @@ function program(): Command {
     .argument('<file>')
     .action(async (file) => (await images()).runImageLoad(file));
   command(image, 'ls', 'list the loaded images', 'podwire image ls')
-    .option('-o, --output <format>', 'json, or a table', 'table')
+    .addOption(tableOrJson())
     .action(async (options) => (await images()).runImageList(options));
   command(image, 'rm', 'remove an image by name or digest', 'podwire image rm shop:1')
     .argument('<image>')
     .action(async (name) => (await images()).runImageRemove(name));
   podwire.commands.forEach(strict);
   return podwire;
+}
+
+function tableOrJson(): Option {
+  return new Option('-o, --output <format>', 'how to print it').choices(['table', 'json']).default('table');
 }
 
 /** Errors of usage are thrown, so that they leave by the one door below. */
@@ -102,5 +108,5 @@ function report(error: unknown): number {
 }
 
 function sentence(text: string): string {
-  return text.startsWith('podwire') ? `Try: ${text}` : `${text[0]!.toUpperCase()}${text.slice(1)}`;
+  return /^(podwire|docker) /.test(text) ? `Try: ${text}` : `${text[0]!.toUpperCase()}${text.slice(1)}`;
 }

@@ -31,7 +31,7 @@ export async function runNodeExec(
 
 function unknownNode(node: string, cluster: string): Fault {
   const config = storedConfig(cluster);
-  if (!config) return new Fault(`there is no cluster ${cluster}`, { mend: 'podwire up starts one' });
+  if (!config) return new Fault(`there is no cluster ${cluster}`, { mend: 'podwire up' });
   const names = nodeLayouts(config).map((each) => each.name);
   return new Fault(`cluster ${cluster} has no node "${node}"`, { mend: `its nodes are ${names.join(', ')}` });
 }

@@ -28,7 +28,7 @@ export async function runStatus(flags: StatusFlags): Promise<void> {
 
 async function readStatus(name: string): Promise<ClusterStatus> {
   const paths = clusterPaths(name);
-  if (!existsSync(paths.config)) throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up starts one' });
+  if (!existsSync(paths.config)) throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up' });
   const status = await askControl<ClusterStatus>(paths.control);
   if (status) return status;
   const mend = `podwire up --name ${name} takes up what runs; the log is ${paths.log}`;

@@ -24,7 +24,7 @@ export async function down(name: string): Promise<void> {
   if (!existsSync(clusterPaths(name).dir) && !fabricExists(name)) {
     const others = knownClusters();
     throw new Fault(`there is no cluster ${name}`, {
-      mend: others.length > 0 ? `known clusters: ${others.join(', ')}` : 'podwire up starts one',
+      mend: others.length > 0 ? `known clusters: ${others.join(', ')}` : 'podwire up',
     });
   }
   await endCluster(name);

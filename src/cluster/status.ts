@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { AgentReport } from '../node/start.ts';
 import type { Node, Pod, Service } from '../objects/types.ts';
-import { installed } from '../observe/install.ts';
+import { podwireVersion } from '../observe/install.ts';
 import type { Box, Timings } from './box.ts';
 import type { ClusterConfig } from './config.ts';
 import { clusterPaths } from './paths.ts';
@@ -58,12 +58,6 @@ export interface ServiceStatus {
   readonly type: string;
   readonly clusterIP: string;
   readonly ports: readonly string[];
-}
-
-const PACKAGE = installed('package.json');
-
-export function podwireVersion(): string {
-  return (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version;
 }
 
 export async function boxStatus(box: Box): Promise<ClusterStatus> {

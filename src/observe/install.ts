@@ -1,5 +1,5 @@
 // Room observe: where this installation's files are, whether we run from source or from the bundle that set-up makes of it.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /** Programs that are started as processes or threads of their own: name in the bundle, file below src/. */
@@ -26,4 +26,9 @@ export function installed(...path: readonly string[]): string {
 /** What to start: the bundle starts the bundle, the source the source. */
 export function programFile(program: keyof typeof PROGRAMS): string {
   return fromBundle ? installed('generated', 'bundle', `${program}.js`) : installed('src', PROGRAMS[program]);
+}
+
+/** As package.json has it. */
+export function podwireVersion(): string {
+  return (JSON.parse(readFileSync(installed('package.json'), 'utf8')) as { version: string }).version;
 }
