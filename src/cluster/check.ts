@@ -1,4 +1,5 @@
 // Room cluster: looks the machine over: privileges, programs, kernel features, limits; and says how to mend each.
+import { spawnSync } from 'node:child_process';
 import { closeSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import type { KernelItem } from '../kernel/items.ts';
 import { openKernel } from '../kernel/linux.ts';
@@ -29,6 +30,7 @@ export function checkMachine(): CheckRow[] {
     ...(root ? checkKernel() : []),
     checkOverlay(),
     checkCgroups(),
+    checkReaper(),
     ...LIMITS.map(checkLimit),
     checkDisk(),
   ];
@@ -170,6 +172,18 @@ function checkCgroups(): CheckRow {
   }
   const mend = 'mount -t cgroup2 none /sys/fs/cgroup/unified';
   return { what: 'cgroups', state: 'missing', detail: 'no cgroup2 tree', mend };
+}
+
+/** Ends a parent before its child, and looks whether anybody collects the child: in many a CI container nobody does. */
+function checkReaper(): CheckRow {
+  const what = 'process 1';
+  const orphan = spawnSync('sh', ['-c', 'sleep 0.02 >/dev/null & echo $!'], { encoding: 'utf8' }).stdout.trim();
+  const end = Date.now() + 500;
+  const isThere = () => statSync(`/proc/${orphan}`, { throwIfNoEntry: false }) !== undefined;
+  while (isThere() && Date.now() < end) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  if (!isThere()) return { what, state: 'ok', detail: 'reaps orphans' };
+  const detail = 'reaps no orphans: a pod in which a command could not be started will not end';
+  return { what, state: 'low', detail, mend: 'an init as process 1 (docker run --init)' };
 }
 
 interface Limit {
