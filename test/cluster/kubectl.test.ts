@@ -255,3 +255,20 @@ test('without a certificate there is nothing to see', { skip }, async () => {
   const answer = await machine.must('curl', ['-sk', '-w', '%{http_code}', `${server}/api/v1/pods`]);
   assert.match(answer, /401$/);
 });
+
+test('a pod speaks to the API server by name, with the token and the CA that it was given', { skip }, async () => {
+  await machine.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: caller}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: host, command: [sleep, "3600"]}]
+`);
+  await machine.kubectl('wait', '--for=condition=Ready', 'pod/caller', '--timeout=120s');
+  const call = `cd /var/run/secrets/kubernetes.io/serviceaccount &&
+    curl -s --cacert ca.crt -H "Authorization: Bearer $(cat token)" https://kubernetes.default.svc/api/v1/namespaces/$(cat namespace)`;
+  const answer = JSON.parse(await machine.kubectl('exec', 'caller', '--', 'sh', '-c', call));
+  assert.equal(answer.metadata?.name, 'default', JSON.stringify(answer));
+  await machine.kubectl('delete', 'pod', 'caller');
+});

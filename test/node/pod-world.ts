@@ -82,6 +82,10 @@ export async function createWorld() {
     kubeletSocket: () => join(stateDir, 'kubelet.sock'),
   });
   const client = new Client(api.transport);
+  // Every pod waits for these; controllers, which are not here, make them in each namespace.
+  await client.create('ServiceAccount', { metadata: { name: 'default', namespace: 'default' } });
+  const authority = { metadata: { name: 'kube-root-ca.crt', namespace: 'default' }, data: { 'ca.crt': api.authority } };
+  await client.create('ConfigMap', authority);
   const network = new Addresses();
 
   async function startAgent() {
