@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 /** Programs that are started as processes or threads of their own: name in the bundle, file below src/. */
 export const PROGRAMS = {
   cli: 'cli/main.ts',
+  cni: 'cni/main.ts',
   daemon: 'cluster/daemon.ts',
   'node-worker': 'node/worker.ts',
 } as const;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { familyOf, type IP } from '../addr/ip.ts';
 import { type MAC, macFromIP } from '../addr/mac.ts';
-import { hostPrefix } from '../addr/prefix.ts';
+import { type CIDR, hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem, NetnsPath } from '../kernel/items.ts';
 import type { Fragment } from './plan.ts';
 
@@ -15,12 +15,28 @@ export interface PodPlace {
   readonly ips: readonly IP[];
   readonly nodeIPs: readonly IP[];
   readonly mtu: number;
+  /** The pod's end; `eth0` when absent. */
+  readonly ifname?: string;
+  /** Of the pod's end; absent: one that follows from its first address. */
+  readonly mac?: MAC;
+  /** What the pod reaches through this interface; absent: everything. */
+  readonly routes?: readonly PodRoute[];
+}
+
+export interface PodRoute {
+  readonly dst: CIDR;
+  readonly metric?: number;
+  readonly mtu?: number;
 }
 
 /** Every pod's gateway: the same on all nodes, on no interface, answered by a permanent neighbour. */
-const GATEWAYS: Record<4 | 6, IP> = { 4: '169.254.1.1', 6: 'fe80::ecee:eeff:feee:eeee' };
-const GATEWAY_MAC: MAC = 'ee:ee:ee:ee:ee:ee';
+export const GATEWAYS: Record<4 | 6, IP> = { 4: '169.254.1.1', 6: 'fe80::ecee:eeff:feee:eeee' };
+export const GATEWAY_MAC: MAC = 'ee:ee:ee:ee:ee:ee';
 const POD_ROLE = 0x50;
+
+export function podMac(ip: IP): MAC {
+  return macFromIP(ip, POD_ROLE);
+}
 
 /** The node's end of the pod's veth: at most 15 bytes, unique by the sandbox. */
 export function podLinkName(sandboxId: string): string {
@@ -30,8 +46,7 @@ export function podLinkName(sandboxId: string): string {
 /** Key `pod/<sandboxId>`. */
 export function planPod(pod: PodPlace): Fragment {
   const link = podLinkName(pod.sandboxId);
-  const podMac = macFromIP(pod.ips[0]!, POD_ROLE);
-  const { netns, mtu } = pod;
+  const { netns, mtu, ifname = 'eth0', mac = podMac(pod.ips[0]!) } = pod;
   const items: KernelItem[] = [
     {
       kind: 'link',
@@ -39,13 +54,13 @@ export function planPod(pod: PodPlace): Fragment {
       mtu,
       mac: GATEWAY_MAC,
       up: true,
-      type: { kind: 'veth', peer: { name: 'eth0', netns, mac: podMac } },
+      type: { kind: 'veth', peer: { name: ifname, netns, mac } },
     },
     // A pod sends under its own address alone.
     { kind: 'sysctl', key: `net/ipv4/conf/${link}/rp_filter`, value: '1' },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
-    { kind: 'link', netns, name: 'eth0', mtu, up: true, type: { kind: 'existing' } },
-    ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, podMac), ...podSide(netns, ip)]),
+    { kind: 'link', netns, name: ifname, mtu, up: true, type: { kind: 'existing' } },
+    ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, mac), ...podSide(pod, ifname, ip)]),
   ];
   return { cause: { kind: 'Pod', namespace: pod.podNamespace, name: pod.podName }, items };
 }
@@ -58,13 +73,16 @@ function nodeSide(pod: PodPlace, link: string, ip: IP, mac: MAC): KernelItem[] {
   ];
 }
 
-function podSide(netns: NetnsPath, ip: IP): KernelItem[] {
+function podSide({ netns, routes }: PodPlace, link: string, ip: IP): KernelItem[] {
   const family = familyOf(ip);
   const via = GATEWAYS[family];
-  const eth0 = { netns, link: 'eth0' } as const;
+  const there = { netns, link } as const;
+  const everything: PodRoute = { dst: family === 4 ? '0.0.0.0/0' : '::/0' };
   return [
-    { kind: 'address', ...eth0, address: hostPrefix(ip) },
-    { kind: 'neighbour', ...eth0, ip: via, mac: GATEWAY_MAC },
-    { kind: 'route', ...eth0, dst: family === 4 ? '0.0.0.0/0' : '::/0', type: 'unicast', via, onlink: true },
+    { kind: 'address', ...there, address: hostPrefix(ip) },
+    { kind: 'neighbour', ...there, ip: via, mac: GATEWAY_MAC },
+    ...(routes ?? [everything])
+      .filter(({ dst }) => familyOf(dst) === family)
+      .map((route): KernelItem => ({ kind: 'route', ...there, ...route, type: 'unicast', via, onlink: true })),
   ];
 }

@@ -1,0 +1,164 @@
+// Room cni: ADD: an interface with addresses, routes and rules; or, further down a chain, rules for an interface that is there.
+import { familyOf, type IP } from '../addr/ip.ts';
+import { type CIDR, hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
+import { GATEWAY_MAC, GATEWAYS, podMac } from '../plan/pods.ts';
+import { withFileLock } from '../sys/flock.ts';
+import { type Attachment, Attachments, lockPath } from './attachment.ts';
+import type { NetConfig } from './config.ts';
+import { detach } from './del.ts';
+import { CniError, CODE } from './error.ts';
+import { type Ipam, ipamOf } from './ipam.ts';
+import { OUR_IPAM, readIpam } from './ipam-config.ts';
+import { checkNamespace } from './namespace.ts';
+import { environment, type Request } from './request.ts';
+import { EMPTY_RESULT, type Result, type ResultDns } from './result.ts';
+import { linkIn, linkNameOf, type Wires, Wiring } from './wiring.ts';
+
+export const LOCK_PATIENCE = 20_000;
+
+export function add(config: NetConfig, request: Request): Result {
+  const netns = request.netns!;
+  checkNamespace(netns);
+  const ipam = ipamOf(config, request);
+  if (ipam) return addInterface(config, request, netns, ipam);
+  const previous = config.prevResult;
+  if (!previous) return config.reader.fail('ipam', 'must say where addresses come from, as there is no prevResult');
+  const ips = addressesOf(previous, request.ifname);
+  const attachment: Attachment = {
+    ...attachmentOf(config, request, netns),
+    ownsLink: false,
+    ips: ips.map(({ ip }) => ip),
+    near: ips.map(({ address }) => networkOf(address)),
+    ...(config.ipMasq && {
+      unmasqueraded: [...ips.map(({ address }) => networkOf(address)), ...config.nonMasqueradeCIDRs],
+    }),
+  };
+  connect(config, request, attachment, undefined);
+  return withDns(previous, config.dns);
+}
+
+function addInterface(config: NetConfig, request: Request, netns: string, ipam: Ipam): Result {
+  const { ifname } = request;
+  if (linkIn(netns, ifname)) throw environment('CNI_IFNAME', `${ifname} exists already in ${netns}`);
+  const leased = ipam.add();
+  try {
+    if (leased.ips.length === 0)
+      throw new CniError(CODE.invalidConfig, `ipam.type: "${config.ipamType}" gave no address`);
+    const ips = leased.ips.map(({ address }) => parsePrefix(address).ip);
+    const mac = config.mac ?? podMac(ips[0]!);
+    const attachment: Attachment = {
+      ...attachmentOf(config, request, netns),
+      ownsLink: true,
+      ips,
+      near: [],
+      ...(config.ipMasq && { unmasqueraded: [...insideOf(config, request, leased), ...config.nonMasqueradeCIDRs] }),
+    };
+    const routes = leased.routes.map(({ dst, priority, mtu }) => ({
+      dst,
+      ...(priority !== undefined && { metric: priority }),
+      ...(mtu !== undefined && { mtu }),
+    }));
+    const wires = { mtu: config.mtu, mac, routes: routes.length > 0 ? routes : undefined };
+    connect(config, request, attachment, wires);
+    return joined(config, leased, interfaceResult(attachment, wires, leased));
+  } catch (error) {
+    quietly(() => ipam.del());
+    throw error;
+  }
+}
+
+/** The network's prefixes: containers of a network see each other's own address. */
+function insideOf(config: NetConfig, request: Request, leased: Result): CIDR[] {
+  if (config.ipamType !== OUR_IPAM) return leased.ips.map(({ address }) => networkOf(address));
+  return [
+    ...new Set(
+      readIpam(config.reader, request.args)
+        .rangeSets.flat()
+        .map(({ subnet }) => subnet),
+    ),
+  ];
+}
+
+function attachmentOf(config: NetConfig, { containerID, ifname }: Request, netns: string) {
+  const { name: network, portMappings, bandwidth } = config;
+  return { network, containerID, ifname, netns, portMappings, bandwidth, attachedAt: new Date().toISOString() };
+}
+
+/** Written down before it is done, so that DEL and GC know of all that can be there. */
+function connect(config: NetConfig, request: Request, attachment: Attachment, wires: Wires | undefined): void {
+  const attachments = new Attachments(config.dataDir, config.name);
+  // With the lock: the last DEL of all takes the tables away unless it sees us.
+  attachments.prepare();
+  withFileLock(lockPath(config.dataDir), LOCK_PATIENCE, () => attachments.put(attachment));
+  attachments.sync(attachment);
+  try {
+    using wiring = new Wiring();
+    wiring.connect(attachment, wires);
+  } catch (error) {
+    quietly(() => detach(config, request));
+    throw error;
+  }
+}
+
+function quietly(fn: () => void): void {
+  try {
+    fn();
+  } catch {
+    // What failed before is what the user must know; DEL and GC come after.
+  }
+}
+
+/** Addresses of the container's interface in an earlier plugin's result. */
+export function addressesOf(result: Result, ifname: string): { readonly ip: IP; readonly address: CIDR }[] {
+  const inside = (at: number | undefined) => {
+    if (at === undefined) return true;
+    const owner = result.interfaces[at];
+    return owner === undefined || (owner.sandbox !== undefined && owner.name === ifname);
+  };
+  return result.ips
+    .filter(({ interface: at }) => inside(at))
+    .map(({ address }) => ({ ip: parsePrefix(address).ip, address }));
+}
+
+function interfaceResult(attachment: Attachment, { mtu, mac }: Wires, leased: Result): Result {
+  const { ifname, netns, ips } = attachment;
+  return {
+    interfaces: [
+      { name: linkNameOf(attachment), mac: GATEWAY_MAC, mtu },
+      { name: ifname, mac, mtu, sandbox: netns },
+    ],
+    ips: ips.map((ip) => ({ interface: 1, address: hostPrefix(ip), gateway: GATEWAYS[familyOf(ip)] })),
+    routes:
+      leased.routes.length > 0
+        ? leased.routes.map((route) => ({ ...route, gw: GATEWAYS[familyOf(route.dst)] }))
+        : everything(ips),
+    dns: leased.dns,
+  };
+}
+
+function everything(ips: readonly IP[]) {
+  return [...new Set(ips.map(familyOf))].map((family) => ({
+    dst: family === 4 ? '0.0.0.0/0' : '::/0',
+    gw: GATEWAYS[family],
+  }));
+}
+
+/** After what earlier plugins of the chain have made. */
+function joined({ prevResult = EMPTY_RESULT, dns }: NetConfig, leased: Result, made: Result): Result {
+  const shift = prevResult.interfaces.length;
+  const result = {
+    interfaces: [...prevResult.interfaces, ...made.interfaces],
+    ips: [...prevResult.ips, ...made.ips.map((ip) => ({ ...ip, interface: ip.interface! + shift }))],
+    routes: [...prevResult.routes, ...made.routes],
+    dns: { ...prevResult.dns, ...definedOf(leased.dns) },
+  };
+  return withDns(result, dns);
+}
+
+function withDns(result: Result, dns: ResultDns): Result {
+  return { ...result, dns: { ...result.dns, ...definedOf(dns) } };
+}
+
+function definedOf(dns: ResultDns): ResultDns {
+  return Object.fromEntries(Object.entries(dns).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,102 @@
+// Room cni: what one ADD has made, kept in a file until DEL: one for each (network, container, interface).
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { IP } from '../addr/ip.ts';
+import type { CIDR } from '../addr/prefix.ts';
+import { type Holder, holderKey, replaceFile, syncIfThere } from '../ipam/file-leases.ts';
+import type { Bandwidth, PortMapping } from './config.ts';
+
+export interface Attachment extends Holder {
+  readonly network: string;
+  readonly netns: string;
+  /** Whether the veth is ours; otherwise an earlier plugin of the chain made the interface. */
+  readonly ownsLink: boolean;
+  readonly ips: readonly IP[];
+  /** The prefixes in which the container sees neighbours: its own address alone where it is routed. */
+  readonly near: readonly CIDR[];
+  readonly portMappings: readonly PortMapping[];
+  readonly bandwidth: Bandwidth;
+  /** Destinations that see the container's own address; absent: no masquerading. */
+  readonly unmasqueraded?: readonly CIDR[];
+  /** RFC 3339. */
+  readonly attachedAt: string;
+}
+
+/** Where a network keeps its files. */
+export function networkDir(dataDir: string, network: string): string {
+  return join(dataDir, 'networks', network);
+}
+
+/** Where a network keeps its leases. */
+export function leasesDir(dataDir: string, network: string): string {
+  return join(networkDir(dataDir, network), 'ipam');
+}
+
+export function lockPath(dataDir: string): string {
+  return join(dataDir, 'lock');
+}
+
+export class Attachments {
+  readonly #dir: string;
+
+  constructor(dataDir: string, network: string) {
+    this.#dir = join(networkDir(dataDir, network), 'attachments');
+  }
+
+  prepare(): void {
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+  }
+
+  put(attachment: Attachment): void {
+    replaceFile(this.#path(attachment), JSON.stringify(attachment));
+  }
+
+  /** Waits until it is on the disk. */
+  sync(holder: Holder): void {
+    const path = this.#path(holder);
+    for (const each of [path, dirname(path)]) syncIfThere(each);
+  }
+
+  /** Undefined also when the file is torn: what it would tell is of an earlier boot. */
+  get(holder: Holder): Attachment | undefined {
+    try {
+      return JSON.parse(readFileSync(this.#path(holder), 'utf8')) as Attachment;
+    } catch (error) {
+      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  drop(holder: Holder): void {
+    rmSync(this.#path(holder), { force: true });
+  }
+
+  all(): Attachment[] {
+    return [...this.#each()];
+  }
+
+  some(test: (attachment: Attachment) => boolean): boolean {
+    for (const attachment of this.#each()) if (test(attachment)) return true;
+    return false;
+  }
+
+  *#each(): Generator<Attachment> {
+    if (!existsSync(this.#dir)) return;
+    for (const name of readdirSync(this.#dir)) {
+      const [containerID, ifname] = name.split('@');
+      if (!containerID || !ifname || name.endsWith('.new')) continue;
+      const attachment = this.get({ containerID, ifname });
+      if (attachment) yield attachment;
+    }
+  }
+
+  #path(holder: Holder): string {
+    return join(this.#dir, holderKey(holder));
+  }
+}
+
+/** Names of the networks that have files. */
+export function networksIn(dataDir: string): string[] {
+  const dir = join(dataDir, 'networks');
+  return existsSync(dir) ? readdirSync(dir).sort() : [];
+}

@@ -1,0 +1,149 @@
+// Room cni: CHECK: what an ADD made compared with what is there; every difference is told.
+import { familyOf } from '../addr/ip.ts';
+import { hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
+import { identityOf, satisfies } from '../kernel/identity.ts';
+import { ROUTE_PROTOCOL } from '../kernel/items.ts';
+import { openNft } from '../kernel/nft-linux.ts';
+import { GATEWAYS } from '../plan/pods.ts';
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
+import { decodeNeighbour, getNeighbours } from '../wire/netlink/neighbour.ts';
+import { decodeQdisc, getQdiscs } from '../wire/netlink/qdisc.ts';
+import { decodeRoute, getRoutes, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
+import { addressesOf } from './add.ts';
+import { type Attachment, Attachments } from './attachment.ts';
+import type { NetConfig } from './config.ts';
+import { CniError, CODE } from './error.ts';
+import { ipamOf } from './ipam.ts';
+import { checkNamespace } from './namespace.ts';
+import { environment, type Request } from './request.ts';
+import type { Result } from './result.ts';
+import { needsRules, ownRules, sharedRules } from './rules.ts';
+import { bucketOf, endsOf, linkIn, linkNameOf } from './wiring.ts';
+
+/** Throws a CniError (101) whose message lists what drifted. What later plugins of the chain added or tuned is theirs. */
+export function check(config: NetConfig, request: Request): void {
+  const previous = config.prevResult;
+  if (!previous) config.reader.fail('prevResult', 'must be given for CHECK');
+  checkNamespace(request.netns!);
+  const attachment = new Attachments(config.dataDir, config.name).get(request);
+  if (!attachment) {
+    throw new CniError(
+      CODE.unknownContainer,
+      `network ${config.name} knows no container ${request.containerID} with ${request.ifname}`,
+    );
+  }
+  if (attachment.netns !== request.netns)
+    throw environment('CNI_NETNS', `${attachment.netns} was attached, not ${request.netns}`);
+  ipamOf(config, request)?.check();
+  const drift = [...interfaceDrift(attachment, previous), ...bucketDrift(attachment), ...ruleDrift(attachment)];
+  if (drift.length > 0) throw new CniError(CODE.drifted, drift.join('; '));
+}
+
+function interfaceDrift(attachment: Attachment, previous: Result): string[] {
+  const { netns, ifname, ownsLink } = attachment;
+  const link = linkIn(netns, ifname);
+  if (!link) return [`${ifname} is gone`];
+  const told = previous.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined);
+  const drift: string[] = [];
+  if (!link.up) drift.push(`${ifname} is down`);
+  if (told?.mac && link.mac !== told.mac.toLowerCase())
+    drift.push(`${ifname} has the MAC ${link.mac}, not ${told.mac}`);
+  if (told?.mtu && link.mtu !== told.mtu) drift.push(`${ifname} has the MTU ${link.mtu}, not ${told.mtu}`);
+  using inside = new NetlinkSocket(NETLINK.ROUTE, netns);
+  const addresses = addressesIn(inside, link.index);
+  for (const { ip, address } of addressesOf(previous, ifname)) {
+    if (!addresses.includes(ip)) drift.push(`${ifname} has lost its address ${address}`);
+  }
+  if (!ownsLink || addresses.length === 0) return drift;
+  return [
+    ...drift,
+    ...routeDrift(inside, link.index, previous),
+    ...gatewayDrift(inside, link.index, attachment),
+    ...nodeDrift(attachment),
+  ];
+}
+
+function addressesIn(socket: NetlinkSocket, index: number): string[] {
+  return ([4, 6] as const)
+    .flatMap((family) => socket.dump(getAddresses(family)).map(decodeAddress))
+    .filter((state) => state.index === index)
+    .map(({ address }) => parsePrefix(address).ip);
+}
+
+function routeDrift(inside: NetlinkSocket, index: number, previous: Result): string[] {
+  const ours = previous.routes.filter(({ gw, dst }) => gw === GATEWAYS[familyOf(dst)]);
+  const have = routesOn(inside, index);
+  return ours
+    .filter(({ dst }) => !have.includes(networkOf(dst)))
+    .map(({ dst, gw }) => `the route to ${dst} via ${gw} is gone`);
+}
+
+function routesOn(socket: NetlinkSocket, index: number): string[] {
+  return ([4, 6] as const)
+    .flatMap((family) =>
+      socket.dump(getRoutes(family, ROUTE_PROTOCOL, RT_TABLE_MAIN)).flatMap((each) => decodeRoute(each) ?? []),
+    )
+    .filter((route) => route.index === index)
+    .map(({ dst }) => networkOf(dst));
+}
+
+function gatewayDrift(inside: NetlinkSocket, index: number, { ips }: Attachment): string[] {
+  const families = [...new Set(ips.map(familyOf))];
+  return families
+    .filter((family) => {
+      const have = inside.dump(getNeighbours(family)).map(decodeNeighbour);
+      return !have.some((each) => each.index === index && each.permanent && each.ip === GATEWAYS[family]);
+    })
+    .map((family) => `the neighbour ${GATEWAYS[family]} is gone`);
+}
+
+function nodeDrift(attachment: Attachment): string[] {
+  const name = linkNameOf(attachment);
+  const link = linkIn(undefined, name);
+  if (!link) return [`the node's ${name} is gone`];
+  if (!link.up) return [`the node's ${name} is down`];
+  using socket = new NetlinkSocket(NETLINK.ROUTE);
+  const have = routesOn(socket, link.index);
+  return attachment.ips
+    .filter((ip) => !have.includes(hostPrefix(ip)))
+    .map((ip) => `the node's route to ${hostPrefix(ip)} is gone`);
+}
+
+function bucketDrift(attachment: Attachment): string[] {
+  const { ingress, egress } = attachment.bandwidth;
+  if (!ingress && !egress) return [];
+  if (!linkIn(attachment.netns, attachment.ifname)) return [];
+  const { outer, inner } = endsOf(attachment);
+  const ends = [
+    ['ingress', undefined, outer, ingress],
+    ['egress', attachment.netns, inner.index, egress],
+  ] as const;
+  return ends.flatMap(([direction, netns, index, shape]) => {
+    if (!shape || index === undefined) return [];
+    using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+    const have = socket
+      .dump(getQdiscs())
+      .map(decodeQdisc)
+      .find((each) => each.index === index && each.root);
+    if (have?.kind !== 'tbf') return [`the ${direction} limit of ${shape.rate} bit/s is gone`];
+    if (have.rate === bucketOf(shape).rate) return [];
+    return [`the ${direction} limit is ${(have.rate ?? 0) * 8} bit/s, not ${shape.rate}`];
+  });
+}
+
+function ruleDrift(attachment: Attachment): string[] {
+  if (!needsRules(attachment)) return [];
+  const nft = openNft(undefined);
+  try {
+    const have = new Map(nft.read().map((item) => [identityOf(item), item]));
+    const want = [...sharedRules(attachment), ...ownRules(attachment)];
+    return want.flatMap((item) => {
+      const found = have.get(identityOf(item));
+      if (!found) return [`nft ${identityOf(item)} is gone`];
+      return satisfies(found, item) ? [] : [`nft ${identityOf(item)} has changed`];
+    });
+  } finally {
+    nft.close();
+  }
+}

@@ -1,0 +1,66 @@
+// Room cni: DEL and GC: everything of an attachment taken away, whatever of it is still there.
+import { withFileLock } from '../sys/flock.ts';
+import { LOCK_PATIENCE } from './add.ts';
+import { type Attachment, Attachments, lockPath, networksIn } from './attachment.ts';
+import { type NetConfig, requireValidAttachments } from './config.ts';
+import { ipamOf } from './ipam.ts';
+import type { Request } from './request.ts';
+import { needsRules } from './rules.ts';
+import { Wiring } from './wiring.ts';
+
+/** Succeeds when there is nothing of it. */
+export function del(config: NetConfig, request: Request): void {
+  detach(config, request);
+  ipamOf(config, request)?.del();
+}
+
+/** All but the addresses. */
+export function detach(config: NetConfig, request: Request): void {
+  const attachments = new Attachments(config.dataDir, config.name);
+  const known = attachments.get(request);
+  if (known) remove(config, attachments, known);
+  // Of an ADD that died before it could write it down nothing is in the kernel but perhaps a link, of a file that was torn.
+  else if (config.ipamType !== undefined) remove(config, attachments, unknown(config, request));
+}
+
+function unknown({ name: network }: NetConfig, { containerID, ifname, netns = '' }: Request): Attachment {
+  const nothing = { ips: [], near: [], portMappings: [], bandwidth: {} };
+  return { network, containerID, ifname, netns, ownsLink: true, attachedAt: '', ...nothing };
+}
+
+function remove(config: NetConfig, attachments: Attachments, attachment: Attachment): void {
+  using wiring = new Wiring();
+  if (!needsRules(attachment)) {
+    wiring.disconnect(attachment);
+    attachments.drop(attachment);
+    return;
+  }
+  attachments.prepare();
+  withFileLock(lockPath(config.dataDir), LOCK_PATIENCE, () => {
+    attachments.drop(attachment);
+    try {
+      wiring.disconnectRules(attachment, !othersNeedRules(config.dataDir));
+    } catch (error) {
+      attachments.put(attachment);
+      throw error;
+    }
+  });
+  wiring.disconnect(attachment);
+}
+
+/** Stops at the first that does, which nearly always is the first of all. */
+function othersNeedRules(dataDir: string): boolean {
+  return networksIn(dataDir).some((network) => new Attachments(dataDir, network).some(needsRules));
+}
+
+/** Of this network alone: what is not in `cni.dev/valid-attachments` goes. */
+export function gc(config: NetConfig, request: Request): void {
+  const valid = requireValidAttachments(config);
+  const attachments = new Attachments(config.dataDir, config.name);
+  for (const attachment of attachments.all()) {
+    const { containerID, ifname } = attachment;
+    if (valid.some((each) => each.containerID === containerID && each.ifname === ifname)) continue;
+    remove(config, attachments, attachment);
+  }
+  ipamOf(config, request)?.gc();
+}

@@ -1,0 +1,154 @@
+// Room cni: an attachment put into the kernel and taken out of it: veth, addresses, routes, token buckets, rules.
+import { familyOf } from '../addr/ip.ts';
+import type { KernelItem } from '../kernel/items.ts';
+import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
+import { openKernel } from '../kernel/linux.ts';
+import { type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
+import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
+import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
+import type { Attachment } from './attachment.ts';
+import type { Shape } from './config.ts';
+import { needsRules, ownRules, sharedRules, tablesOf } from './rules.ts';
+
+/** The node's end of the veth. */
+export function linkNameOf({
+  network,
+  containerID,
+  ifname,
+}: Pick<Attachment, 'network' | 'containerID' | 'ifname'>): string {
+  return podLinkName(`${network}/${containerID}/${ifname}`);
+}
+
+export interface Wires {
+  readonly mtu: number;
+  readonly mac: string;
+  /** Undefined: everything. */
+  readonly routes: readonly PodRoute[] | undefined;
+}
+
+function linkItems(attachment: Attachment, wires: Wires): KernelItem[] {
+  const { network, containerID, ifname, netns, ips } = attachment;
+  const { mtu, mac, routes } = wires;
+  const sandboxId = `${network}/${containerID}/${ifname}`;
+  const place = { sandboxId, podNamespace: network, podName: containerID, netns, ips, nodeIPs: [], mtu, ifname, mac };
+  const families = new Set(ips.map(familyOf));
+  return [
+    ...(families.has(4) ? [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1' } as const] : []),
+    ...(families.has(6) ? [{ kind: 'sysctl', key: 'net/ipv6/conf/all/forwarding', value: '1' } as const] : []),
+    ...planPod({ ...place, ...(routes && { routes }) }).items,
+  ];
+}
+
+export class Wiring implements Disposable {
+  #kernel: Kernel | undefined;
+
+  get #node(): Kernel {
+    this.#kernel ??= openKernel();
+    return this.#kernel;
+  }
+
+  /** The veth with all that is on it; with the rules in one transaction. Throws a KernelError. */
+  connect(attachment: Attachment, wires: Wires | undefined): void {
+    const rules = needsRules(attachment) ? [...sharedRules(attachment), ...ownRules(attachment)] : [];
+    const add = [...(wires ? linkItems(attachment, wires) : []), ...rules];
+    if (add.length > 0) this.#node.apply({ add, change: [], remove: [] });
+    // A client that speaks all the time would be sent where it was sent before.
+    this.#forgetFlows(attachment);
+    this.#shape(attachment);
+  }
+
+  /** `last`: nobody needs the tables any more. Succeeds when all is gone already. */
+  disconnectRules(attachment: Attachment, last: boolean): void {
+    const remove = last ? tablesOf([4, 6]) : ownRules(attachment);
+    this.#node.apply({ add: [], change: [], remove });
+    this.#forgetFlows(attachment);
+  }
+
+  /** All but the rules. Succeeds when it is gone already. */
+  disconnect(attachment: Attachment): void {
+    if (attachment.ownsLink) this.#node.apply({ add: [], change: [], remove: [vethOf(attachment)] });
+    else unshape(attachment);
+  }
+
+  #forgetFlows({ portMappings }: Attachment): void {
+    const filters = portMappings
+      .filter(({ protocol }) => protocol === 'udp')
+      .map(
+        ({ hostIP, hostPort }): ConntrackFilter => ({
+          protocol: 'UDP',
+          originalDstPort: hostPort,
+          ...(hostIP !== undefined && { originalDst: hostIP }),
+        }),
+      );
+    if (filters.length > 0) this.#node.flushConntrack(filters);
+  }
+
+  /** What the container receives waits at the node's end of its veth, what it sends at its own end. */
+  #shape(attachment: Attachment): void {
+    const { ingress, egress } = attachment.bandwidth;
+    if (!ingress && !egress) return;
+    const { outer, inner } = endsOf(attachment);
+    if (ingress && outer !== undefined) setBucket(undefined, outer, ingress);
+    if (egress) setBucket(attachment.netns, inner.index, egress);
+  }
+
+  [Symbol.dispose](): void {
+    this.#kernel?.close();
+  }
+}
+
+export function vethOf(attachment: Attachment): KernelItem {
+  const peer = { name: attachment.ifname, netns: attachment.netns };
+  return { kind: 'link', name: linkNameOf(attachment), mtu: 0, up: true, type: { kind: 'veth', peer } };
+}
+
+/** The container's end, and the index of the node's where it is a veth. */
+export function endsOf({ netns, ifname }: Attachment): {
+  readonly outer: number | undefined;
+  readonly inner: LinkState;
+} {
+  const inner = linkIn(netns, ifname);
+  if (!inner) throw new Error(`there is no ${ifname} in ${netns}`);
+  return { outer: inner.kind === 'veth' ? inner.peerIndex : undefined, inner };
+}
+
+export function linkIn(netns: string | undefined, name: string): LinkState | undefined {
+  using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+  const [answer] = socket.ask([getLink({ name })]);
+  return answer && !(answer instanceof NetlinkError) ? decodeLink(answer) : undefined;
+}
+
+const QUEUE_SECONDS = 0.025;
+
+/** As the bandwidth plugin: bits become bytes, and what waits longer than 25 ms is dropped. */
+export function bucketOf({ rate, burst }: Shape) {
+  const bytes = Math.max(1, Math.round(rate / 8));
+  const room = Math.min(0x7fff_ffff, Math.max(1600, Math.round(burst / 8)));
+  return { rate: bytes, burst: room, limit: Math.min(0xffff_ffff, Math.round(bytes * QUEUE_SECONDS) + room) };
+}
+
+function setBucket(netns: string | undefined, index: number, shape: Shape): void {
+  using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+  socket.request(replaceTokenBucket(index, bucketOf(shape)));
+}
+
+/** On an interface that another plugin takes away later, or has already. */
+function unshape(attachment: Attachment): void {
+  const { ingress, egress } = attachment.bandwidth;
+  if (!ingress && !egress) return;
+  try {
+    const { outer, inner } = endsOf(attachment);
+    const ends: [string | undefined, number | undefined][] = [
+      [undefined, ingress && outer],
+      [attachment.netns, egress && inner.index],
+    ];
+    for (const [netns, index] of ends) {
+      if (index === undefined) continue;
+      using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+      socket.request(deleteRootQdisc(index));
+    }
+  } catch {
+    // The namespace, the interface or the bucket is gone.
+  }
+}
