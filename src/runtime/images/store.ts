@@ -147,8 +147,7 @@ class DirectoryOfImages implements UnpackedImages {
 
   remove(nameOrRef: string): void {
     const record = this.#find(nameOrRef);
-    if (!record)
-      throw new Fault(`there is no loaded image ${nameOrRef}`, { mend: 'podwire image ls' });
+    if (!record) throw new Fault(`there is no loaded image ${nameOrRef}`, { mend: 'podwire image ls' });
     const normal = normalizeName(nameOrRef);
     const kept = normal ? record.names.filter((name) => name !== formatName(normal)) : [];
     if (kept.length > 0 && kept.length < record.names.length) {
