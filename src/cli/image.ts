@@ -14,6 +14,7 @@ export async function runImageLoad(file: string): Promise<void> {
 }
 
 export function runImageList(flags: { readonly output: string }): void {
+  requireRoot();
   const images = openImageStore(imageDir()).list();
   if (flags.output === 'json') {
     console.log(JSON.stringify(images, undefined, 2));

@@ -4,6 +4,7 @@ import { askControl } from '../cluster/control.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { runningDaemon } from '../cluster/pidfile.ts';
 import { findProgram } from '../cluster/programs.ts';
+import { requireRoot, sudoUser } from '../cluster/root.ts';
 import type { ClusterStatus } from '../cluster/status.ts';
 import { Fault } from '../observe/fault.ts';
 import { installed } from '../observe/install.ts';
@@ -29,6 +30,7 @@ export async function runStatus(flags: StatusFlags): Promise<void> {
 async function readStatus(name: string): Promise<ClusterStatus> {
   const paths = clusterPaths(name);
   if (!existsSync(paths.config)) throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up' });
+  requireRoot();
   const status = await askControl<ClusterStatus>(paths.control);
   if (status) return status;
   const mend = `podwire up --name ${name} takes up what runs; the log is ${paths.log}`;
@@ -87,5 +89,6 @@ function nextSteps(status: ClusterStatus): string {
 
 /** What to type: the plain name where a shell finds it, else the path of our own. */
 function commandName(): string {
-  return findProgram('podwire') ? 'podwire' : installed('bin', 'podwire');
+  const plain = findProgram('podwire') ? 'podwire' : installed('bin', 'podwire');
+  return sudoUser() ? `sudo ${plain}` : plain;
 }

@@ -1,5 +1,5 @@
 // Room cluster: brings up the whole box in one process: fabric, API server, controllers, scheduler, one worker per node.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import type { ApiServer } from '../api/server.ts';
 import { startApiServer } from '../api/start.ts';
 import { createInformers } from '../cache/informers.ts';
@@ -13,6 +13,7 @@ import { ensureFabric, listenInFabric } from './fabric.ts';
 import { apiServerIPs } from './layout.ts';
 import type { NodeWorker } from './node-worker.ts';
 import { clusterPaths, nodeDir } from './paths.ts';
+import { sudoUser } from './root.ts';
 
 const log = logger('cluster');
 
@@ -104,5 +105,7 @@ async function openApi(config: ClusterConfig): Promise<ApiServer> {
     kubeletSocket: (node) => `${nodeDir(config.name, node)}/kubelet.sock`,
   });
   writeFileSync(paths.kubeconfig, api.kubeconfig, { mode: 0o600 });
+  const user = sudoUser();
+  if (user) chownSync(paths.kubeconfig, user.uid, user.gid);
   return api;
 }

@@ -177,7 +177,7 @@ function checkCgroups(): CheckRow {
 /** Ends a parent before its child, and looks whether anybody collects the child: in many a CI container nobody does, or does late. */
 function checkReaper(): CheckRow {
   const what = 'process 1';
-  const orphan = spawnSync('sh', ['-c', 'sleep 0.02 >/dev/null & echo $!'], { encoding: 'utf8' }).stdout.trim();
+  const orphan = spawnSync('/bin/sh', ['-c', 'sleep 0.02 >/dev/null & echo $!'], { encoding: 'utf8' }).stdout.trim();
   const end = Date.now() + REAPER_LIMIT_MS;
   const isThere = () => statSync(`/proc/${orphan}`, { throwIfNoEntry: false }) !== undefined;
   while (isThere() && Date.now() < end) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);

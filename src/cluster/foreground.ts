@@ -1,7 +1,9 @@
 // Room cluster: `up --foreground`: the cluster lives as long as this process; Ctrl-C or SIGTERM takes it down whole.
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { endCluster } from './down.ts';
+import { tryLock } from './lock.ts';
 import { clusterPaths } from './paths.ts';
 import { type UpOptions, type UpResult, up } from './up.ts';
 
@@ -21,8 +23,19 @@ export async function runForeground(options: ForegroundOptions): Promise<void> {
   options.onReady(result);
   const asked = signal.aborted || once(signal, 'abort').then(() => true);
   const wasAsked = await Promise.race([asked, Promise.resolve(ended).then(() => false)]);
-  if (!wasAsked) throw new Fault(`the daemon of cluster ${name} has ended; its pods go on`, lostDaemon(name));
-  await endCluster(name);
+  if (wasAsked) await endCluster(name);
+  else if (!(await isTakenDown(name))) {
+    throw new Fault(`the daemon of cluster ${name} has ended; its pods go on`, lostDaemon(name));
+  }
+}
+
+/** Whether it was a `podwire down` that ended the daemon; if so, once that is done. */
+async function isTakenDown(name: string): Promise<boolean> {
+  for (;;) {
+    await using lock = await tryLock(name);
+    if (lock) return !existsSync(clusterPaths(name).dir);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 function lostDaemon(name: string): { mend: string } {

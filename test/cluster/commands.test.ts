@@ -20,7 +20,8 @@ const imagePod = (name: string, image: string) => ({
 describe('a cluster of one node', { skip }, () => {
   before(async () => {
     machine = await Machine.create('cmd');
-    await machine.mustPodwire('up', '--nodes', '1');
+    // As sudo tells who the user is.
+    await machine.must('env', ['SUDO_UID=65534', 'SUDO_GID=65534', PODWIRE, 'up', '--nodes', '1']);
   });
   after(async () => {
     await machine[Symbol.asyncDispose]();
@@ -113,10 +114,28 @@ describe('a cluster of one node', { skip }, () => {
     assert.equal((await machine.podwire('status', '-o', 'yaml')).code, 2);
   });
 
-  test('keys, certificates, logs and pods’ files are for root alone', async () => {
+  test('keys, logs and pods’ files are for root alone, the kubeconfig for who ran sudo', async () => {
     const dir = join(machine.state, 'clusters', machine.cluster);
     const mode = (file: string) => (statSync(join(dir, file)).mode & 0o777).toString(8);
     assert.deepEqual(['kubeconfig', 'api', 'nodes', 'daemon.log'].map(mode), ['600', '700', '700', '640']);
+    const owner = (file: string) => statSync(join(dir, file)).uid;
+    assert.deepEqual(['kubeconfig', 'api', 'nodes', 'daemon.log'].map(owner), [65534, 0, 0, 0]);
+  });
+
+  test('the user behind sudo is told what to type', async () => {
+    const said = await machine.must('env', ['SUDO_UID=65534', 'SUDO_GID=65534', PODWIRE, 'status', '--next-steps']);
+    assert.match(said, /\n {2}sudo \S*podwire node exec node-1 -- /);
+  });
+
+  test('a plain user is told that it takes root', async () => {
+    for (const words of [['status'], ['image', 'ls'], ['down'], ['node', 'exec', 'node-1', '--', 'true']]) {
+      const outcome = await machine.run('unshare', ['--user', process.execPath, cliScript(), ...words]);
+      assert.deepEqual(
+        [outcome.code, /needs root .* Run it with sudo\n$/.test(outcome.stderr)],
+        [1, true],
+        words.join(' '),
+      );
+    }
   });
 
   test('the machine hears the API server on loopback only, and nothing else', async () => {

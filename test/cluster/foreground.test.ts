@@ -79,6 +79,14 @@ for (const words of [['--foreground'], []]) {
   });
 }
 
+test('--foreground ends well when another podwire takes the cluster down', { skip }, async () => {
+  const running = start('up', '--nodes', '1', '--foreground');
+  await until('the cluster is up', async () => running.said().includes('is up'));
+  await machine.mustPodwire('down');
+  assert.equal(await running.ended, 0, running.said());
+  assert.match(running.said(), /is down\.\n$/);
+});
+
 test('--foreground ends with its daemon, and says how its pods are taken up', { skip }, async () => {
   const running = start('up', '--nodes', '1', '--foreground');
   await until('the cluster is up', async () => running.said().includes('is up'));
