@@ -127,3 +127,15 @@ test('every file begins with a comment that says which room it is in', () => {
     [],
   );
 });
+
+test('packages that are loaded lazily are ES modules: in a bundle, import() of another kind finds no names', () => {
+  const lazy = files.flatMap((file) => {
+    const text = readFileSync(file, 'utf8');
+    const found = text.matchAll(/await import\(\s*'((?:@[\w-]+\/)?[\w-]+)[^']*'/g);
+    return [...found].map((match) => match[1]!).filter((name) => name !== 'node');
+  });
+  for (const name of new Set(lazy)) {
+    const manifest = join(SRC, '..', 'node_modules', name, 'package.json');
+    assert.equal((JSON.parse(readFileSync(manifest, 'utf8')) as { type?: string }).type, 'module', name);
+  }
+});

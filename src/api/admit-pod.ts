@@ -1,10 +1,8 @@
-// Room api: admission of pods: service account and its token, tolerations, priority and quality of service.
-import { randomBytes } from 'node:crypto';
+// Room api: admission of pods: service account, tolerations, priority and quality of service.
 import { compareQuantities } from '../objects/quantity.ts';
 import type { Pod } from '../objects/types.ts';
 
 type Toleration = NonNullable<Pod['spec']['tolerations']>[number];
-type Volume = NonNullable<Pod['spec']['volumes']>[number];
 
 const SYSTEM_PRIORITIES: Readonly<Record<string, number>> = {
   'system-node-critical': 2_000_001_000,
@@ -25,42 +23,7 @@ export function admitPod(pod: Pod): void {
     const added = { key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: LOST_NODE_SECONDS };
     spec.tolerations = [...(spec.tolerations ?? []), added];
   }
-  mountToken(spec);
   pod.status = { ...pod.status, qosClass: qosClass(spec) };
-}
-
-/** Where every client library looks for its credentials. */
-const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** An hour, and seven seconds by which Kubernetes knows the tokens that it gave unasked. */
-const TOKEN_SECONDS = 3607;
-
-/** Every container that does not bring its own gets the account's token, the cluster's CA and the namespace's name. */
-function mountToken(spec: Pod['spec']): void {
-  if (spec.automountServiceAccountToken === false) return;
-  const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
-  const without = containers.filter((each) => !each.volumeMounts?.some((mount) => mount.mountPath === TOKEN_PATH));
-  if (without.length === 0) return;
-  const volume = tokenVolume(`kube-api-access-${randomBytes(3).toString('hex').slice(0, 5)}`);
-  spec.volumes = [...(spec.volumes ?? []), volume];
-  for (const container of without) {
-    const mount = { name: volume.name, mountPath: TOKEN_PATH, readOnly: true };
-    container.volumeMounts = [...(container.volumeMounts ?? []), mount];
-  }
-}
-
-function tokenVolume(name: string): Volume {
-  const namespace = { path: 'namespace', fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } };
-  return {
-    name,
-    projected: {
-      defaultMode: 420,
-      sources: [
-        { serviceAccountToken: { expirationSeconds: TOKEN_SECONDS, path: 'token' } },
-        { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
-        { downwardAPI: { items: [namespace] } },
-      ],
-    },
-  };
 }
 
 function tolerates({ key, effect, operator }: Toleration, taint: string): boolean {

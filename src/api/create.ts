@@ -1,5 +1,5 @@
 // Room api: create: names, identity and first status of a new object.
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { applyDefaults } from '../objects/defaults/defaults.ts';
 import type { KindRow } from '../objects/kinds.ts';
 import { failure } from '../objects/status.ts';
@@ -8,6 +8,7 @@ import type { DraftObject, KubeObject, Namespace } from '../objects/types.ts';
 import { invalid, validate } from '../objects/validate/validate.ts';
 import type { Call } from './answer.ts';
 import { alreadyExists, badRequest, forbidden, resourceOf } from './errors.ts';
+import { nameSuffix } from './name-suffix.ts';
 import type { ResourceRoute } from './path.ts';
 import type { Store } from './store.ts';
 import { decodeBody, store, type WriteContext, type Written, writeOptions } from './write.ts';
@@ -29,8 +30,6 @@ export function create(context: WriteContext, route: ResourceRoute, call: Call):
   return { entry: store(context, row, object, options.dryRun), removed: false, warnings };
 }
 
-/** As Kubernetes has it: no vowels, so no words; no 0, 1, 3, which look like letters. */
-const NAME_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 const LONGEST_BASE = 58;
 
 function nameFor(store: Store, row: KindRow, draft: DraftObject): string {
@@ -43,8 +42,7 @@ function nameFor(store: Store, row: KindRow, draft: DraftObject): string {
     ]);
   }
   for (let attempt = 0; attempt < 8; attempt++) {
-    const letters = Array.from({ length: 5 }, () => NAME_LETTERS[randomInt(NAME_LETTERS.length)]);
-    const generated = generateName.slice(0, LONGEST_BASE) + letters.join('');
+    const generated = generateName.slice(0, LONGEST_BASE) + nameSuffix();
     if (!store.get(resourceOf(row), namespace, generated)) return generated;
   }
   throw failure(

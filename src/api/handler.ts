@@ -58,7 +58,7 @@ export class Handler implements WriteContext {
         return list(this.store, route, call.query ?? {});
       case 'create':
         if (route.name !== undefined) throw methodNotAllowed();
-        return this.#written(route, create(this, route, call), 201);
+        return this.#create(route, call);
       case 'update':
         return this.#written(route, update(this, route, call));
       case 'patch':
@@ -71,6 +71,12 @@ export class Handler implements WriteContext {
       case 'watch':
         throw failure(400, 'BadRequest', 'a watch is answered as a stream');
     }
+  }
+
+  #create(route: ResourceRoute, call: Call): Promise<Answer> {
+    const make = () => this.#written(route, create(this, route, call), 201);
+    const wait = this.admission.before(route, call.body);
+    return wait ? wait.then(make) : make();
   }
 
   async #written(route: ResourceRoute, { entry, warnings }: Written, status = 200): Promise<Answer> {

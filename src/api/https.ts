@@ -206,7 +206,7 @@ async function parseBody(body: Buffer, contentType: string): Promise<unknown> {
   if (type === 'application/vnd.kubernetes.protobuf') return (await import('./protobuf.ts')).decodeProtobuf(body);
   try {
     if (type.endsWith('json')) return JSON.parse(body.toString('utf8'));
-    if (type.endsWith('yaml')) return (await import('yaml')).parse(body.toString('utf8'));
+    if (type.endsWith('yaml')) return (await import('./yaml-body.ts')).parseYaml(body.toString('utf8'));
   } catch (error) {
     throw badRequest(`the body of the request is not ${type}: ${(error as Error).message}`);
   }

@@ -17,6 +17,8 @@ export interface ApiServerOptions {
   readonly kubeletSocket: (nodeName: string) => string | undefined;
   /** Where pods reach this server: the endpoints of the Service `kubernetes`. None when absent. */
   readonly kubernetesEndpoint?: ApiEndpoint;
+  /** Pods are refused whose ServiceAccount is not there. Only where controllers make the accounts `default`. */
+  readonly requireAccounts?: boolean;
   /** How much of the past a watch can resume from. */
   readonly history?: { readonly keepRevisions?: number; readonly keepSeconds?: number };
 }

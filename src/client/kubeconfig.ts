@@ -1,6 +1,7 @@
 // Room client: from a kubeconfig, or from a pod's own service account, to a Transport.
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
 import { Fault } from '../observe/fault.ts';
 import { type HttpsTarget, HttpsTransport } from './https.ts';
 import type { Transport } from './transport.ts';
@@ -37,7 +38,6 @@ export function openKubeconfig(path: string, context?: string): Transport {
 }
 
 export async function readKubeconfig(path: string, context?: string): Promise<HttpsTarget> {
-  const { parse } = await import('yaml');
   let config: Kubeconfig;
   try {
     config = (parse(readFileSync(path, 'utf8')) ?? {}) as Kubeconfig;

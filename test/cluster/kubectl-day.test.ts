@@ -231,3 +231,20 @@ test('what is not served is said in a line', { skip }, async () => {
   }
   await machine.kubectl('delete', 'pod', 'app', '--now');
 });
+
+test('a pod is whom its manifest names, to kubectl inside it too; nobody is nobody', { skip }, async () => {
+  await machine.kubectl('create', 'serviceaccount', 'robot');
+  const spec = JSON.stringify({ spec: { serviceAccountName: 'robot' } });
+  await machine.kubectl('run', 'operator', '--image=host', `--overrides=${spec}`, '--', 'sleep', 'infinity');
+  await machine.kubectl('wait', '--for=condition=Ready', 'pod/operator', '--timeout=60s');
+  const said = await machine.kubectl('exec', 'operator', '--', 'sh', '-c', 'HOME=/tmp kubectl auth whoami');
+  assert.match(said, /Username\s+system:serviceaccount:default:robot/);
+  assert.match(await machine.kubectl('describe', 'pod', 'operator'), /serviceaccount from kube-api-access-\w+ \(ro\)/);
+  await machine.kubectl('delete', 'pod', 'operator', '--now');
+  await machine.kubectl('delete', 'serviceaccount', 'robot');
+  const lost = await machine.run('kubectl', ['run', 'operator', '--image=host', `--overrides=${spec}`]);
+  assert.match(
+    lost.stderr,
+    /forbidden: error looking up service account default\/robot: serviceaccount "robot" not found/,
+  );
+});
