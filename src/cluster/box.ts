@@ -102,6 +102,7 @@ async function openApi(config: ClusterConfig): Promise<ApiServer> {
     listen: [{ host: '127.0.0.1', port: config.api.port }, ...fabricListeners],
     certificateNames: addresses,
     kubernetesEndpoint: { addresses, port: FABRIC_API_PORT },
+    requireAccounts: true,
     kubeletSocket: (node) => `${nodeDir(config.name, node)}/kubelet.sock`,
   });
   writeFileSync(paths.kubeconfig, api.kubeconfig, { mode: 0o600 });
