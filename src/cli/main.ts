@@ -24,6 +24,9 @@ function program(): Command {
   command(podwire, 'up', 'start a cluster', 'podwire up --nodes 3 --demo')
     .option('--nodes <count>', 'how many nodes (default 3)')
     .option('--config <file>', "a config file in YAML (see 'docs/config.md')")
+    .option('--overlay <name>', 'how pods of different nodes meet: vxlan (default), host-gw, ipip or none')
+    .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
+    .option('--racks <count>', 'L2 segments over which the nodes are spread (default 1)')
     .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
     .option('--demo', 'with the demo application')
     .option('--foreground', 'stay in the foreground; Ctrl-C takes the cluster down')
@@ -56,6 +59,15 @@ function program(): Command {
     .argument('<command...>')
     .passThroughOptions()
     .action(async (name, words, options) => (await import('./node-exec.ts')).runNodeExec(name, words, options));
+
+  const overlay = podwire.command('overlay').description('how pods of different nodes meet');
+  command(overlay, 'set', 'change it while pods talk: connections stay', 'podwire overlay set host-gw')
+    .argument('<backend>', 'vxlan, host-gw, ipip or none')
+    .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
+    .action(async (backend, options) => (await import('./overlay.ts')).runOverlaySet(backend, options));
+  command(overlay, 'show', 'print what is in use', 'podwire overlay show -o json')
+    .option('-o, --output <format>', 'json, or text', 'text')
+    .action(async (options) => (await import('./overlay.ts')).runOverlayShow(options));
 
   const image = podwire.command('image').description('images that pods can use');
   const images = () => import('./image.ts');

@@ -9,6 +9,9 @@ interface UpFlags {
   readonly nodes?: string;
   readonly config?: string;
   readonly apiPort?: string;
+  readonly overlay?: string;
+  readonly directRouting?: boolean;
+  readonly racks?: string;
   readonly demo?: boolean;
   readonly foreground?: boolean;
 }
@@ -53,8 +56,20 @@ async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {
   const said: PartialConfig[] = [];
   if (flags.config) said.push((await import('../cluster/config-schema.ts')).readConfigFile(flags.config));
   if (flags.nodes !== undefined) said.push({ nodes: wholeNumber('--nodes', flags.nodes, 1, 200) });
+  const network = {
+    ...(flags.racks !== undefined && { racks: wholeNumber('--racks', flags.racks, 1, 16) }),
+    ...(await saidOverlay(flags)),
+  };
+  if (Object.keys(network).length > 0) said.push({ network });
   if (flags.apiPort !== undefined) said.push({ api: { port: wholeNumber('--api-port', flags.apiPort, 1, 65535) } });
   return said;
+}
+
+async function saidOverlay({ overlay, directRouting }: UpFlags): Promise<NonNullable<PartialConfig['network']>> {
+  if (overlay === undefined && directRouting === undefined) return {};
+  const { overlayName } = await import('./overlay.ts');
+  const backend = overlay === undefined ? {} : { backend: overlayName(overlay) };
+  return { overlay: { ...backend, ...(directRouting && { directRouting }) } };
 }
 
 function wholeNumber(flag: string, text: string, least: number, most: number): number {

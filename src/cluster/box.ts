@@ -6,6 +6,7 @@ import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
 import { startControllers } from '../controllers/start.ts';
 import { logger } from '../observe/log.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
@@ -14,6 +15,7 @@ import { apiServerIPs } from './layout.ts';
 import type { NodeWorker } from './node-worker.ts';
 import { clusterPaths, nodeDir } from './paths.ts';
 import { sudoUser } from './root.ts';
+import { storeConfig } from './slot.ts';
 
 const log = logger('cluster');
 
@@ -26,6 +28,8 @@ export interface Box {
   readonly api: ApiServer;
   readonly nodes: readonly NodeWorker[];
   readonly timings: Timings;
+  /** Config and nodes, one change after the other. Throws a Fault; then all is as before. */
+  changeOverlay(settings: OverlaySettings): Promise<OverlaySettings>;
   /** Stops our own parts and leaves pods, namespaces and rules as they are. */
   close(): Promise<void>;
 }
@@ -73,8 +77,21 @@ export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker
   }
   await answering;
   log.info({ timings }, 'cluster is up');
+  let current = config;
+  const change = inTurn(async (overlay: OverlaySettings) => {
+    const before = current.network.overlay;
+    const { changeOverlay, settleOverlay } = await import('./overlay.ts');
+    const next = settleOverlay({ ...current, network: { ...current.network, overlay } });
+    await changeOverlay(nodes, before, next.network.overlay);
+    storeConfig(next);
+    current = next;
+    return next.network.overlay;
+  });
   return {
-    config,
+    get config() {
+      return current;
+    },
+    changeOverlay: change,
     client,
     api,
     nodes,
@@ -86,6 +103,16 @@ export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker
       await Promise.all(nodes.map((node) => node.stop()));
       await api.close();
     },
+  };
+}
+
+/** Calls wait for those before them. */
+function inTurn<A, R>(work: (argument: A) => Promise<R>): (argument: A) => Promise<R> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (argument) => {
+    const mine = last.then(() => work(argument));
+    last = mine.catch(() => {});
+    return mine;
   };
 }
 
@@ -101,7 +128,8 @@ async function openApi(config: ClusterConfig): Promise<ApiServer> {
     nodePortRange: config.network.nodePortRange,
     listen: [{ host: '127.0.0.1', port: config.api.port }, ...fabricListeners],
     certificateNames: addresses,
-    kubernetesEndpoint: { addresses, port: FABRIC_API_PORT },
+    // The Service `kubernetes` is of the first family alone, as everywhere.
+    kubernetesEndpoint: { addresses: addresses.slice(0, 1), port: FABRIC_API_PORT },
     requireAccounts: true,
     kubeletSocket: (node) => `${nodeDir(config.name, node)}/kubelet.sock`,
   });

@@ -30,7 +30,11 @@ export interface ClusterConfig {
 export type PartialConfig = {
   readonly [K in keyof ClusterConfig]?: ClusterConfig[K] extends readonly unknown[] | number | string
     ? ClusterConfig[K]
-    : { readonly [L in keyof ClusterConfig[K]]?: ClusterConfig[K][L] };
+    : {
+        readonly [L in keyof ClusterConfig[K]]?: L extends 'overlay'
+          ? Partial<ClusterConfig[K][L]>
+          : ClusterConfig[K][L];
+      };
 };
 
 /** The n-th cluster of a machine gets the n-th of each, so that several stand side by side. */

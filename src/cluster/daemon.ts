@@ -1,6 +1,7 @@
 // Room cluster: the daemon: what runs in the background between `up` and `down`. Started as `node daemon.ts NAME [--demo]`.
 import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { serveControl } from './control.ts';
 import { launchBox } from './launch.ts';
 import { clusterPaths } from './paths.ts';
@@ -26,7 +27,8 @@ async function run(name: string, demo: boolean): Promise<void> {
   const config = storedConfig(name);
   if (!config) throw new Fault(`cluster ${name} has no ${clusterPaths(name).config}`);
   const box = await launchBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });
-  const control = await serveControl(clusterPaths(name).control, () => boxStatus(box));
+  const verbs = { overlay: (settings: unknown) => box.changeOverlay(settings as OverlaySettings) };
+  const control = await serveControl(clusterPaths(name).control, () => boxStatus(box), verbs);
   let closing = false;
   const stop = () => {
     if (closing) return;

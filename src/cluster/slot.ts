@@ -64,8 +64,8 @@ export function storedConfig(name: string): ClusterConfig | undefined {
   const file = clusterPaths(name).config;
   try {
     const config = JSON.parse(readFileSync(file, 'utf8')) as ClusterConfig;
-    // The defaults, with every field overridden: a field that is missing was never written by us.
-    if (config.network.nodeCIDRs.length > 0 && config.api.port > 0) return config;
+    // Fields that were not there yet when it was written have their defaults.
+    if (config.network.nodeCIDRs.length > 0 && config.api.port > 0) return mergeConfig(defaultConfig(name, 0), config);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;

@@ -1,6 +1,7 @@
 // Room cluster: starts the daemon of a cluster and waits until every node is Ready and DNS answers.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import type { ClusterConfig, PartialConfig } from './config.ts';
@@ -57,9 +58,12 @@ export async function prepare(
       mend: `set PODWIRE_STATE to where it was started, choose another --name, or remove them with: podwire down --name ${name}`,
     });
   }
-  const config = stored ?? (await decideConfig(name, ...said));
-  if (!stored) storeConfig(config);
-  return { config, adopted: stored !== undefined };
+  if (stored) return { config: stored, adopted: true };
+  const decided = await decideConfig(name, ...said);
+  const plain = said.every((part) => !part.network?.overlay && !part.network?.racks);
+  const config = plain ? decided : (await import('./overlay.ts')).settleOverlay(decided);
+  storeConfig(config);
+  return { config, adopted: false };
 }
 
 /** What was left by a daemon that died is adopted as it is; another wish must be said by `down` first. */
@@ -67,18 +71,18 @@ function refuseOtherConfig(stored: ClusterConfig, said: readonly PartialConfig[]
   for (const part of said) {
     for (const [field, value] of Object.entries(part)) {
       const kept = stored[field as keyof ClusterConfig];
-      const same =
-        typeof value === 'object'
-          ? Object.entries(value).every(
-              ([k, v]) => JSON.stringify(v) === JSON.stringify((kept as Record<string, unknown>)[k]),
-            )
-          : value === kept;
-      if (same) continue;
+      if (agrees(kept, value)) continue;
       throw new Fault(`cluster ${stored.name} is there from before with another ${field}`, {
         mend: `podwire down --name ${stored.name} first, or leave ${field} out to take up what runs`,
       });
     }
   }
+}
+
+/** Whether all that is said is so already. */
+function agrees(kept: unknown, said: unknown): boolean {
+  if (typeof said !== 'object' || said === null || Array.isArray(said)) return isDeepStrictEqual(kept, said);
+  return Object.entries(said).every(([field, value]) => agrees((kept as Record<string, unknown>)[field], value));
 }
 
 /** Undone by the end of the process. Throws a Fault while another `up` or `down` works on the cluster. */

@@ -14,7 +14,7 @@ export interface FakeOptions {
   readonly conntrack?: ConntrackBackend;
 }
 
-type OnLink = Exclude<LinkItem, { kind: 'link' | 'sysctl' }>;
+type OnLink = Exclude<LinkItem, { kind: 'link' | 'sysctl' | 'ipip' }>;
 
 export class FakeKernel implements Kernel {
   readonly #options: FakeOptions;
@@ -83,7 +83,10 @@ export class FakeKernel implements Kernel {
     if (item.netns !== undefined && !this.#namespaces.has(item.netns)) refuse('open namespace', 'ENOENT', item);
     if (item.kind === 'link') this.#putLink(item);
     else if (item.kind === 'sysctl') this.#store(item);
-    else {
+    else if (item.kind === 'ipip') {
+      if (!this.#link(item.netns, item.link)) refuse('add ipip', 'ENODEV', item);
+      this.#store(item);
+    } else {
       this.#checkOnLink(item);
       this.#store(item.kind === 'route' ? { ...item, metric: metricOf(item), scope: scopeOf(item) } : item);
     }
@@ -212,7 +215,7 @@ function sameDevice(have: Link, want: Link): boolean {
 function rank(item: LinkItem): number {
   if (item.kind === 'link') return item.type.kind === 'bridge' ? 0 : item.type.kind === 'existing' ? 2 : 1;
   if (item.kind === 'route') return item.via === undefined ? 6 : 7;
-  return { sysctl: 3, address: 4, neighbour: 5, fdb: 5 }[item.kind];
+  return { sysctl: 3, ipip: 3, address: 4, neighbour: 5, fdb: 5, 'ipip-peer': 5 }[item.kind];
 }
 
 function refuse(operation: string, code: string, item: KernelItem): never {

@@ -17,6 +17,10 @@ export function identityOf(item: KernelItem): string {
       return `neighbour ${item.netns ?? ''} ${item.link} ${item.ip}`;
     case 'fdb':
       return `fdb ${item.netns ?? ''} ${item.link} ${item.mac}`;
+    case 'ipip':
+      return `ipip ${item.netns ?? ''} ${item.link}`;
+    case 'ipip-peer':
+      return `ipip-peer ${item.netns ?? ''} ${item.link} ${item.dst}`;
     case 'sysctl':
       return `sysctl ${item.netns ?? ''} ${item.key}`;
     case 'table':
@@ -50,10 +54,11 @@ export function isLinkItem(item: KernelItem): item is LinkItem {
   return item.kind !== 'table' && item.kind !== 'chain' && item.kind !== 'set' && item.kind !== 'element';
 }
 
-/** Whether `read()` can tell of such an item at all: not of other namespaces, sysctls, and links that are not ours. */
+/** Whether `read()` can tell of such an item at all: not of other namespaces, sysctls, eBPF, and links that are not ours. */
 export function isReadable(item: KernelItem): boolean {
   if (!isLinkItem(item)) return true;
   if (item.netns !== undefined || item.kind === 'sysctl') return false;
+  if (item.kind === 'ipip' || item.kind === 'ipip-peer') return false;
   if (item.kind === 'link') return item.type.kind !== 'existing';
   return item.kind !== 'address' || isOurLink(item.link);
 }

@@ -19,6 +19,10 @@ function bareText(item: KernelItem): string {
       return `neigh ${item.ip} lladdr ${item.mac} dev ${item.link} nud permanent`;
     case 'fdb':
       return `fdb ${item.mac} dev ${item.link} dst ${item.dst}`;
+    case 'ipip':
+      return `ipip dev ${item.link} local ${item.local} by eBPF`;
+    case 'ipip-peer':
+      return `ipip ${item.dst} dev ${item.link} remote ${item.remote}`;
     case 'sysctl':
       return `${item.key.replaceAll('/', '.')}=${item.value}`;
     case 'table':

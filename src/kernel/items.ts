@@ -82,6 +82,24 @@ export interface FdbEntry extends InNetns {
   readonly dst: IP;
 }
 
+/**
+ * What leaves over this existing link for other nodes' pods is wrapped into IP in IP by an eBPF program, and unwrapped where it
+ * comes in. Identity: netns, link.
+ */
+export interface IpipTunnel extends InNetns {
+  readonly kind: 'ipip';
+  readonly link: string;
+  readonly local: IP;
+}
+
+/** Packets for `dst` are wrapped for the node at `remote`. Needs the tunnel on the link. Identity: netns, link, dst. */
+export interface IpipPeer extends InNetns {
+  readonly kind: 'ipip-peer';
+  readonly link: string;
+  readonly dst: CIDR;
+  readonly remote: IP;
+}
+
 /** Identity: netns, key. `key` is the path below /proc/sys: `net/ipv4/ip_forward`. Never removed: set, or set anew. */
 export interface Sysctl extends InNetns {
   readonly kind: 'sysctl';
@@ -91,5 +109,5 @@ export interface Sysctl extends InNetns {
   readonly optional?: boolean;
 }
 
-export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl;
+export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl | IpipTunnel | IpipPeer;
 export type KernelItem = LinkItem | NftItem;

@@ -41,7 +41,7 @@ function adopt(session: Session, space: NamespaceSession, want: Link): boolean {
   const have = space.link(want.name);
   if (!have) return false;
   if (have.group !== REMOVED_GROUP && isSameDevice(session, have, want)) {
-    change(space, want);
+    change(space, have, want);
     return true;
   }
   if (!isOurLink(want.name)) return false;
@@ -61,10 +61,12 @@ function isSameDevice(session: Session, have: LinkState, want: Link): boolean {
   return peer?.kind === 'veth' && peer.peerIndex === have.index && have.peerIndex === peer.index;
 }
 
-function change(space: NamespaceSession, want: Link): void {
+function change(space: NamespaceSession, have: LinkState, want: Link): void {
   const settings = linkSettings(want, space.index);
   if (!settings) throw new KernelError('change link', 'ENODEV', `no bridge ${want.master}`, want);
-  const request = setLink({ name: want.name }, { master: 0, ...settings });
+  // A MAC that is set anew, even to the same, makes the kernel forget all neighbours on the link.
+  const { mac, ...rest } = settings;
+  const request = setLink({ name: want.name }, { master: 0, ...rest, ...(mac && mac !== have.mac && { mac }) });
   for (const refusal of space.run([{ item: want, request }])) throw refused('change link', refusal);
 }
 
@@ -85,7 +87,7 @@ export function changeLink(session: Session, want: Link): void {
   if (want.master !== undefined) space.resolve([want.master]);
   const have = space.link(want.name);
   if (!have) putLinks(session, want.netns, [want]);
-  else if (want.type.kind === 'existing' || isSameDevice(session, have, want)) change(space, want);
+  else if (want.type.kind === 'existing' || isSameDevice(session, have, want)) change(space, have, want);
   else if (isOurLink(want.name)) replace(session, space, want);
   else throw new KernelError('change link', 'EEXIST', undefined, want);
   space.forget(want.name);

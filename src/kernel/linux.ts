@@ -5,6 +5,7 @@ import { inNetns } from '../sys/netns.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
 import { identityOf, isLinkItem, metricOf, satisfies } from './identity.ts';
+import { IpipTunnels } from './ipip-tunnels.ts';
 import type { KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
 import { type ConntrackFilter, type Kernel, KernelError, type KernelPart, type Transaction } from './kernel.ts';
 import { LinkRemoval } from './link-removal.ts';
@@ -37,6 +38,7 @@ class LinuxKernel implements Kernel {
   readonly #removal: LinkRemoval;
   #nft: NftBackend | undefined;
   #conntrack: ConntrackBackend | undefined;
+  #tunnels: IpipTunnels | undefined;
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -85,6 +87,8 @@ class LinuxKernel implements Kernel {
     for (const group of [made, found]) for (const [netns, of] of byNetns(group)) putLinks(session, netns, of);
     for (const link of links) if (changed.has(link)) changeLink(session, link);
     for (const item of sysctls) if (isOfOneLink(item)) this.#writeSysctl(item);
+    for (const item of puts) if (item.kind === 'ipip') this.#ipip().attach(item);
+    for (const item of puts) if (item.kind === 'ipip-peer') this.#ipip().put(item);
     for (const [netns, group] of byNetns(puts.filter(isOnLink))) this.#put(session, netns, group);
 
     this.#applyNft(add, change, remove);
@@ -92,6 +96,8 @@ class LinuxKernel implements Kernel {
     const vanishing = namesOfVanishing(removed);
     const loose = removed.filter(isOnLink).filter((item) => item.kind === 'route' || !vanishing.has(linkKey(item)));
     for (const [netns, group] of byNetns(loose)) this.#remove(session, netns, group, vanishing);
+    for (const item of removed) if (item.kind === 'ipip-peer') this.#tunnels?.remove(item);
+    for (const item of removed) if (item.kind === 'ipip') this.#ipip().detach(item);
     this.#removeLinks(
       session,
       removed.filter((item) => item.kind === 'link'),
@@ -167,6 +173,11 @@ class LinuxKernel implements Kernel {
     this.#nftables().apply(adds, changes, removes);
   }
 
+  #ipip(): IpipTunnels {
+    this.#tunnels ??= new IpipTunnels(this.#socket);
+    return this.#tunnels;
+  }
+
   #writeSysctl(item: Sysctl): void {
     // Sync on this very thread: /proc/sys/net shows the namespace of the thread that opens the file.
     const write = () => writeFileSync(`/proc/sys/${item.key}`, item.value, { flag: 'r+' });
@@ -192,6 +203,7 @@ class LinuxKernel implements Kernel {
     this.#removal.flush(this.#socket);
     this.#removal.close();
     this.#socket.close();
+    this.#tunnels?.close();
     this.#nft?.close();
     this.#conntrack?.close();
   }
@@ -202,7 +214,7 @@ function isNftItem(item: KernelItem): item is NftItem {
 }
 
 function isOnLink(item: LinkItem): item is OnLink {
-  return item.kind !== 'link' && item.kind !== 'sysctl';
+  return item.kind === 'address' || item.kind === 'neighbour' || item.kind === 'fdb' || item.kind === 'route';
 }
 
 /** net/ipv4/conf/pw123/…: exists only with its link. */

@@ -32,6 +32,8 @@ const RANK: Record<KernelItem['kind'], number> = {
   element: 3,
   link: 4,
   sysctl: 5,
+  ipip: 5,
+  'ipip-peer': 7,
   address: 6,
   neighbour: 7,
   fdb: 7,

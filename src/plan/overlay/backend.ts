@@ -9,6 +9,8 @@ export interface OverlaySettings {
   readonly backend: OverlayName;
   /** Nodes of the same segment are reached by plain routes, only others through the encapsulation (Calico's CrossSubnet). */
   readonly directRouting: boolean;
+  /** Of ipip: by eBPF on the node's leg where the kernel lacks the tunnel device. Absent: by the kernel. */
+  readonly datapath?: 'ebpf';
 }
 
 export interface OverlayFacts {

@@ -43,8 +43,8 @@ const VXLAN_TO_FAR = [
   'fdb 02:76:ac:1e:00:8b dev pw-vxlan dst 172.30.0.139',
   'neigh 10.244.2.0 lladdr 02:76:ac:1e:00:8b dev pw-vxlan nud permanent',
   'route 10.244.2.0/24 via 10.244.2.0 dev pw-vxlan onlink src 172.30.0.11',
-  'neigh fd00:10:244:2:: lladdr 02:76:ac:1e:00:8b dev pw-vxlan nud permanent',
-  'route fd00:10:244:2::/64 via fd00:10:244:2:: dev pw-vxlan onlink src fd00:172:30::11',
+  'neigh fe80::76:acff:fe1e:8b lladdr 02:76:ac:1e:00:8b dev pw-vxlan nud permanent',
+  'route fd00:10:244:2::/64 via fe80::76:acff:fe1e:8b dev pw-vxlan onlink src fd00:172:30::11',
 ];
 
 function lines(fragment: Fragment | undefined): string[] {
@@ -88,6 +88,22 @@ test('ipip is a device without entries, and carries IPv4 alone', () => {
   ]);
   assert.deepEqual(lines(planRemoteNode(facts, far)), [
     'route 10.244.2.0/24 via 172.30.0.139 dev pw-ipip onlink src 172.30.0.11',
+  ]);
+});
+
+test('ipip by eBPF has no device: a program on the leg, and routes to the next hop with room for the outer header', () => {
+  const facts: OverlayFacts = {
+    ...factsOf('ipip'),
+    overlay: { backend: 'ipip', directRouting: false, datapath: 'ebpf' },
+  };
+  assert.deepEqual(lines(planOverlay(facts)).slice(2), ['ipip dev eth0 local 172.30.0.11 by eBPF']);
+  assert.deepEqual(lines(planRemoteNode(facts, near)), [
+    'ipip 10.244.1.0/24 dev eth0 remote 172.30.0.12',
+    'route 10.244.1.0/24 via 172.30.0.12 dev eth0 src 172.30.0.11 mtu 1480',
+  ]);
+  assert.deepEqual(lines(planRemoteNode(facts, far)), [
+    'ipip 10.244.2.0/24 dev eth0 remote 172.30.0.139',
+    'route 10.244.2.0/24 via 172.30.0.2 dev eth0 src 172.30.0.11 mtu 1480',
   ]);
 });
 

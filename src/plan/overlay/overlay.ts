@@ -3,13 +3,20 @@ import { type Family, familyOf, type IP } from '../../addr/ip.ts';
 import { type CIDR, networkOf, parsePrefix, prefixContains } from '../../addr/prefix.ts';
 import type { KernelItem } from '../../kernel/items.ts';
 import type { Fragment } from '../plan.ts';
-import type { OverlayBackend, OverlayFacts, OverlayName, RemoteNode, Way } from './backend.ts';
+import type { OverlayBackend, OverlayFacts, OverlayName, OverlaySettings, RemoteNode, Way } from './backend.ts';
 import { hostGw } from './host-gw.ts';
 import { ipip } from './ipip.ts';
+import { ipipEbpf } from './ipip-ebpf.ts';
 import { none } from './none.ts';
 import { vxlan } from './vxlan.ts';
 
-export const BACKENDS: Readonly<Record<OverlayName, OverlayBackend>> = { vxlan, 'host-gw': hostGw, ipip, none };
+const BACKENDS: Readonly<Record<OverlayName, OverlayBackend>> = { vxlan, 'host-gw': hostGw, ipip, none };
+
+export const OVERLAY_NAMES = Object.keys(BACKENDS) as readonly OverlayName[];
+
+export function backendOf({ backend, datapath }: OverlaySettings): OverlayBackend {
+  return backend === 'ipip' && datapath === 'ebpf' ? ipipEbpf : BACKENDS[backend];
+}
 
 export function underlayOf(nodeIPs: readonly IP[]): Family {
   return familyOf(nodeIPs[0]!);
@@ -17,12 +24,12 @@ export function underlayOf(nodeIPs: readonly IP[]): Family {
 
 /** What is left of the fabric's MTU for pods. Direct routes do not widen it: a pod does not know whom it will meet. */
 export function overlayMtu({ mtu, nodeIPs, overlay }: Pick<OverlayFacts, 'mtu' | 'nodeIPs' | 'overlay'>): number {
-  return mtu - BACKENDS[overlay.backend].overhead(underlayOf(nodeIPs));
+  return mtu - backendOf(overlay).overhead(underlayOf(nodeIPs));
 }
 
 /** Key `overlay`: this node's own end. */
 export function planOverlay(facts: OverlayFacts): Fragment {
-  const items = [...nodesBehindRouter(facts), ...BACKENDS[facts.overlay.backend].own(facts)];
+  const items = [...nodesBehindRouter(facts), ...backendOf(facts.overlay).own(facts)];
   return { cause: { kind: 'Node', name: facts.nodeName }, items };
 }
 
@@ -42,7 +49,7 @@ export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment 
   const underlay = underlayOf(facts.nodeIPs);
   const remote = ofFamily(node.ips, underlay);
   if (remote === undefined || node.podCIDRs.length === 0) return undefined;
-  const chosen = BACKENDS[facts.overlay.backend];
+  const chosen = backendOf(facts.overlay);
   const ways = node.podCIDRs.map((podCIDR): Way => {
     const { family } = parsePrefix(podCIDR);
     return { podCIDR, remote, gateway: ofFamily(node.ips, family), src: ofFamily(facts.nodeIPs, family) };

@@ -1,6 +1,6 @@
 // Room plan: pods of other nodes through VXLAN (RFC 7348) with every entry programmed: no flooding, no learning.
-import { familyOf, type IP } from '../../addr/ip.ts';
-import { type MAC, macFromIP } from '../../addr/mac.ts';
+import { familyOf, formatIP, type IP } from '../../addr/ip.ts';
+import { type MAC, macBytes, macFromIP } from '../../addr/mac.ts';
 import { networkOf, parsePrefix } from '../../addr/prefix.ts';
 import type { OverlayBackend } from './backend.ts';
 
@@ -10,6 +10,12 @@ const VTEP_ROLE = 0x76;
 /** Every node knows every other's tunnel end without asking: its MAC follows from the node's address. */
 export function vtepMac(nodeIP: IP): MAC {
   return macFromIP(nodeIP, VTEP_ROLE);
+}
+
+/** RFC 4291, appendix A: the modified EUI-64. */
+function linkLocal(mac: MAC): IP {
+  const [a, b, c, d, e, f] = macBytes(mac) as unknown as [number, number, number, number, number, number];
+  return formatIP(Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f));
 }
 
 export const vxlan: OverlayBackend = {
@@ -34,12 +40,15 @@ export const vxlan: OverlayBackend = {
     ];
   },
   peer: (_, remote) => [{ kind: 'fdb', link: VXLAN_LINK, mac: vtepMac(remote), dst: remote }],
-  // The prefix's network address, which no pod has, stands for the node's tunnel end.
   way: (_, { podCIDR, remote, src }) => {
     const dst = networkOf(podCIDR);
-    const { ip: via } = parsePrefix(dst);
+    const mac = vtepMac(remote);
+    const { ip, family } = parsePrefix(dst);
+    // An address that no pod has stands for the node's tunnel end. For IPv4 the prefix's own; IPv6 takes no gateway to which
+    // it knows a way over another link, as it does while the overlay is changed.
+    const via = family === 4 ? ip : linkLocal(mac);
     return [
-      { kind: 'neighbour', link: VXLAN_LINK, ip: via, mac: vtepMac(remote) },
+      { kind: 'neighbour', link: VXLAN_LINK, ip: via, mac },
       { kind: 'route', dst, type: 'unicast', via, link: VXLAN_LINK, onlink: true, ...(src && { src }) },
     ];
   },

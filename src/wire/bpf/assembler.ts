@@ -1,0 +1,112 @@
+// Room wire: eBPF instructions (linux/bpf.h, RFC 9669), written one after the other, with labels for jumps.
+
+/** r0 result, r1-r5 arguments, r6-r9 kept over calls, r10 the stack's end. */
+export type Register = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10;
+export type Size = 'u8' | 'u16' | 'u32' | 'u64';
+
+const SIZE: Record<Size, number> = { u32: 0x00, u16: 0x08, u8: 0x10, u64: 0x18 };
+const LDX_MEM = 0x61;
+const ST_MEM = 0x62;
+const STX_MEM = 0x63;
+const ALU64 = 0x07;
+const JMP = 0x05;
+const FROM_REGISTER = 0x08;
+const ALU = { add: 0x00, and: 0x50, rsh: 0x70, xor: 0xa0, mov: 0xb0 } as const;
+const COMPARE = { eq: 0x10, ne: 0x50 } as const;
+const CALL = 0x85;
+const EXIT = 0x95;
+const LOAD_64 = 0x18;
+const PSEUDO_MAP_FD = 1;
+const TO_BIG_ENDIAN_16 = 0xdc;
+const INSTRUCTION = 8;
+
+/** An operand: a register, or a number of 32 bits. */
+export type Operand = { readonly r: Register } | number;
+
+export class Assembler {
+  readonly #code: { bytes: Uint8Array; jump?: string }[] = [];
+  readonly #labels = new Map<string, number>();
+
+  #emit(opcode: number, dst: Register, src: Register | 0, offset: number, immediate: number, jump?: string): this {
+    const bytes = new Uint8Array(INSTRUCTION);
+    const view = new DataView(bytes.buffer);
+    view.setUint8(0, opcode);
+    view.setUint8(1, dst | (src << 4));
+    view.setInt16(2, offset, true);
+    view.setInt32(4, immediate | 0, true);
+    this.#code.push(jump === undefined ? { bytes } : { bytes, jump });
+    return this;
+  }
+
+  #operate(opcode: number, dst: Register, operand: Operand, jump?: string): this {
+    if (typeof operand === 'number') return this.#emit(opcode, dst, 0, 0, operand, jump);
+    return this.#emit(opcode | FROM_REGISTER, dst, operand.r, 0, 0, jump);
+  }
+
+  alu(operation: keyof typeof ALU, dst: Register, operand: Operand): this {
+    return this.#operate(ALU64 | ALU[operation], dst, operand);
+  }
+
+  mov(dst: Register, operand: Operand): this {
+    return this.alu('mov', dst, operand);
+  }
+
+  /** 32 bits without a sign: what is above them becomes zero. */
+  mov32(dst: Register, value: number): this {
+    return this.#emit(0xb4, dst, 0, 0, value);
+  }
+
+  /** dst = the stack's end + offset. */
+  stackAddress(dst: Register, offset: number): this {
+    return this.mov(dst, { r: 10 }).alu('add', dst, offset);
+  }
+
+  load(size: Size, dst: Register, from: Register, offset: number): this {
+    return this.#emit(LDX_MEM | SIZE[size], dst, from, offset, 0);
+  }
+
+  store(size: Size, to: Register, offset: number, operand: Operand): this {
+    if (typeof operand === 'number') return this.#emit(ST_MEM | SIZE[size], to, 0, offset, operand);
+    return this.#emit(STX_MEM | SIZE[size], to, operand.r, offset, 0);
+  }
+
+  /** Between the host's and the network's order. */
+  swap16(dst: Register): this {
+    return this.#emit(TO_BIG_ENDIAN_16, dst, 0, 0, 16);
+  }
+
+  jump(when: keyof typeof COMPARE, left: Register, right: Operand, label: string): this {
+    return this.#operate(JMP | COMPARE[when], left, right, label);
+  }
+
+  label(name: string): this {
+    this.#labels.set(name, this.#code.length);
+    return this;
+  }
+
+  call(helper: number): this {
+    return this.#emit(CALL, 0, 0, 0, helper);
+  }
+
+  /** dst = the map of that file descriptor, which the kernel holds on to once the program is loaded. */
+  loadMap(dst: Register, fd: number): this {
+    return this.#emit(LOAD_64, dst, PSEUDO_MAP_FD, 0, fd).#emit(0, 0, 0, 0, 0);
+  }
+
+  exit(result: number): this {
+    return this.mov(0, result).#emit(EXIT, 0, 0, 0, 0);
+  }
+
+  /** Throws a RangeError for a label that nobody has set. */
+  assemble(): Uint8Array {
+    const out = new Uint8Array(this.#code.length * INSTRUCTION);
+    for (const [i, { bytes, jump }] of this.#code.entries()) {
+      out.set(bytes, i * INSTRUCTION);
+      if (jump === undefined) continue;
+      const target = this.#labels.get(jump);
+      if (target === undefined) throw new RangeError(`no label ${jump}`);
+      new DataView(out.buffer).setInt16(i * INSTRUCTION + 2, target - i - 1, true);
+    }
+    return out;
+  }
+}

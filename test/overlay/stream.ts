@@ -1,0 +1,67 @@
+// A TCP connection between two pods that never rests: counts what it sends and gets back, and keeps the first thing that goes wrong.
+import { Socket } from 'node:net';
+import { familyOf } from '../../src/addr/ip.ts';
+import { socketIn } from '../../src/sys/netns.ts';
+import { until } from '../cluster/machine.ts';
+import { serveIn } from '../node/cluster-net.ts';
+import type { OverlayPod } from './overlay-cluster.ts';
+
+const CHUNK = Buffer.alloc(16 << 10, 'podwire');
+const IN_FLIGHT = 64 << 10;
+
+export interface Stream extends AsyncDisposable {
+  readonly received: () => number;
+  /** Waits for `bytes` more; throws the connection's error. */
+  goesOn(bytes: number): Promise<void>;
+}
+
+/** `to` echoes; what comes back must be what went out. */
+export async function startStream(from: Pick<OverlayPod, 'netns'>, to: OverlayPod, ip: string): Promise<Stream> {
+  const echo = await serveIn(to.netns, ip);
+  const fd = socketIn(from.netns, familyOf(ip) === 4 ? 'inet' : 'inet6', 'stream');
+  const socket = new Socket({ fd, readable: true, writable: true });
+  let sent = 0;
+  let received = 0;
+  let problem: Error | undefined;
+  let greeted = false;
+  const send = () => {
+    for (; sent - received < IN_FLIGHT; sent += CHUNK.length) socket.write(CHUNK);
+  };
+  socket.on('error', (error) => {
+    problem ??= error;
+  });
+  socket.on('close', () => {
+    problem ??= new Error('the connection was closed');
+  });
+  socket.on('data', (data) => {
+    let bytes = data;
+    if (!greeted) {
+      const end = bytes.indexOf('\n');
+      if (end < 0) return;
+      greeted = true;
+      bytes = bytes.subarray(end + 1);
+    }
+    const at = received % CHUNK.length;
+    const doubled = Buffer.concat([CHUNK.subarray(at), ...Array(1 + (bytes.length >> 14)).fill(CHUNK)]);
+    if (!bytes.equals(doubled.subarray(0, bytes.length))) problem ??= new Error(`other bytes came back at ${received}`);
+    received += bytes.length;
+    send();
+  });
+  socket.connect(echo.port, ip, send);
+  return {
+    received: () => received,
+    async goesOn(bytes) {
+      const goal = received + bytes;
+      await until(
+        `the stream to ${ip} gets ${bytes} more bytes`,
+        async () => problem !== undefined || received >= goal,
+      );
+      if (problem) throw problem;
+    },
+    async [Symbol.asyncDispose]() {
+      socket.removeAllListeners('close');
+      socket.destroy();
+      await echo[Symbol.asyncDispose]();
+    },
+  };
+}
