@@ -7,16 +7,7 @@ import { createHeld, isCrun, type Programs, runVerb, startHeld } from './holder.
 import { mountOverlay, mountShm, unmountIfMounted } from './mounts.ts';
 import { type ConfigInput, containerArgs, ociConfig } from './oci-config.ts';
 import { type ContainerPaths, containerPaths, type RuntimePaths, sandboxPaths } from './paths.ts';
-import {
-  createdProcess,
-  ended,
-  findHolders,
-  isAlive,
-  killGroup,
-  onEnd,
-  recordProcess,
-  sendSignal,
-} from './processes.ts';
+import { createdProcess, ended, findHolders, killGroup, onEnd, recordProcess, sendSignal } from './processes.ts';
 import { type ContainerRecord, readText, statusOf, writeRecord } from './record.ts';
 import type { RootFilesystem } from './root-filesystem.ts';
 import type { ContainerSpec, ContainerStatus, Sandbox } from './runtime.ts';
@@ -124,18 +115,13 @@ export class Container {
 
   /** After a restart of our process. A container that was on its way is cleared away: its start was never told to anyone. */
   async adopt(): Promise<'kept' | 'forgotten'> {
-    const { state, conmon } = this.#record;
-    if (state === 'creating') {
+    const { state } = this.#record;
+    // With the FIFO it has just been started, or still waits to be.
+    if (state === 'creating' || (state === 'running' && existsSync(`${this.#paths.oci}/exec.fifo`))) {
       await this.clear();
       return 'forgotten';
     }
-    if (state === 'running') {
-      // Killed between the record and the start: the process still waits for its byte.
-      if (isAlive(conmon) && existsSync(`${this.#paths.oci}/exec.fifo`)) {
-        await startHeld(this.#home.programs, this.#home.paths, this.#paths, this.id);
-      }
-      this.#watch();
-    }
+    if (state === 'running') this.#watch();
     return 'kept';
   }
 

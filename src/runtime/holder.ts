@@ -84,9 +84,10 @@ export async function startHeld(programs: Programs, paths: RuntimePaths, contain
   if (!isCrun(programs)) return runVerb(programs, paths, 'start', id);
   const fifo = join(container.oci, 'exec.fifo');
   const fd = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
-  rmSync(fifo);
+  // Nothing between open and write: a process 1 whose writer died without a word spins, and dies when the next one comes.
   writeSync(fd, '\0');
   closeSync(fd);
+  rmSync(fifo, { force: true });
 }
 
 /** A verb of the runtime with no answer but success. Rejects with a StartFailure. */
