@@ -1,0 +1,132 @@
+// Compares what the API says of pods with what is on the machine: files, processes, namespaces, links, routes, mounts, leases.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Client } from '../../src/client/client.ts';
+import type { Pod } from '../../src/objects/types.ts';
+import { type Machine, processesOf } from './machine.ts';
+
+/** Each difference as a sentence; empty when the machine has what the API says, and nothing else. */
+export async function audit(machine: Machine, client: Client): Promise<string[]> {
+  const [{ items: pods }, { items: nodes }] = await Promise.all([client.list('Pod'), client.list('Node')]);
+  const found = nodes.map(({ metadata: { name } }) => {
+    const own = pods.filter((pod) => pod.spec.nodeName === name);
+    return [...auditFiles(machine, name, own), ...auditProcesses(machine, name, own)];
+  });
+  const links = nodes.map(({ metadata: { name } }) => auditLinks(machine, name, pods));
+  return [...found.flat(), ...(await Promise.all(links)).flat(), ...auditNamespaces(machine, pods), ...unsettled(pods)];
+}
+
+function unsettled(pods: readonly Pod[]): string[] {
+  const addresses = pods.flatMap((pod) => (pod.spec.hostNetwork ? [] : (pod.status?.podIPs ?? []))).map(({ ip }) => ip);
+  const twice = addresses.filter((ip, i) => addresses.indexOf(ip) !== i);
+  const waiting = pods.filter(
+    (pod) => !pod.status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True'),
+  );
+  return [...twice.map((ip) => `${ip} was given twice`), ...waiting.map((pod) => `${pod.metadata.name} is not Ready`)];
+}
+
+function auditFiles(machine: Machine, node: string, pods: readonly Pod[]): string[] {
+  const at = (...path: string[]) => join(nodeDir(machine, node), ...path);
+  const uids = pods.map((pod) => pod.metadata.uid);
+  const sandboxes = uids.map((uid) => `${uid}-0`);
+  const containers = pods.flatMap(containerIds);
+  const leases = pods.filter((pod) => !pod.spec.hostNetwork);
+  const leased = list(at('leases')).map((file) => JSON.parse(readFileSync(at('leases', file), 'utf8')) as Lease);
+  return [
+    ...differ(`${node} sandboxes`, list(at('runtime/sandboxes')), sandboxes),
+    ...differ(`${node} containers`, list(at('runtime/containers')), containers),
+    ...differ(`${node} state of the OCI runtime`, list(at('runtime/oci')), containers),
+    ...differ(`${node} folders of pods`, list(at('pod-data')), uids),
+    ...differ(
+      `${node} logs`,
+      list(at('pods')).map((name) => name.slice(name.lastIndexOf('_') + 1)),
+      uids,
+    ),
+    ...differ(
+      `${node} leases`,
+      leased.map(({ sandboxId, ips }) => `${sandboxId} ${ips}`),
+      leases.map((pod) => `${pod.metadata.uid}-0 ${(pod.status?.podIPs ?? []).map(({ ip }) => ip)}`),
+    ),
+  ];
+}
+
+interface Lease {
+  readonly sandboxId: string;
+  readonly ips: readonly string[];
+}
+
+/** Each running container has a conmon, and in the node's mount namespace an overlay; nobody else has. */
+function auditProcesses(machine: Machine, node: string, pods: readonly Pod[]): string[] {
+  const dir = join(nodeDir(machine, node), 'runtime/containers');
+  const conmons = processesOf(machine).filter(
+    ({ command }) => command.includes(`--bundle ${dir}/`) && / --cid /.test(command),
+  );
+  const held = conmons.map(({ command }) => command.slice(command.indexOf(`${dir}/`) + dir.length + 1).split(' ')[0]!);
+  const mounts = conmons[0] ? readFileSync(`/proc/${conmons[0].pid}/mountinfo`, 'utf8').split('\n') : [];
+  const overlays = mounts
+    .filter((line) => line.includes(' - overlay '))
+    .map((line) => line.split(' ')[4]!)
+    .filter((path) => path.startsWith(`${dir}/`))
+    .map((path) => path.slice(dir.length + 1).split('/')[0]!);
+  const containers = pods.flatMap(containerIds);
+  return [...differ(`${node} conmons`, held, containers), ...differ(`${node} overlays`, overlays, containers)];
+}
+
+async function auditLinks(machine: Machine, node: string, pods: readonly Pod[]): Promise<string[]> {
+  const own = pods.filter((pod) => pod.spec.nodeName === node && !pod.spec.hostNetwork);
+  const ip = ['-n', `pw-${machine.cluster}-${node}`, '-j'];
+  const [links, routes] = await Promise.all([
+    machine.must('ip', [...ip, '-d', 'link']),
+    machine.must('ip', [...ip, 'route']),
+  ]);
+  const veths = (JSON.parse(links) as { ifname: string; linkinfo?: { info_kind?: string } }[])
+    .filter(({ ifname, linkinfo }) => linkinfo?.info_kind === 'veth' && ifname !== 'eth0')
+    .map(({ ifname }) => ifname);
+  const toPods = (JSON.parse(routes) as { dst: string; dev?: string }[]).filter(({ dev }) => veths.includes(dev ?? ''));
+  return [
+    ...(veths.length === own.length ? [] : [`${node} has ${veths.length} veths for ${own.length} pods`]),
+    ...differ(
+      `${node} routes`,
+      toPods.map(({ dst }) => dst),
+      own.map((pod) => pod.status?.podIP ?? ''),
+    ),
+  ];
+}
+
+function auditNamespaces(machine: Machine, pods: readonly Pod[]): string[] {
+  const prefix = `pw-${machine.cluster}-`;
+  const pinned = readdirSync('/run/netns').filter(
+    (name) => name.startsWith(prefix) && /^[0-9a-f]{10}$/.test(name.slice(prefix.length)),
+  );
+  const own = pods.filter((pod) => !pod.spec.hostNetwork && pod.spec.nodeName);
+  return pinned.length === own.length ? [] : [`${pinned.length} network namespaces for ${own.length} pods`];
+}
+
+/** Of the containers that run. */
+export function containerIds(pod: Pod): string[] {
+  return (pod.status?.containerStatuses ?? []).flatMap(({ containerID, state }) =>
+    containerID && state?.running ? [containerID.slice(containerID.lastIndexOf('/') + 1)] : [],
+  );
+}
+
+function differ(what: string, there: readonly string[], wanted: readonly string[]): string[] {
+  const extra = there.filter((each) => !wanted.includes(each));
+  const missing = wanted.filter((each) => !there.includes(each));
+  return [
+    ...extra.map((each) => `${what}: ${each} is left over`),
+    ...missing.map((each) => `${what}: ${each} is missing`),
+  ];
+}
+
+function nodeDir(machine: Machine, node: string): string {
+  return join(machine.state, 'clusters', machine.cluster, 'nodes', node);
+}
+
+function list(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
