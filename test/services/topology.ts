@@ -1,5 +1,6 @@
 // Namespaces for the tests of Services: a client outside, a node with two pods, and another node with one, on one bridge.
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
 import type { Command } from './peer.ts';
 
@@ -94,13 +95,16 @@ export class Topology implements Disposable {
       );
     }
     for (const name of ['node', 'other'] as const) {
-      this.run(name, 'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
+      this.#set(name, { 'ipv4/ip_forward': 1, 'ipv6/conf/all/forwarding': 1 });
       // The kernel sends few ICMP errors a second to one host, redirects among them: a refusal must not get lost.
-      this.run(
-        name,
-        'sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.conf.all.send_redirects=0',
-      );
+      this.#set(name, { 'ipv4/icmp_ratelimit': 0, 'ipv6/icmp/ratelimit': 0, 'ipv4/conf/all/send_redirects': 0 });
     }
+  }
+
+  #set(name: Place, sysctls: Readonly<Record<string, number>>): void {
+    inNetns(this.netns(name), () => {
+      for (const [key, value] of Object.entries(sysctls)) writeFileSync(`/proc/sys/net/${key}`, `${value}`);
+    });
   }
 
   #script(name: Place): string {

@@ -14,7 +14,7 @@ import {
 const { old, fresh } = workerData as { old: string; fresh: string };
 enterNetns(old);
 unshareMounts();
-const inherited = mountPoints('nsfs');
+const inherited = mountPoints('nsfs').includes(old);
 createNetns(fresh);
 const freshVisible = mountPoints('nsfs').includes(fresh);
 closeSync(openNamespace(old));
