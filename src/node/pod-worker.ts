@@ -37,6 +37,7 @@ export class PodWorker implements PodHost {
   readonly #onFinished: () => void;
   /** By container name, the run whose back-off an event has told of. */
   readonly #backOffs = new Map<string, string>();
+  #deadlineTold = false;
   #pod: Pod;
   #gone = false;
   #closed = false;
@@ -129,6 +130,7 @@ export class PodWorker implements PodHost {
     const status = podStatus(view);
     const statusWritten = !this.#hasJustCome(view) && this.#status.write(status);
     this.#tellOfBackOff(status);
+    this.#tellOfDeadline(status);
     const { steps, wakeAt } = decide({ ...view, statusWritten });
     for (const step of steps) this.#take(step);
     clearTimeout(this.#timer);
@@ -145,6 +147,12 @@ export class PodWorker implements PodHost {
     const first = sandbox === undefined || (sandbox.state === 'running' && sandbox.tries === 0);
     const ending = gone || pod.metadata.deletionTimestamp !== undefined || base.phase === 'Failed';
     return first && !ending && base.startTime === undefined;
+  }
+
+  #tellOfDeadline({ reason, message = '' }: PodStatus): void {
+    if (reason !== 'DeadlineExceeded' || this.#deadlineTold || this.#pod.status?.reason === reason) return;
+    this.#deadlineTold = true;
+    this.#context.recorder.event(this.#pod, 'Normal', reason, message);
   }
 
   /** Once for each end of a container after which the next start must wait. */

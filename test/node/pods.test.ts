@@ -315,6 +315,9 @@ describe('pods on a real runtime', { skip: unable() }, () => {
     await world.create('deadline', { activeDeadlineSeconds: 1, containers: [shell('app', FOREVER)] });
     const pod = await world.pod('deadline', ({ status }) => status?.phase === 'Failed');
     assert.equal(pod.status?.reason, 'DeadlineExceeded');
+    await until(
+      async () => (await events('deadline')).includes('DeadlineExceeded') || { not: await events('deadline') },
+    );
   });
 
   it('a new agent adopts what runs, without restarting it, and removes what is no longer wanted', async () => {
