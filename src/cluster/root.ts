@@ -3,7 +3,7 @@ import { Fault } from '../observe/fault.ts';
 
 export function requireRoot(): void {
   if (process.getuid?.() === 0) return;
-  throw new Fault('podwire needs root for its network namespaces and their state', { mend: 'run it with sudo' });
+  throw new Fault('this needs root, for network namespaces and their state', { mend: 'run it with sudo' });
 }
 
 /** The user behind `sudo`, who will type kubectl without it. */

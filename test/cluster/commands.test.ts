@@ -131,7 +131,7 @@ describe('a cluster of one node', { skip }, () => {
     for (const words of [['status'], ['image', 'ls'], ['down'], ['node', 'exec', 'node-1', '--', 'true']]) {
       const outcome = await machine.run('unshare', ['--user', process.execPath, cliScript(), ...words]);
       assert.deepEqual(
-        [outcome.code, /needs root .* Run it with sudo\n$/.test(outcome.stderr)],
+        [outcome.code, /needs root.* Run it with sudo\n$/.test(outcome.stderr)],
         [1, true],
         words.join(' '),
       );

@@ -51,6 +51,8 @@ export class Machine {
     return {
       ...process.env,
       PODWIRE_STATE: this.state,
+      // For what programs leave behind, `kubectl edit` among them.
+      TMPDIR: this.state,
       PODWIRE_CLUSTER: this.cluster,
       KUBECONFIG: join(this.state, 'clusters', this.cluster, 'kubeconfig'),
     };
