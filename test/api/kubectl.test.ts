@@ -153,6 +153,8 @@ items:
   });
 
   test('explain reads OpenAPI v2 as well as v3', async () => {
+    const selector = await kubectl('explain', 'deployment.spec.selector');
+    assert.equal(selector.match(/A label selector is a label query/g)?.length, 1, selector);
     for (const output of ['plaintext', 'plaintext-openapiv2']) {
       assert.match(
         await kubectl('explain', 'pod.spec.containers.livenessProbe', '--output', output),

@@ -49,12 +49,14 @@ function fieldSchema(models: Models, model: string, name: string, field: Field, 
   const path = `${model}.${name}`;
   const type = typeSchema(models, field.type, dialect);
   const schema: Json = {};
+  const own = models.get(model)!.descriptions[name];
   // The models say nothing about a field that holds another model: what that is says more than nothing.
   const about = field.type.is === 'object' ? models.get(field.type.model)!.description : undefined;
-  const description = models.get(model)!.descriptions[name] ?? about;
+  const description = own ?? about;
   if (description) schema['description'] = description;
-  // OpenAPI 3.0 ignores what stands beside a $ref, so a described reference is wrapped.
-  if ('$ref' in type && dialect.version === 3) schema['allOf'] = [type];
+  // OpenAPI 3.0 ignores what stands beside a $ref, so a described reference is wrapped. Not where the description is that of
+  // the model itself: kubectl explain reads it beside the $ref, and would print it twice.
+  if ('$ref' in type && dialect.version === 3 && (own || field.retainKeys)) schema['allOf'] = [type];
   else Object.assign(schema, type);
   const value = DEFAULTS.get(path);
   if (value !== undefined) schema['default'] = value;
