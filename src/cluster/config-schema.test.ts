@@ -34,6 +34,11 @@ const REFUSED: [text: string, says: RegExp][] = [
   ['network: { podCIDRs: [10.0.0.0/33] }', /network\.podCIDRs\.0 must be a CIDR such as/],
   ['network: { vxlan: { vni: 16777216 } }', /network\.vxlan\.vni must be <= 16777215/],
   ['api: { port: 70000 }', /api\.port must be <= 65535/],
+  ['- nodes', /the file must hold fields, such as `nodes: 3`/],
+  ['domain: a..b', /domain must be a domain of lower-case labels such as cluster\.local/],
+  ['domain: Shop.Local', /domain must be a domain/],
+  ['dns: { upstreams: ["192.0.2.1:53"] }', /dns\.upstreams\.0 must be an address, or address#port/],
+  ['dns: { upstreams: [dns.example] }', /dns\.upstreams\.0 must be an address, or address#port/],
   ['nodes: {', /config file .*config\.yaml: /],
 ];
 for (const [text, says] of REFUSED) {

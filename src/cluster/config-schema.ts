@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Ajv, type ErrorObject } from 'ajv';
 import { parse, YAMLParseError } from 'yaml';
+import { isIP } from '../addr/ip.ts';
 import { parsePrefix } from '../addr/prefix.ts';
 import { Fault } from '../observe/fault.ts';
 import type { PartialConfig } from './config.ts';
@@ -19,7 +20,7 @@ export const CLUSTER_NAME = '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$';
 export const CONFIG_SCHEMA = fields({
   name: { type: 'string', pattern: CLUSTER_NAME },
   nodes: { type: 'integer', minimum: 1, maximum: 200 },
-  domain: { type: 'string', pattern: '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$' },
+  domain: { type: 'string', format: 'domain' },
   network: fields({
     nodeCIDRs: cidrs,
     podCIDRs: cidrs,
@@ -39,7 +40,7 @@ export const CONFIG_SCHEMA = fields({
     racks: { type: 'integer', minimum: 1, maximum: 16 },
     vxlan: fields({ vni: { type: 'integer', minimum: 1, maximum: 16777215 }, port }),
   }),
-  dns: fields({ upstreams: { type: 'array', items: { type: 'string', minLength: 1 } } }),
+  dns: fields({ upstreams: { type: 'array', items: { type: 'string', format: 'resolver' } } }),
   api: fields({ port }),
 });
 
@@ -61,7 +62,7 @@ export function readConfigFile(file: string): PartialConfig {
 }
 
 export function checkConfig(value: unknown, where: string): PartialConfig {
-  const ajv = new Ajv({ allErrors: true, formats: { cidr: isCIDR } });
+  const ajv = new Ajv({ allErrors: true, formats: { cidr: isCIDR, domain: DOMAIN, resolver: isResolver } });
   const validate = ajv.compile<PartialConfig>(CONFIG_SCHEMA);
   if (validate(value)) return value;
   const problems = (validate.errors ?? []).map((error) => explain(error));
@@ -77,6 +78,20 @@ function isCIDR(text: string): boolean {
   }
 }
 
+const DOMAIN = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+/** `address` or `address#port`, as DNS servers' own configs have it. */
+function isResolver(text: string): boolean {
+  const [address, port, ...more] = text.split('#');
+  return isIP(address!) && more.length === 0 && (port === undefined || (/^\d{1,5}$/.test(port) && Number(port) > 0));
+}
+
+const EXAMPLES: Readonly<Record<string, string>> = {
+  cidr: 'a CIDR such as 10.244.0.0/16',
+  domain: 'a domain of lower-case labels such as cluster.local',
+  resolver: 'an address, or address#port such as 192.0.2.53#5353',
+};
+
 function explain(error: ErrorObject): string {
   const path = error.instancePath.slice(1).replaceAll('/', '.');
   if (error.keyword !== 'additionalProperties') return `${path || 'the file'} ${wording(error)}`;
@@ -89,7 +104,8 @@ function explain(error: ErrorObject): string {
 }
 
 function wording(error: ErrorObject): string {
-  if (error.keyword === 'format') return 'must be a CIDR such as 10.244.0.0/16';
+  if (error.keyword === 'format') return `must be ${EXAMPLES[String(error.params['format'])]}`;
+  if (error.keyword === 'type' && error.params['type'] === 'object') return 'must hold fields, such as `nodes: 3`';
   return error.message ?? 'is wrong';
 }
 

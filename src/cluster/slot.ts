@@ -5,6 +5,7 @@ import { bigIntToIP } from '../addr/ip.ts';
 import { type CIDR, prefixesOverlap } from '../addr/prefix.ts';
 import { Fault } from '../observe/fault.ts';
 import { type ClusterConfig, defaultConfig, mergeConfig, type PartialConfig, SLOTS } from './config.ts';
+import { requireFit } from './fit.ts';
 import { clusterPaths, knownClusters } from './paths.ts';
 
 /** Decides every field: what the user said, else the first slot of defaults that is free. Throws a Fault naming the clash. */
@@ -15,6 +16,7 @@ export async function decideConfig(name: string, ...said: readonly PartialConfig
   let clash = '';
   for (let slot = 0; slot < SLOTS; slot++) {
     const config = mergeConfig(defaultConfig(name, slot), ...said, { name });
+    requireFit(config);
     const found = clashOf(config, taken);
     clash ||= found ?? '';
     if (found || (wishedPort === undefined && !(await portIsFree(config.api.port)))) continue;
