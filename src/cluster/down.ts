@@ -7,9 +7,9 @@ import { netnsName } from './layout.ts';
 import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
 import { clusterPaths, knownClusters, nodeDir } from './paths.ts';
-import { runningDaemon } from './pidfile.ts';
+import { gone, runningDaemon } from './pidfile.ts';
 import { requireRoot } from './root.ts';
-import { gone, removeStrays } from './strays.ts';
+import { removeStrays } from './strays.ts';
 
 export interface DownOptions {
   /** Leaves the daemon's log for whoever wants to know why it failed. */

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { startTimeOf } from '../sys/identity.ts';
 import { clusterPaths } from './paths.ts';
 
+const ENDING_LIMIT_MS = 5000;
+
 export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat: clock ticks after boot. */
@@ -36,6 +38,23 @@ export function runningFrom(path: string): ProcessIdentity | undefined {
 export function runningDaemon(clusterName: string): ProcessIdentity | undefined {
   const paths = clusterPaths(clusterName);
   return runningFrom(paths.pid) ?? lockerOf(join(paths.api, 'api.db'));
+}
+
+/** Whether it has been killed and its last threads are ending: its ports and locks will be free in a moment. */
+export function isEnding({ pid }: ProcessIdentity): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  } catch {
+    return true;
+  }
+}
+
+/** Waits for the end of a process that has been killed; at most five seconds. */
+export async function gone({ pid, startTime }: ProcessIdentity): Promise<void> {
+  const end = Date.now() + ENDING_LIMIT_MS;
+  while (identityOf(pid)?.startTime === startTime && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }
 
 /** The process that holds a POSIX lock on the file (proc_locks(5)). */

@@ -2,10 +2,9 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { removeNamespace } from '../sys/netns.ts';
 import { fabricNamespaces, podNamespaces } from './namespaces.ts';
-import { identityOf, type ProcessIdentity } from './pidfile.ts';
+import { gone, identityOf, type ProcessIdentity } from './pidfile.ts';
 
 const PINS = '/run/netns';
-const LIMIT_MS = 5000;
 
 /**
  * Ends whatever runs in the cluster's namespaces, by whichever way it came there, and unpins those of its pods. A namespace
@@ -46,13 +45,5 @@ function kill(pid: number): void {
     process.kill(pid, 'SIGKILL');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
-/** Waits for the end of a process that has been killed; at most five seconds. */
-export async function gone({ pid, startTime }: ProcessIdentity): Promise<void> {
-  const end = Date.now() + LIMIT_MS;
-  while (identityOf(pid)?.startTime === startTime && Date.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -10,7 +10,7 @@ import type { DaemonMessage } from './daemon.ts';
 import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
 import { clusterPaths } from './paths.ts';
-import { runningDaemon, writePidfile } from './pidfile.ts';
+import { gone, isEnding, runningDaemon, writePidfile } from './pidfile.ts';
 import { findRuntime } from './programs.ts';
 import { requireRoot } from './root.ts';
 import { decideConfig, requirePort, storeConfig, storedConfig } from './slot.ts';
@@ -46,7 +46,9 @@ export async function prepare(
   requireRoot();
   findRuntime();
   const paths = clusterPaths(name);
-  if (runningDaemon(name)) {
+  const daemon = runningDaemon(name);
+  if (daemon && isEnding(daemon)) await gone(daemon);
+  else if (daemon) {
     throw new Fault(`cluster ${name} is already up`, { mend: `podwire status --name ${name}` });
   }
   const stored = storedConfig(name);

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from '../../src/client/client.ts';
 import type { Pod } from '../../src/objects/types.ts';
-import { type Machine, processesOf } from './machine.ts';
+import { type Machine, processesOf, until } from './machine.ts';
 
 /** Each difference as a sentence; empty when the machine has what the API says, and nothing else. */
 export async function audit(machine: Machine, client: Client): Promise<string[]> {
@@ -29,7 +29,7 @@ function auditFiles(machine: Machine, node: string, pods: readonly Pod[]): strin
   const at = (...path: string[]) => join(nodeDir(machine, node), ...path);
   const uids = pods.map((pod) => pod.metadata.uid);
   const sandboxes = uids.map((uid) => `${uid}-0`);
-  const containers = pods.flatMap(containerIds);
+  const containers = pods.flatMap((pod) => [...containerIds(pod), ...endedIds(pod)]);
   const leases = pods.filter((pod) => !pod.spec.hostNetwork);
   const leased = list(at('leases')).map((file) => JSON.parse(readFileSync(at('leases', file), 'utf8')) as Lease);
   return [
@@ -109,6 +109,15 @@ export function containerIds(pod: Pod): string[] {
   );
 }
 
+/** Of those that are kept for `kubectl logs --previous`. */
+function endedIds(pod: Pod): string[] {
+  return (pod.status?.containerStatuses ?? []).flatMap(({ state, lastState }) =>
+    [state?.terminated?.containerID, lastState?.terminated?.containerID].flatMap((id) =>
+      id ? [id.slice(id.lastIndexOf('/') + 1)] : [],
+    ),
+  );
+}
+
 function differ(what: string, there: readonly string[], wanted: readonly string[]): string[] {
   const extra = there.filter((each) => !wanted.includes(each));
   const missing = wanted.filter((each) => !there.includes(each));
@@ -129,4 +138,15 @@ function list(dir: string): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+}
+
+/** Waits until there is no difference; the error names those that stay. */
+export async function untilNothingBesides(machine: Machine, client: Client): Promise<void> {
+  let last: string[] = [];
+  await until('the machine has what the API says, and nothing else', async () => {
+    last = await audit(machine, client);
+    return last.length === 0;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}: ${last.slice(0, 10).join('; ')}`, { cause: error.cause });
+  });
 }

@@ -7,7 +7,7 @@ import { Client } from '../../src/client/client.ts';
 import { openKubeconfig } from '../../src/client/kubeconfig.ts';
 import type { Deployment, Draft, Pod } from '../../src/objects/types.ts';
 import { enterNetns } from '../../src/sys/netns.ts';
-import { audit, containerIds } from './audit.ts';
+import { audit, containerIds, untilNothingBesides } from './audit.ts';
 import { clusterSkip, Machine, until } from './machine.ts';
 
 const skip = clusterSkip() ?? false;
@@ -115,5 +115,5 @@ test('after the end of all there is nothing left of any of them', { skip }, asyn
   await client.delete('Deployment', 'many', 'default', { propagationPolicy: 'Background' });
   await killWhen('some are gone', (all) => all.length < 15);
   await until('no pod is left', async () => (await pods()).length === 0);
-  await until('nothing is left', async () => (await audit(machine, client)).length === 0);
+  await untilNothingBesides(machine, client);
 });
