@@ -5,7 +5,7 @@ import { exchange } from '../dns/upstream.ts';
 import { isAlreadyExists } from '../objects/status.ts';
 import { Fault } from '../observe/fault.ts';
 import { netnsPath } from '../sys/netns.ts';
-import { RCODE, TYPE } from '../wire/dns/message.ts';
+import { RCODE, rcodeName, TYPE } from '../wire/dns/message.ts';
 import type { ClusterConfig } from './config.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
 
@@ -40,7 +40,10 @@ export async function untilDnsAnswers(config: ClusterConfig, node: NodeLayout): 
 async function askNode(config: ClusterConfig, node: NodeLayout, ip: IP): Promise<void> {
   const name = `kubernetes.default.svc.${config.domain}`;
   const question = { name, type: TYPE.A, recursionDesired: true, dnssecOk: false, checkingDisabled: false };
-  const answer = await exchange({ ip, port: 53, netns: netnsPath(node.netns) }, question, ANSWER_LIMIT_MS);
+  const server = { ip, port: 53, netns: netnsPath(node.netns) };
+  const answer = await exchange(server, question, ANSWER_LIMIT_MS).catch((cause: Error) => {
+    throw new Fault(`DNS on ${node.name} (${ip}) did not answer ${name}: ${cause.message}`, { cause });
+  });
   if (answer.rcode === RCODE.NOERROR) return;
-  throw new Fault(`DNS on ${node.name} answers ${name} with code ${answer.rcode}`);
+  throw new Fault(`DNS on ${node.name} (${ip}) answers ${name} with ${rcodeName(answer.rcode)}`);
 }
