@@ -9,7 +9,7 @@ import { RCODE, rcodeName, TYPE } from '../wire/dns/message.ts';
 import type { ClusterConfig } from './config.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
 
-const ANSWER_LIMIT_MS = 10_000;
+const ANSWER_LIMIT_MS = 30_000;
 
 /** Without a selector: there are no pods behind it, and no node translates its address. */
 export async function ensureDnsService(client: Client, config: ClusterConfig): Promise<void> {
