@@ -24,7 +24,7 @@ function program(): Command {
   command(podwire, 'up', 'start a cluster', 'podwire up --nodes 3 --demo')
     .option('--nodes <count>', 'how many nodes (default 3)')
     .option('--config <file>', "a config file in YAML (see 'docs/config.md')")
-    .option('--overlay <name>', 'how pods of different nodes meet: vxlan (default), host-gw, ipip or none')
+    .option('--overlay <name>', 'how pods of different nodes meet: vxlan (default), host-gw, ipip, udp or none')
     .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
     .option('--racks <count>', 'L2 segments over which the nodes are spread (default 1)')
     .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
@@ -60,9 +60,24 @@ function program(): Command {
     .passThroughOptions()
     .action(async (name, words, options) => (await import('./node-exec.ts')).runNodeExec(name, words, options));
 
+  command(node, 'add', 'add a node to a live cluster', 'podwire node add').action(async (options) =>
+    (await import('./node.ts')).runNodeVerb('add', undefined, options),
+  );
+  for (const [verb, what] of [
+    ['rm', 'take a node and its pods away'],
+    ['stop', "end a node's agent and pull its plug; its containers go on"],
+    ['start', 'start a stopped node again'],
+    ['isolate', "pull a node's plug; its agent lives and speaks to the API"],
+    ['heal', 'put the plug in again'],
+  ] as const) {
+    command(node, verb, what, `podwire node ${verb} node-2`)
+      .argument('<node>')
+      .action(async (name, options) => (await import('./node.ts')).runNodeVerb(verb, name, options));
+  }
+
   const overlay = podwire.command('overlay').description('how pods of different nodes meet');
   command(overlay, 'set', 'change it while pods talk: connections stay', 'podwire overlay set host-gw')
-    .argument('<backend>', 'vxlan, host-gw, ipip or none')
+    .argument('<backend>', 'vxlan, host-gw, ipip, udp or none')
     .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
     .action(async (backend, options) => (await import('./overlay.ts')).runOverlaySet(backend, options));
   command(overlay, 'show', 'print what is in use', 'podwire overlay show -o json')
@@ -85,6 +100,25 @@ function program(): Command {
   command(image, 'rm', 'remove an image by name or digest', 'podwire image rm shop:1')
     .argument('<image>')
     .action(async (name) => (await images()).runImageRemove(name));
+
+  const ipam = podwire.command('ipam').description('addresses: who holds which since when, and leaks');
+  const ipams = () => import('./ipam.ts');
+  const dataDir = ['--data-dir <dir>', 'state of the stand-alone CNI plugin (its dataDir)'] as const;
+  command(ipam, 'show', 'list addresses with their holders', 'podwire ipam show -o json')
+    .option('-o, --output <format>', 'json, or a table', 'table')
+    .option('--network <name>', 'only of this CNI network')
+    .option(...dataDir)
+    .action(async (options) => (await ipams()).runIpamShow(options));
+  command(ipam, 'check', 'find addresses whose holder is gone', 'podwire ipam check')
+    .option('-o, --output <format>', 'json, or a table', 'table')
+    .option(...dataDir)
+    .action(async (options) => (await ipams()).runIpamCheck(options));
+  command(ipam, 'release', 'give addresses of CNI networks back', 'podwire ipam release --leaked')
+    .argument('[ip...]')
+    .option('--leaked', 'all whose holder is gone')
+    .option('--network <name>', 'only of this CNI network')
+    .option(...dataDir)
+    .action(async (ips, options) => (await ipams()).runIpamRelease(ips, options));
   podwire.commands.forEach(strict);
   return podwire;
 }

@@ -14,8 +14,6 @@ import { environment, type Request } from './request.ts';
 import { EMPTY_RESULT, type Result, type ResultDns } from './result.ts';
 import { linkIn, linkNameOf, type Wires, Wiring } from './wiring.ts';
 
-export const LOCK_PATIENCE = 20_000;
-
 export function add(config: NetConfig, request: Request): Result {
   const netns = request.netns!;
   checkNamespace(netns);
@@ -89,7 +87,7 @@ function connect(config: NetConfig, request: Request, attachment: Attachment, wi
   const attachments = new Attachments(config.dataDir, config.name);
   // With the lock: the last DEL of all takes the tables away unless it sees us.
   attachments.prepare();
-  withFileLock(lockPath(config.dataDir), LOCK_PATIENCE, () => attachments.put(attachment));
+  withFileLock(lockPath(config.dataDir), () => attachments.put(attachment));
   attachments.sync(attachment);
   try {
     using wiring = new Wiring();

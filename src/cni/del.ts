@@ -1,6 +1,5 @@
 // Room cni: DEL and GC: everything of an attachment taken away, whatever of it is still there.
 import { withFileLock } from '../sys/flock.ts';
-import { LOCK_PATIENCE } from './add.ts';
 import { type Attachment, Attachments, lockPath, networksIn } from './attachment.ts';
 import { type NetConfig, requireValidAttachments } from './config.ts';
 import { ipamOf } from './ipam.ts';
@@ -36,7 +35,7 @@ function remove(config: NetConfig, attachments: Attachments, attachment: Attachm
     return;
   }
   attachments.prepare();
-  withFileLock(lockPath(config.dataDir), LOCK_PATIENCE, () => {
+  withFileLock(lockPath(config.dataDir), () => {
     attachments.drop(attachment);
     try {
       wiring.disconnectRules(attachment, !othersNeedRules(config.dataDir));

@@ -1,9 +1,33 @@
 // Room cni: the program that a container runtime starts: `podwire-cni`, or under the name `podwire` its IPAM alone.
-import { readFileSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { run } from './run.ts';
 
+const clock = new Int32Array(new SharedArrayBuffer(4));
+
+/** Some runtimes hand us pipes that do not wait: EAGAIN says that the other end has not got round to it. */
+function patiently(io: () => number): number {
+  for (;;) {
+    try {
+      return io();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(clock, 0, 0, 1);
+    }
+  }
+}
+
+function readAll(fd: number): string {
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const chunk = Buffer.alloc(65_536);
+    const length = patiently(() => readSync(fd, chunk));
+    if (length === 0) return Buffer.concat(chunks).toString('utf8');
+    chunks.push(chunk.subarray(0, length));
+  }
+}
+
 const role = process.argv[2] === 'podwire' ? 'ipam' : 'interface';
-const { exitCode, stdout } = run(role, process.env, () => readFileSync(0, 'utf8'));
+const { exitCode, stdout } = run(role, process.env, () => readAll(0));
 let rest = Buffer.from(stdout ? `${stdout}\n` : '');
-while (rest.length > 0) rest = rest.subarray(writeSync(1, rest));
+while (rest.length > 0) rest = rest.subarray(patiently(() => writeSync(1, rest)));
 process.exitCode = exitCode;

@@ -96,9 +96,6 @@ function errorObject(error: unknown): { readonly code: number; readonly msg: str
     return { code: error.code, msg: error.message, ...(error.details !== undefined && { details: error.details }) };
   }
   const msg = error instanceof Error ? error.message : String(error);
-  if (error instanceof SysError && error.code === 'EAGAIN') {
-    return { code: CODE.tryLater, msg: 'another call of the plugin does not let go of its lock', details: msg };
-  }
   if (error instanceof KernelError || error instanceof SysError) return { code: CODE.kernel, msg };
   return { code: CODE.io, msg };
 }

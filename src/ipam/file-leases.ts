@@ -70,9 +70,6 @@ export class NoAddress extends Fault {
   }
 }
 
-/** How long to wait for others. Whoever holds the lock needs a fraction of a millisecond. */
-const PATIENCE = 20_000;
-
 export function holderKey({ containerID, ifname }: Holder): string {
   return `${containerID}@${ifname}`;
 }
@@ -282,7 +279,7 @@ export class FileLeases {
 
   #locked<T>(fn: () => T): T {
     mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 });
-    return withFileLock(this.#path('lock'), PATIENCE, () => {
+    return withFileLock(this.#path('lock'), () => {
       this.#sweep();
       return fn();
     });

@@ -1,0 +1,108 @@
+// Room cni: who holds which address on this machine, since when, and what is held by nobody who lives.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { IP } from '../addr/ip.ts';
+import { FileLeases } from '../ipam/file-leases.ts';
+import type { Lease } from '../ipam/leases.ts';
+import { isPinned } from '../sys/netns.ts';
+import { Attachments, leasesDir, networksIn } from './attachment.ts';
+
+export interface HeldAddress {
+  readonly ip: IP;
+  /** `network net1`, or `node demo/node-1` of a cluster. */
+  readonly where: string;
+  readonly holder: string;
+  /** `namespace/name`, where it is known. */
+  readonly pod: string;
+  /** RFC 3339. */
+  readonly since: string;
+  readonly state: 'held' | 'resting' | 'leaked';
+  /** Of a leak: how it shows. */
+  readonly why?: string;
+}
+
+/** How long a released address is counted as resting when nobody says: the default of `restSeconds`. */
+const REST = 30_000;
+
+/** Addresses that the stand-alone plugin gave. */
+export function heldInNetworks(dataDir: string): HeldAddress[] {
+  return networksIn(dataDir).flatMap((network) => {
+    const leases = new FileLeases({ dir: leasesDir(dataDir, network), rest: REST });
+    const where = `network ${network}`;
+    const held = leases.all().flatMap((lease) => {
+      const why = lossOf(lease.netns);
+      const common = { where, holder: `${lease.containerID}/${lease.ifname}`, pod: lease.pod, since: lease.leasedAt };
+      return lease.ips.map(
+        (ip): HeldAddress => ({ ip, ...common, state: why ? 'leaked' : 'held', ...(why && { why }) }),
+      );
+    });
+    const resting = leases.resting().map(
+      ({ ip, since }): HeldAddress => ({
+        ip,
+        where,
+        holder: '',
+        pod: '',
+        since: new Date(since).toISOString(),
+        state: 'resting',
+      }),
+    );
+    return [...held, ...resting];
+  });
+}
+
+function lossOf(netns: string): string | undefined {
+  if (netns === '') return undefined;
+  const alive = netns.startsWith('/proc/') ? existsSync(netns) : existsSync(netns) && isPinned(netns);
+  return alive ? undefined : `its network namespace ${netns} is gone`;
+}
+
+/** Addresses that a node's agent gave. `stateDir` is the node's; `name` tells it apart. */
+export function heldByNode(stateDir: string, name: string): HeldAddress[] {
+  const dir = join(stateDir, 'leases');
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir)
+    .filter((file) => file.endsWith('.json'))
+    .flatMap((file) => readLease(join(dir, file)) ?? [])
+    .flatMap((lease) => {
+      const alive = existsSync(join(stateDir, 'runtime', 'sandboxes', lease.sandboxId));
+      const common = { where: `node ${name}`, holder: lease.sandboxId, pod: lease.pod, since: lease.leasedAt };
+      const state = alive ? ({ state: 'held' } as const) : ({ state: 'leaked', why: 'its sandbox is gone' } as const);
+      return lease.ips.map((ip): HeldAddress => ({ ip, ...common, ...state }));
+    });
+}
+
+function readLease(path: string): Lease | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Lease;
+  } catch {
+    // Torn, or released this moment.
+    return undefined;
+  }
+}
+
+/** Attachments without a lease of ours, and the other way round: either is what a killed process left. */
+export function unmatched(dataDir: string): string[] {
+  return networksIn(dataDir).flatMap((network) => {
+    const leases = new FileLeases({ dir: leasesDir(dataDir, network), rest: REST });
+    const attachments = new Attachments(dataDir, network).all();
+    return attachments
+      .filter((attachment) => attachment.ownsLink && lossOf(attachment.netns) !== undefined && !leases.get(attachment))
+      .map(
+        ({ containerID, ifname }) =>
+          `network ${network}: ${containerID}/${ifname} is on record and its namespace is gone`,
+      );
+  });
+}
+
+/** Releases the lease that holds the address; undefined when none does. It then rests like any other. */
+export function releaseAddress(dataDir: string, ip: IP, network?: string): string | undefined {
+  for (const each of networksIn(dataDir)) {
+    if (network !== undefined && each !== network) continue;
+    const leases = new FileLeases({ dir: leasesDir(dataDir, each), rest: REST });
+    const lease = leases.holderOf(ip);
+    if (!lease) continue;
+    leases.release(lease);
+    return `network ${each}: ${lease.ips.join(', ')} of ${lease.containerID}/${lease.ifname}`;
+  }
+  return undefined;
+}

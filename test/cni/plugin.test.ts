@@ -1,0 +1,237 @@
+// The plugin as a runtime starts it, in real namespaces: each rule of the specification that needs a kernel.
+import assert from 'node:assert/strict';
+import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { removeNamespace } from '../../src/sys/netns.ts';
+import { serveIn, talk } from '../node/cluster-net.ts';
+import { NODE_IP, OUTSIDE_IP, plugin, rootSkip as skip, World } from './world.ts';
+
+/** PODWIRE_TEST_AT_ONCE=200 is the number that runtimes may be expected to reach: a minute of two processors. */
+const AT_ONCE = Number(process.env['PODWIRE_TEST_AT_ONCE'] ?? 50);
+
+const DUAL = { ipam: { type: 'podwire', ranges: [[{ subnet: '10.22.0.0/16' }], [{ subnet: 'fd00:22::/64' }]] } };
+
+test('ADD wires a container, CHECK agrees, DEL leaves nothing, also a second time and without its namespace', {
+  skip,
+}, async () => {
+  using world = new World();
+  const netns = world.container();
+  const config = world.config(DUAL);
+  const result = await world.must('ADD', config, { netns });
+  assert.deepEqual(
+    result.ips.map((each: { address: string }) => each.address),
+    ['10.22.0.2/32', 'fd00:22::2/128'],
+  );
+  assert.deepEqual(
+    result.interfaces.map((each: { name: string; sandbox?: string }) => [each.name.slice(0, 2), each.sandbox]),
+    [
+      ['pw', undefined],
+      ['et', netns],
+    ],
+  );
+  const [link] = world.json(netns, 'ip', '-j', 'link', 'show', 'eth0');
+  assert.deepEqual([link.address, link.mtu], [result.interfaces[1].mac, result.interfaces[1].mtu]);
+  assert.equal(await world.must('CHECK', { ...config, prevResult: result }, { netns }), undefined);
+  assert.equal(await world.must('DEL', { ...config, prevResult: result }, { netns }), undefined);
+  assert.deepEqual(world.remains(), []);
+  await world.must('DEL', config, { netns });
+  await world.must('ADD', config, { netns });
+  removeNamespace(netns);
+  await world.must('DEL', config);
+  await world.must('DEL', config, { netns });
+  assert.deepEqual(world.remains(), []);
+});
+
+test('an interface that exists is refused by name; the same container gets another one', { skip }, async () => {
+  using world = new World();
+  const netns = world.container();
+  await world.must('ADD', world.config(), { netns });
+  const again = await world.call('ADD', world.config(), { netns });
+  assert.deepEqual([again.code, again.json.code], [1, 4]);
+  assert.match(again.json.msg, /CNI_IFNAME: eth0 exists already/);
+  const routes = [{ dst: '10.99.0.0/16' }];
+  const other = world.config({ name: 'net2', ipam: { type: 'podwire', subnet: '10.23.0.0/16', routes } });
+  const second = await world.must('ADD', other, { netns, ifname: 'eth1' });
+  assert.deepEqual(second.routes, [{ dst: '10.99.0.0/16', gw: '169.254.1.1' }]);
+  const list = world.json(netns, 'ip', '-j', 'route').map((each: { dst: string; dev: string }) => [each.dst, each.dev]);
+  assert.deepEqual(list, [
+    ['default', 'eth0'],
+    ['10.99.0.0/16', 'eth1'],
+  ]);
+});
+
+test('every version of the specification gets its own form of result', { skip }, async () => {
+  using world = new World();
+  for (const [i, cniVersion] of ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'].entries()) {
+    const netns = world.container();
+    const config = world.config({ cniVersion });
+    const result = await world.must('ADD', config, { netns, container: `v${i}` });
+    assert.equal(result.cniVersion, cniVersion);
+    assert.equal(result.ips[0].version, i < 3 ? '4' : undefined);
+    assert.equal('mtu' in result.interfaces[0], i === 4);
+    await world.must('DEL', { ...config, prevResult: result }, { netns, container: `v${i}` });
+  }
+});
+
+test('CHECK says what drifted', { skip }, async () => {
+  using world = new World();
+  const runtimeConfig = {
+    portMappings: [{ hostPort: 8080, containerPort: 80 }],
+    bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },
+  };
+  const drifts: [RegExp, 'node' | 'container', string][] = [
+    [/eth0 has lost its address 10\.22\.0\.\d+\/32/, 'container', 'ip addr flush dev eth0'],
+    [/the route to 0\.0\.0\.0\/0 via 169\.254\.1\.1 is gone/, 'container', 'ip route del default'],
+    [/eth0 has the MTU 1400, not 1500/, 'container', 'ip link set eth0 mtu 1400'],
+    [/eth0 is down/, 'container', 'ip link set eth0 down'],
+    [/the neighbour 169\.254\.1\.1 is gone/, 'container', 'ip neigh del 169.254.1.1 dev eth0'],
+    [/eth0 is gone/, 'container', 'ip link del eth0'],
+    [/the egress limit of 8000000 bit\/s is gone/, 'container', 'tc qdisc del dev eth0 root'],
+    [/the node's route to 10\.22\.\d+\.\d+\/32 is gone/, 'node', 'ip route flush proto 201'],
+    [/nft .*ports.* is gone/, 'node', 'nft flush map ip podwire-cni ports'],
+    [/nft chain ip podwire-cni prerouting has changed/, 'node', 'nft flush chain ip podwire-cni prerouting'],
+  ];
+  for (const [i, [says, where, command]] of drifts.entries()) {
+    const call = { netns: world.container(), container: `c${i}` };
+    const config = world.config({ runtimeConfig });
+    const prevResult = await world.must('ADD', config, call);
+    await world.must('CHECK', { ...config, prevResult }, call);
+    world.in(where === 'node' ? world.node : call.netns, ...command.split(' '));
+    const { code, json } = await world.call('CHECK', { ...config, prevResult }, call);
+    assert.deepEqual([code, json?.code], [1, 101], command);
+    assert.match(json.msg, says);
+    await world.must('DEL', config, call);
+  }
+  const call = { netns: world.container(), container: 'nobody' };
+  const unknown = await world.call('CHECK', { ...world.config(), prevResult: {} }, call);
+  assert.equal(unknown.json.code, 3);
+  assert.deepEqual(world.remains(), []);
+});
+
+test('a lease that is gone is told by CHECK', { skip }, async () => {
+  using world = new World();
+  const netns = world.container();
+  const prevResult = await world.must('ADD', world.config(), { netns });
+  const ipamOnly = join(world.dir, 'podwire');
+  symlinkSync(plugin(), ipamOnly);
+  await world.must('DEL', world.config(), { netns, program: ipamOnly });
+  const { json } = await world.call('CHECK', { ...world.config(), prevResult }, { netns });
+  assert.equal(json.code, 101);
+  assert.match(json.msg, /the lease of container c1, eth0 is gone/);
+});
+
+test('GC removes what is not valid, of its own network only, and its leases', { skip }, async () => {
+  using world = new World();
+  const other = world.config({ name: 'net2', ipam: { type: 'podwire', subnet: '10.23.0.0/16' } });
+  const netns = ['a', 'b', 'c'].map(() => world.container());
+  await world.must('ADD', world.config(), { netns: netns[0]!, container: 'a' });
+  await world.must('ADD', world.config(), { netns: netns[1]!, container: 'b' });
+  await world.must('ADD', other, { netns: netns[2]!, container: 'c' });
+  const gc = { ...world.config(), 'cni.dev/valid-attachments': [{ containerID: 'b', ifname: 'eth0' }] };
+  assert.equal(await world.must('GC', gc), undefined);
+  const held = (network: string) => readdirSync(join(world.dir, 'data', 'networks', network, 'ipam', 'holders'));
+  assert.deepEqual([held('net1'), held('net2')], [['b@eth0'], ['c@eth0']]);
+  assert.deepEqual(
+    netns.map((each) => world.json(each, 'ip', '-j', 'link').length),
+    [1, 2, 2],
+  );
+  await world.must('GC', { ...other, 'cni.dev/valid-attachments': [] });
+  await world.must('GC', { ...world.config(), 'cni.dev/valid-attachments': [] });
+  assert.deepEqual(world.remains(), []);
+});
+
+test('STATUS is silent when an ADD would succeed, and 50 when no address is free', { skip }, async () => {
+  using world = new World();
+  const config = world.config({ ipam: { type: 'podwire', subnet: '10.22.0.0/30' } });
+  assert.equal(await world.must('STATUS', config), undefined);
+  const netns = world.container();
+  await world.must('ADD', config, { netns });
+  const full = await world.call('STATUS', config);
+  assert.deepEqual([full.code, full.json.code], [1, 50]);
+  const more = await world.call('ADD', config, { netns: world.container(), container: 'c2' });
+  assert.equal(more.json.code, 11);
+  assert.match(more.json.msg, /no free address in 10\.22\.0\.1-10\.22\.0\.2: 1 are held/);
+  // What failed left nothing: the first is all there is.
+  await world.must('DEL', config, { netns });
+  assert.deepEqual(world.remains(), []);
+  const missing = await world.call('STATUS', world.config({ ipam: { type: 'no-such-plugin' } }));
+  assert.equal(missing.json.code, 50);
+  assert.match(missing.json.msg, /no-such-plugin/);
+});
+
+test('many ADDs at once: every container has an address of its own, and nothing stays', { skip }, async () => {
+  using world = new World();
+  const config = world.config({ ipMasq: false });
+  const calls = Array.from({ length: AT_ONCE }, (_, i) => ({ netns: world.container(), container: `c${i}` }));
+  const results = await Promise.all(calls.map((call) => world.must('ADD', config, call)));
+  assert.equal(new Set(results.map((result) => result.ips[0].address)).size, AT_ONCE);
+  assert.equal(world.remains().length, 2 * AT_ONCE);
+  await world.must('GC', { ...config, 'cni.dev/valid-attachments': [] });
+  assert.deepEqual(world.remains(), []);
+});
+
+test('containers reach each other, the node and outside; outside sees the node', { skip }, async () => {
+  using world = new World();
+  const [a, b] = [world.container(), world.container()];
+  const config = world.config(DUAL);
+  const results = [
+    await world.must('ADD', config, { netns: a, container: 'a' }),
+    await world.must('ADD', config, { netns: b, container: 'b' }),
+  ];
+  for (const family of [0, 1]) {
+    const [ipA, ipB] = results.map((result) => result.ips[family].address.split('/')[0]);
+    await using inB = await serveIn(b, ipB);
+    assert.equal((await talk(a, ipB, inB.port))[0], ipA);
+    const outsideIP = [OUTSIDE_IP, '2001:db8::2'][family]!;
+    const nodeIP = [NODE_IP, '2001:db8::1'][family]!;
+    assert.equal((await talk(world.node, ipB, inB.port))[0], nodeIP);
+    await using outside = await serveIn(world.outside, outsideIP);
+    assert.equal((await talk(a, outsideIP, outside.port))[0], nodeIP);
+    await using onNode = await serveIn(world.node, nodeIP);
+    assert.equal((await talk(a, nodeIP, onNode.port))[0], ipA);
+  }
+});
+
+test('a published port is reached from outside, from the node and from containers, itself included', {
+  skip,
+}, async () => {
+  using world = new World();
+  const [a, b] = [world.container(), world.container()];
+  await world.must('ADD', world.config(), { netns: a, container: 'a' });
+  await using probe = await serveIn(b, '0.0.0.0');
+  const runtimeConfig = {
+    portMappings: [
+      { hostPort: 8080, containerPort: probe.port, protocol: 'tcp' },
+      { hostPort: 8081, containerPort: probe.port, protocol: 'tcp', hostIP: '192.0.2.9' },
+    ],
+  };
+  const config = world.config({ runtimeConfig });
+  await world.must('ADD', config, { netns: b, container: 'b' });
+  for (const client of [world.outside, world.node, a, b]) {
+    const [seen] = await talk(client, NODE_IP, 8080);
+    // The client's own address stands, but for the container that speaks to itself.
+    if (client === world.outside) assert.equal(seen, OUTSIDE_IP);
+    if (client === a) assert.equal(seen, '10.22.0.2');
+  }
+  // One that is published on an address which the node does not have is on no other.
+  await assert.rejects(talk(world.outside, NODE_IP, 8081));
+  world.in(world.node, 'ip', 'addr', 'add', '192.0.2.9/32', 'dev', 'up0');
+  assert.equal((await talk(world.outside, '192.0.2.9', 8081))[0], OUTSIDE_IP);
+  await world.must('DEL', config, { netns: b, container: 'b' });
+  await assert.rejects(talk(world.outside, NODE_IP, 8080));
+});
+
+test('state that was torn, and a boot that is over, keep nobody from an address', { skip }, async () => {
+  using world = new World();
+  const netns = world.container();
+  await world.must('ADD', world.config(), { netns });
+  const network = join(world.dir, 'data', 'networks', 'net1');
+  writeFileSync(join(network, 'attachments', 'c1@eth0'), '{"net');
+  await world.must('DEL', world.config(), { netns });
+  const links = world.remains().filter((each) => each.startsWith('pw'));
+  assert.deepEqual(links, []);
+  writeFileSync(join(network, 'ipam', 'boot'), 'an earlier one');
+  const result = await world.must('ADD', world.config(), { netns });
+  assert.equal(result.ips[0].address, '10.22.0.2/32');
+});
