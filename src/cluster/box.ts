@@ -11,7 +11,9 @@ import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
+import type { FabricWatch } from './fabric-watch.ts';
 import { apiServerIPs } from './layout.ts';
+import type { Members, MemberVerb } from './members.ts';
 import type { NodeWorker } from './node-worker.ts';
 import { clusterPaths, nodeDir } from './paths.ts';
 import { sudoUser } from './root.ts';
@@ -30,6 +32,8 @@ export interface Box {
   readonly timings: Timings;
   /** Config and nodes, one change after the other. Throws a Fault; then all is as before. */
   changeOverlay(settings: OverlaySettings): Promise<OverlaySettings>;
+  /** Resolves once it is done; `name` means nothing for `add`. Throws a Fault. */
+  changeNodes(verb: MemberVerb, name: string): Promise<{ readonly node: string }>;
   /** Stops our own parts and leaves pods, namespaces and rules as they are. */
   close(): Promise<void>;
 }
@@ -43,7 +47,7 @@ export interface BoxOptions {
 const FABRIC_API_PORT = 6443;
 
 /** `nodes` were launched before, so that they load while we do. */
-export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker[], options: BoxOptions): Promise<Box> {
+export async function startBox(config: ClusterConfig, nodes: NodeWorker[], options: BoxOptions): Promise<Box> {
   const timings: Timings = {};
   const step = (name: string) => {
     timings[name] = Math.round(performance.now() * 10) / 10;
@@ -78,25 +82,51 @@ export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker
   await answering;
   log.info({ timings }, 'cluster is up');
   let current = config;
-  const change = inTurn(async (overlay: OverlaySettings) => {
+  const inTurn = oneByOne();
+  const changeOverlay = async (overlay: OverlaySettings) => {
     const before = current.network.overlay;
-    const { changeOverlay, settleOverlay } = await import('./overlay.ts');
+    const { changeOverlay: change, settleOverlay } = await import('./overlay.ts');
     const next = settleOverlay({ ...current, network: { ...current.network, overlay } });
-    await changeOverlay(nodes, before, next.network.overlay);
+    await change(nodes, before, next.network.overlay);
     storeConfig(next);
     current = next;
     return next.network.overlay;
-  });
+  };
+  let members: Members | undefined;
+  let fabricWatch: FabricWatch | undefined;
+  let closed = false;
+  const watchFabric = async () => {
+    const { FabricWatch } = await import('./fabric-watch.ts');
+    const plain = { ...current.network, clusterName: current.name, nodes: nodes.map((node) => node.layout) };
+    if (!closed) fabricWatch = new FabricWatch(members?.fabric(current) ?? plain);
+  };
+  const changeNodes = async (verb: MemberVerb, name: string) => {
+    members ??= new (await import('./members.ts')).Members({ client, api, nodes });
+    fabricWatch?.close();
+    try {
+      const next = await members[verb](current, name);
+      if (next !== current) storeConfig(next);
+      current = next;
+      return { node: verb === 'add' ? `node-${next.nodes}` : name };
+    } finally {
+      await watchFabric();
+    }
+  };
+  // Not before others have had what they wait for.
+  setImmediate(() => void inTurn(watchFabric));
   return {
     get config() {
       return current;
     },
-    changeOverlay: change,
+    changeOverlay: (settings) => inTurn(() => changeOverlay(settings)),
+    changeNodes: (verb, name) => inTurn(() => changeNodes(verb, name)),
     client,
     api,
     nodes,
     timings,
     close: async () => {
+      closed = true;
+      fabricWatch?.close();
       scheduler.close();
       controllers.close();
       informers.close();
@@ -106,11 +136,11 @@ export async function startBox(config: ClusterConfig, nodes: readonly NodeWorker
   };
 }
 
-/** Calls wait for those before them. */
-function inTurn<A, R>(work: (argument: A) => Promise<R>): (argument: A) => Promise<R> {
+/** Each piece of work waits for those before it. */
+function oneByOne(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
-  return (argument) => {
-    const mine = last.then(() => work(argument));
+  return (work) => {
+    const mine = last.then(work);
     last = mine.catch(() => {});
     return mine;
   };

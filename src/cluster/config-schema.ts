@@ -34,7 +34,7 @@ export const CONFIG_SCHEMA = fields({
     nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
     overlay: fields({
-      backend: { type: 'string', enum: ['vxlan', 'host-gw', 'ipip', 'none'] },
+      backend: { type: 'string', enum: ['vxlan', 'host-gw', 'ipip', 'udp', 'none'] },
       directRouting: { type: 'boolean' },
     }),
     racks: { type: 'integer', minimum: 1, maximum: 16 },

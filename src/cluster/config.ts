@@ -4,6 +4,8 @@ import type { OverlaySettings } from '../plan/overlay/backend.ts';
 export interface ClusterConfig {
   readonly name: string;
   readonly nodes: number;
+  /** Names of nodes that were there and were taken away on the live cluster: `nodes` counts them too. */
+  readonly removedNodes?: readonly string[];
   readonly domain: string;
   readonly network: {
     /** Addresses on the fabric, one CIDR per family: .1 is the machine's own leg, .2 the API server, nodes from .11 on. */
@@ -28,7 +30,7 @@ export interface ClusterConfig {
 
 /** A config file or the flags: any part of a ClusterConfig. */
 export type PartialConfig = {
-  readonly [K in keyof ClusterConfig]?: ClusterConfig[K] extends readonly unknown[] | number | string
+  readonly [K in keyof ClusterConfig]?: ClusterConfig[K] extends readonly unknown[] | number | string | undefined
     ? ClusterConfig[K]
     : {
         readonly [L in keyof ClusterConfig[K]]?: L extends 'overlay'

@@ -4,6 +4,7 @@ import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { serveControl } from './control.ts';
 import { launchBox } from './launch.ts';
+import type { MemberVerb } from './members.ts';
 import { clusterPaths } from './paths.ts';
 import { writePidfile } from './pidfile.ts';
 import { storedConfig } from './slot.ts';
@@ -27,7 +28,13 @@ async function run(name: string, demo: boolean): Promise<void> {
   const config = storedConfig(name);
   if (!config) throw new Fault(`cluster ${name} has no ${clusterPaths(name).config}`);
   const box = await launchBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });
-  const verbs = { overlay: (settings: unknown) => box.changeOverlay(settings as OverlaySettings) };
+  const verbs = {
+    overlay: (settings: unknown) => box.changeOverlay(settings as OverlaySettings),
+    node: (said: unknown) => {
+      const { verb, node } = said as { verb: MemberVerb; node: string };
+      return box.changeNodes(verb, node);
+    },
+  };
   const control = await serveControl(clusterPaths(name).control, () => boxStatus(box), verbs);
   let closing = false;
   const stop = () => {

@@ -8,8 +8,10 @@ import { identityOf, isLinkItem } from '../kernel/identity.ts';
 import type { KernelItem, Link, Route, Sysctl } from '../kernel/items.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createNetns, isPinned, netnsPath, removeNamespace, socketIn } from '../sys/netns.ts';
 import { listenOn } from '../sys/socket.ts';
+import { setLink } from '../wire/netlink/link.ts';
 import { netnsName } from './layout.ts';
 import { fabricNamespaces } from './namespaces.ts';
 import { segmentOf } from './segments.ts';
@@ -22,6 +24,8 @@ export interface FabricOptions {
   readonly mtu: number;
   /** How many L2 segments; absent: one. */
   readonly racks?: number;
+  /** Names of nodes whose leg is to be down. */
+  readonly cutOff?: ReadonlySet<string>;
   readonly nodes: readonly FabricNode[];
   /** Path of the namespace that plays the machine; absent: the machine's own. */
   readonly hostNetns?: string;
@@ -93,7 +97,7 @@ function withHost(hostNetns: string | undefined, work: (kernel: Kernel) => void)
   }
 }
 
-function fabricItems(options: FabricOptions): KernelItem[] {
+export function fabricItems(options: FabricOptions): KernelItem[] {
   const { clusterName, mtu, nodes } = options;
   const netns = fabricPath(clusterName);
   return [
@@ -222,7 +226,7 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
       name: legName(node.name),
       mtu,
       master: bridgeName(rack),
-      up: true,
+      up: !options.cutOff?.has(node.name),
       type: { kind: 'veth', peer: { name: NODE_LEG, netns, mac: macFromIP(node.ips[0]!, NODE_ROLE) } },
     },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
@@ -240,6 +244,24 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
 function legName(nodeName: string): string {
   const plain = `pw-${nodeName}`;
   return plain.length <= 15 ? plain : `pw-${digest(nodeName).slice(0, 12)}`;
+}
+
+/** Pulls a node's plug at the fabric's end, or puts it in again. */
+export function setNodeLeg(clusterName: string, nodeName: string, up: boolean): void {
+  using socket = new NetlinkSocket(NETLINK.ROUTE, fabricPath(clusterName));
+  socket.request(setLink({ name: legName(nodeName) }, { up }));
+}
+
+/** What only a node that is no longer among `options.nodes` had: its leg, the ways to its pods, its namespace. */
+export function removeFabricNode(options: FabricOptions, node: FabricNode): void {
+  const { clusterName, mtu, hostNetns } = options;
+  const netns = fabricPath(clusterName);
+  const bridge = bridgeName(node.rack ?? 0);
+  const peer = { name: NODE_LEG, netns: netnsPath(netnsName(clusterName, node.name)) };
+  const leg: Link = { kind: 'link', netns, name: legName(node.name), mtu, up: true, type: { kind: 'veth', peer } };
+  const routes = node.podCIDRs.flatMap((cidr) => routeVia(node.ips, cidr, bridge, netns));
+  withHost(hostNetns, (kernel) => kernel.apply({ add: [], change: [], remove: [...routes, leg] }));
+  removeNamespace(peer.netns);
 }
 
 /** What the cluster has put into the machine's own namespace. */

@@ -27,8 +27,10 @@ export function netnsName(cluster: string, part: string): string {
   return `pw-${cluster}-${part}`;
 }
 
+/** Of the nodes that are there. */
 export function nodeLayouts(config: ClusterConfig): NodeLayout[] {
-  return Array.from({ length: config.nodes }, (_, i) => nodeLayout(config, i));
+  const all = Array.from({ length: config.nodes }, (_, i) => nodeLayout(config, i));
+  return all.filter(({ name }) => !config.removedNodes?.includes(name));
 }
 
 /** The i-th node, from 0 on. Throws an AddressError when the CIDRs have no room for it. */

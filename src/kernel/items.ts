@@ -39,6 +39,8 @@ export type LinkType =
   | { readonly kind: 'vxlan'; readonly vni: number; readonly local: IP; readonly port: number }
   /** IP in IP (RFC 2003) without a far end of its own: each packet goes to the gateway of its route. */
   | { readonly kind: 'ipip'; readonly local: IP }
+  /** Its packets are read and written by the node's agent. */
+  | { readonly kind: 'tun' }
   /** An existing link that we only set up (lo, the pod's side of a veth, a node's leg): never created or deleted. */
   | { readonly kind: 'existing' };
 

@@ -5,7 +5,7 @@ import { decodeLink, getLink } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
 import { decodeNeighbour } from '../wire/netlink/neighbour.ts';
 import { decodeRoute, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
-import { RTM, RTNLGRP } from '../wire/netlink/rtnetlink.ts';
+import { AF_BRIDGE, RTM, RTNLGRP } from '../wire/netlink/rtnetlink.ts';
 import { isOurLink } from './identity.ts';
 import type { LinkItem } from './items.ts';
 import { linkItem, routeItem } from './linux-read.ts';
@@ -14,7 +14,7 @@ export interface LinkListener {
   /** The kernel now holds `item`, new or changed; or with `gone` it did until now. Links of foreign kinds come as `existing`. */
   onItem(item: LinkItem, gone: boolean): void;
   /**
-   * A link that is not ours went up or down or lost an address: with them go routes of which the kernel says nothing. Or
+   * A link that is not ours came, went, or lost an address: with them go routes of which the kernel says nothing. Or
    * messages were lost.
    */
   onUnclear(): void;
@@ -69,6 +69,8 @@ class RtnetlinkWatch implements LinkWatch {
   }
 
   #hearLink(message: NetlinkMessage): void {
+    // A bridge tells of its ports in messages of its own family; a port that leaves it is not gone.
+    if (message.body[0] === AF_BRIDGE) return;
     const link = decodeLink(message);
     const { index, name, up, mtu, mac } = link;
     const gone = message.type === RTM.DELLINK;
@@ -82,7 +84,7 @@ class RtnetlinkWatch implements LinkWatch {
       this.#up.set(index, up);
     }
     this.#listener.onItem(item, gone);
-    if (!gone && !isOurLink(name) && wasUp !== undefined && wasUp !== up) this.#listener.onUnclear();
+    if (!isOurLink(name) && (wasUp ?? false) !== (up && !gone)) this.#listener.onUnclear();
   }
 
   #hearAddress(message: NetlinkMessage): void {

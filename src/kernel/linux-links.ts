@@ -1,11 +1,13 @@
 // Room kernel: creating and changing links so that what is there already, in whatever form, ends as wanted.
+
+import { createTun } from '../sys/tun.ts';
 import { deleteLink, type LinkState, setLink } from '../wire/netlink/link.ts';
 import { isOurLink } from './identity.ts';
 import type { Link } from './items.ts';
 import { KernelError } from './kernel.ts';
 import { REMOVED_GROUP } from './link-removal.ts';
 import { createRequest, linkSettings } from './linux-messages.ts';
-import { type NamespaceSession, refused, type Session, type Step } from './linux-session.ts';
+import { codeOf, type NamespaceSession, refused, type Session, type Step } from './linux-session.ts';
 
 /** All links of one namespace in one batch: bridges first, then what joins them, then what exists and is only set up. */
 export function putLinks(session: Session, netns: string | undefined, links: readonly Link[]): void {
@@ -29,11 +31,25 @@ export function putLinks(session: Session, netns: string | undefined, links: rea
 }
 
 function requestFor(session: Session, space: NamespaceSession, link: Link) {
+  if (link.type.kind === 'tun') {
+    ensureTun(session, link);
+    return setLink({ name: link.name }, linkSettings(link, space.index)!);
+  }
   const peerPath = link.type.kind === 'veth' ? link.type.peer.netns : undefined;
   const peerNetns = peerPath === undefined ? undefined : session.namespaceFd(peerPath, link);
   const request = createRequest(link, space.index, peerNetns);
   if (!request) throw new KernelError('add link', 'ENODEV', `no bridge ${link.master}`, link);
   return request;
+}
+
+/** rtnetlink makes no TUN device, only removes it. */
+function ensureTun(session: Session, link: Link): void {
+  try {
+    createTun(link.name, link.netns ?? session.home);
+  } catch (error) {
+    // It is there, and its reader has it.
+    if (codeOf(error) !== 'EBUSY') throw error;
+  }
 }
 
 /** The name is taken: by what we want (set it up), by a remnant of ours (replace it), or by a stranger (false). */
@@ -56,7 +72,7 @@ function isSameDevice(session: Session, have: LinkState, want: Link): boolean {
     return have.vxlan?.vni === type.vni && have.vxlan.local === type.local && have.vxlan.port === type.port;
   }
   if (type.kind === 'ipip') return have.ipip?.local === type.local;
-  if (type.kind === 'bridge') return true;
+  if (type.kind === 'bridge' || type.kind === 'tun') return true;
   const peer = session.ifThere(type.peer.netns ?? want.netns)?.link(type.peer.name);
   return peer?.kind === 'veth' && peer.peerIndex === have.index && have.peerIndex === peer.index;
 }

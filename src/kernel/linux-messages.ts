@@ -35,7 +35,7 @@ export function linkSettings(link: Link, indexes: Indexes): LinkSettings | undef
 
 function linkKind(link: Link, peerNetns: number | undefined): LinkKind {
   const { type } = link;
-  if (type.kind === 'existing') throw new TypeError(`${link.name} is not ours to create`);
+  if (type.kind === 'existing' || type.kind === 'tun') throw new TypeError(`${link.name} is not ours to create`);
   if (type.kind !== 'veth') return type;
   const { name, mac, mtu = link.mtu } = type.peer;
   return {

@@ -42,7 +42,7 @@ export function linkItem(link: LinkState, names: ReadonlyMap<number, string>): L
 function linkType(link: LinkState): LinkType | undefined {
   // The far end's name is known only in its own namespace.
   if (link.kind === 'veth') return { kind: 'veth', peer: { name: '' } };
-  if (link.kind === 'bridge') return { kind: 'bridge' };
+  if (link.kind === 'bridge' || link.kind === 'tun') return { kind: link.kind };
   if (link.ipip) return { kind: 'ipip', local: link.ipip.local };
   if (!link.vxlan) return undefined;
   const { vni, local, port } = link.vxlan;

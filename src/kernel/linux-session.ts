@@ -59,11 +59,14 @@ export class NamespaceSession {
 /** The namespaces of one apply(), opened when first touched. */
 export class Session implements Disposable {
   readonly #own: NetlinkSocket;
+  /** Path of the kernel's own namespace; absent: the calling thread's. */
+  readonly home: string | undefined;
   readonly #sessions = new Map<string | undefined, NamespaceSession>();
   readonly #fds = new Map<string, number>();
 
-  constructor(own: NetlinkSocket) {
+  constructor(own: NetlinkSocket, home: string | undefined) {
     this.#own = own;
+    this.home = home;
   }
 
   /** Throws a KernelError (ENOENT) when the namespace is gone. */

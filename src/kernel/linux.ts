@@ -72,7 +72,7 @@ class LinuxKernel implements Kernel {
 
   #apply({ add, change, remove }: Transaction): void {
     const removed = remove.filter(isLinkItem);
-    using session = new Session(this.#socket);
+    using session = new Session(this.#socket, this.#options.netns);
     const puts = [...add, ...change.map((pair) => pair.to)].filter(isLinkItem);
     const links = puts.filter((item) => item.kind === 'link');
     const changed = new Set<LinkItem>(change.map((pair) => pair.to).filter(isLinkItem));

@@ -7,10 +7,12 @@ import type { Node } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlayFacts, OverlaySettings, RemoteNode } from '../plan/overlay/backend.ts';
 import { overlayMtu, planOverlay, planRemoteNode } from '../plan/overlay/overlay.ts';
+import { UDP_PORT } from '../plan/overlay/udp.ts';
 import type { Fragment } from '../plan/plan.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
 import type { RoutedPods } from './network.ts';
+import { UdpOverlay } from './udp-overlay.ts';
 
 const log = logger('network');
 const DEFAULT: OverlaySettings = { backend: 'vxlan', directRouting: false };
@@ -40,11 +42,26 @@ export class Overlay {
   readonly #parts: OverlayParts;
   readonly #remotes = new Map<string, RemoteNode>();
   #facts: OverlayFacts;
+  #carrier: UdpOverlay | undefined;
 
   constructor(parts: OverlayParts) {
     this.#parts = parts;
     this.#facts = withOverlay(parts.options, parts.nodeLink);
     parts.reconciler.update(new Map([['overlay', planOverlay(this.#facts)]]));
+    this.#carry(this.#facts);
+  }
+
+  /** Of all backends one has its packets carried by the agent itself. */
+  #carry({ overlay, nodeIPs }: OverlayFacts): void {
+    if (overlay.backend !== 'udp' || this.#carrier) return;
+    const { netns } = this.#parts.options;
+    this.#carrier = new UdpOverlay({ local: nodeIPs[0]!, port: UDP_PORT, ...(netns && { netns }) });
+    for (const [name, remote] of this.#remotes) this.#carrier.set(name, remote);
+  }
+
+  #stopCarrying(): void {
+    this.#carrier?.close();
+    this.#carrier = undefined;
   }
 
   get settings(): OverlaySettings {
@@ -55,6 +72,7 @@ export class Overlay {
   set(name: string, remote: RemoteNode | undefined): void {
     if (remote) this.#remotes.set(name, remote);
     else this.#remotes.delete(name);
+    this.#carrier?.set(name, remote);
     this.#update(name, remote && planRemoteNode(this.#facts, remote));
   }
 
@@ -83,6 +101,7 @@ export class Overlay {
     // What may soon be sent with more around it must be smaller before.
     const mtu = Math.min(overlayMtu(this.#facts), overlayMtu(next));
     this.#parts.reconciler.update(new Map([['overlay', { ...own, items: both }], ...this.#parts.pods.resize(mtu)]));
+    this.#carry(next);
   }
 
   #send(next: OverlayFacts): void {
@@ -93,9 +112,15 @@ export class Overlay {
 
   #finish(next: OverlayFacts): void {
     this.#facts = next;
+    if (next.overlay.backend !== 'udp') this.#stopCarrying();
     const pods = this.#parts.pods.resize(overlayMtu(next));
     this.#parts.reconciler.update(new Map([['overlay', planOverlay(next)], ...pods]));
     log.info({ node: next.nodeName, overlay: next.overlay }, 'the overlay is changed');
+  }
+
+  /** Ends what the agent itself does; what the kernel holds stays. */
+  close(): void {
+    this.#stopCarrying();
   }
 }
 

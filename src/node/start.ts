@@ -162,6 +162,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       stopWatchingNodes();
       closed = true;
       drift?.close();
+      overlay.close();
       informers.close();
       runtime.close();
       kernel.close();

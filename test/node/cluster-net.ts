@@ -111,6 +111,7 @@ export class ClusterNet implements Disposable {
 
   [Symbol.dispose](): void {
     for (const node of this.nodes) {
+      node.overlay.close();
       node.reconciler.close();
       node.kernel.close();
     }

@@ -51,6 +51,7 @@ test('vxlan: every pod reaches every pod under its own address, of either family
 for (const [backend, mtu] of [
   ['host-gw', 1500],
   ['none', 1500],
+  ['udp', 1472],
   ['vxlan', 1450],
 ] as const) {
   test(`overlay set ${backend}: connections of either family survive, and all pods meet over it`, {
@@ -113,4 +114,6 @@ test('what is deleted by hand on a live node comes back, and the log says what i
   await whoSees(machine, on('node-1'), on('node-2'), 'http');
   inside(node, 'nft', 'flush', 'ruleset');
   await logged(machine, /repaired.*added table ip podwire/);
+  await machine.must('ip', ['route', 'del', '10.181.1.0/24']);
+  await logged(machine, /repaired.*route 10\.181\.1\.0\/24.*of the fabric is repaired/);
 });

@@ -3,7 +3,7 @@ import type { Family, IP } from '../../addr/ip.ts';
 import type { CIDR } from '../../addr/prefix.ts';
 import type { KernelItem } from '../../kernel/items.ts';
 
-export type OverlayName = 'vxlan' | 'host-gw' | 'ipip' | 'none';
+export type OverlayName = 'vxlan' | 'host-gw' | 'ipip' | 'udp' | 'none';
 
 export interface OverlaySettings {
   readonly backend: OverlayName;

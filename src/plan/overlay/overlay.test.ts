@@ -91,6 +91,17 @@ test('ipip is a device without entries, and carries IPv4 alone', () => {
   ]);
 });
 
+test('udp is a TUN device and a route over it for each prefix', () => {
+  assert.deepEqual(lines(planOverlay(factsOf('udp'))).slice(2), [
+    'link pw-udp mtu 1472 up type tun',
+    'net.ipv4.conf.pw-udp.rp_filter=0',
+  ]);
+  assert.deepEqual(lines(planRemoteNode(factsOf('udp'), far)), [
+    'route 10.244.2.0/24 dev pw-udp src 172.30.0.11',
+    'route fd00:10:244:2::/64 dev pw-udp src fd00:172:30::11',
+  ]);
+});
+
 test('ipip by eBPF has no device: a program on the leg, and routes to the next hop with room for the outer header', () => {
   const facts: OverlayFacts = {
     ...factsOf('ipip'),

@@ -8,9 +8,10 @@ import { hostGw } from './host-gw.ts';
 import { ipip } from './ipip.ts';
 import { ipipEbpf } from './ipip-ebpf.ts';
 import { none } from './none.ts';
+import { udp } from './udp.ts';
 import { vxlan } from './vxlan.ts';
 
-const BACKENDS: Readonly<Record<OverlayName, OverlayBackend>> = { vxlan, 'host-gw': hostGw, ipip, none };
+const BACKENDS: Readonly<Record<OverlayName, OverlayBackend>> = { vxlan, 'host-gw': hostGw, ipip, udp, none };
 
 export const OVERLAY_NAMES = Object.keys(BACKENDS) as readonly OverlayName[];
 

@@ -1,0 +1,35 @@
+// Room cli: `podwire node add | rm | stop | start | isolate | heal`.
+import { existsSync } from 'node:fs';
+import { tellControl } from '../cluster/control.ts';
+import { clusterPaths } from '../cluster/paths.ts';
+import { requireRoot } from '../cluster/root.ts';
+import { Fault } from '../observe/fault.ts';
+
+export type NodeVerb = 'add' | 'rm' | 'stop' | 'start' | 'isolate' | 'heal';
+
+const DONE: Readonly<Record<NodeVerb, string>> = {
+  add: 'is there and Ready',
+  rm: 'is gone',
+  stop: 'is stopped; its containers go on',
+  start: 'is Ready again',
+  isolate: 'is cut off from the fabric',
+  heal: 'is on the fabric again',
+};
+
+/** `node` is undefined for `add`, which names the new one itself. */
+export async function runNodeVerb(
+  verb: NodeVerb,
+  node: string | undefined,
+  flags: { readonly name: string },
+): Promise<void> {
+  requireRoot();
+  const paths = clusterPaths(flags.name);
+  if (!existsSync(paths.dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
+  const done = await tellControl<{ readonly node: string }>(paths.control, 'node', { verb, node });
+  if (!done) {
+    throw new Fault(`the daemon of cluster ${flags.name} is not running`, {
+      mend: `podwire up --name ${flags.name} takes up what runs`,
+    });
+  }
+  console.log(`${done.node} ${DONE[verb]}.`);
+}

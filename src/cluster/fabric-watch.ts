@@ -1,0 +1,73 @@
+// Room cluster: what others delete or change of the fabric, of the nodes' legs and of the machine's routes comes back.
+import { identityOf, satisfies } from '../kernel/identity.ts';
+import { itemText } from '../kernel/item-text.ts';
+import type { KernelItem, LinkItem } from '../kernel/items.ts';
+import { type LinkWatch, watchLinks } from '../kernel/link-watch.ts';
+import { logger } from '../observe/log.ts';
+import { netnsPath } from '../sys/netns.ts';
+import { ensureFabric, type FabricOptions, fabricItems } from './fabric.ts';
+import { netnsName } from './layout.ts';
+
+const log = logger('fabric');
+/** What is deleted with one command comes as many messages; and whoever keeps deleting is answered four times a second. */
+const GATHER_MS = 20;
+const GAP_MS = 250;
+
+/** Watches one state of the fabric: close it before a change of ours, and watch the new state after it. */
+export class FabricWatch {
+  readonly #options: FabricOptions;
+  readonly #wanted: ReadonlyMap<string, KernelItem>;
+  readonly #watches: LinkWatch[];
+  readonly #touched = new Map<string, KernelItem>();
+  #timer: NodeJS.Timeout | undefined;
+  #notBefore = 0;
+
+  constructor(options: FabricOptions) {
+    this.#options = options;
+    this.#wanted = new Map(fabricItems(options).map((item) => [identityOf(item), item]));
+    const { clusterName, nodes, hostNetns } = options;
+    const parts = ['fabric', ...nodes.map(({ name }) => name)];
+    const spaces = parts.map((part) => netnsPath(netnsName(clusterName, part)));
+    this.#watches = [this.#watch(hostNetns, undefined), ...spaces.map((path) => this.#watch(path, path))];
+  }
+
+  /** Items of the machine's own namespace carry no path. */
+  #watch(path: string | undefined, netns: string | undefined): LinkWatch {
+    const listener = {
+      onItem: (item: LinkItem, gone: boolean) => this.#hear(netns === undefined ? item : { ...item, netns }, gone),
+      onUnclear: () => {},
+    };
+    return watchLinks(listener, path);
+  }
+
+  #hear(item: LinkItem, gone: boolean): void {
+    const want = this.#wanted.get(identityOf(item));
+    if (!want || (!gone && holds(item, want))) return;
+    this.#touched.set(identityOf(item), want);
+    this.#timer ??= setTimeout(() => this.#mend(), Math.max(GATHER_MS, this.#notBefore - performance.now())).unref();
+  }
+
+  #mend(): void {
+    this.#timer = undefined;
+    const repaired = [...this.#touched.values()].map((item) => itemText(item));
+    this.#touched.clear();
+    this.#notBefore = performance.now() + GAP_MS;
+    try {
+      ensureFabric(this.#options);
+      log.warn({ repaired }, 'what others had changed of the fabric is repaired');
+    } catch (error) {
+      log.error({ err: error, repaired }, 'what others changed of the fabric could not be repaired');
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    for (const watch of this.#watches) watch.close();
+  }
+}
+
+/** A message tells no veth's far end, and of a link that we only set up no kind. */
+function holds(item: LinkItem, want: KernelItem): boolean {
+  if (item.kind !== 'link' || want.kind !== 'link') return satisfies(item, want);
+  return item.up === want.up && item.mtu === want.mtu && item.master === want.master;
+}

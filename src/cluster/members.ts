@@ -1,0 +1,139 @@
+// Room cluster: nodes that come, go, stop and are cut off while the cluster runs.
+import { mkdirSync, rmSync } from 'node:fs';
+import type { ApiServer } from '../api/server.ts';
+import type { Client } from '../client/client.ts';
+import { isNotFound } from '../objects/status.ts';
+import { Fault } from '../observe/fault.ts';
+import { removeNodeRuntime } from '../runtime/remove.ts';
+import type { ClusterConfig } from './config.ts';
+import { ensureFabric, type FabricOptions, removeFabricNode, setNodeLeg } from './fabric.ts';
+import { type NodeLayout, nodeLayout, nodeLayouts } from './layout.ts';
+import { launchNodeWorker, type NodeWorker } from './node-worker.ts';
+import { nodeDir } from './paths.ts';
+
+export const MEMBER_VERBS = ['add', 'rm', 'stop', 'start', 'isolate', 'heal'] as const;
+export type MemberVerb = (typeof MEMBER_VERBS)[number];
+
+export interface MembersParts {
+  readonly client: Client;
+  readonly api: ApiServer;
+  /** Those that run or have run: changed in place. */
+  readonly nodes: NodeWorker[];
+}
+
+/** Each returns the config as it is afterwards, and throws a Fault when there is no such node. */
+export class Members {
+  readonly #parts: MembersParts;
+  readonly #stopped = new Set<string>();
+  readonly #cutOff = new Set<string>();
+
+  constructor(parts: MembersParts) {
+    this.#parts = parts;
+  }
+
+  /** As it is wanted at this moment. */
+  fabric(config: ClusterConfig): FabricOptions {
+    return { ...config.network, clusterName: config.name, nodes: nodeLayouts(config), cutOff: this.#cutOff };
+  }
+
+  #setLeg(config: ClusterConfig, name: string, up: boolean): void {
+    if (up) this.#cutOff.delete(name);
+    else this.#cutOff.add(name);
+    setNodeLeg(config.name, name, up);
+  }
+
+  /** Resolves once the new node is Ready. */
+  async add(config: ClusterConfig): Promise<ClusterConfig> {
+    const next = { ...config, nodes: config.nodes + 1 };
+    const layout = nodeLayout(next, config.nodes);
+    mkdirSync(nodeDir(config.name, layout.name), { recursive: true, mode: 0o700 });
+    ensureFabric(this.fabric(next));
+    await this.#launch(next, layout);
+    return next;
+  }
+
+  async #launch(config: ClusterConfig, layout: NodeLayout): Promise<void> {
+    const worker = launchNodeWorker(config, layout);
+    const at = this.#parts.nodes.findIndex((node) => node.layout.name === layout.name);
+    if (at < 0) this.#parts.nodes.push(worker);
+    else this.#parts.nodes[at] = worker;
+    worker.start();
+    worker.connect(this.#parts.api);
+    await worker.ready;
+  }
+
+  /** With its pods, which controllers make anew elsewhere. Nothing of it stays. */
+  async rm(config: ClusterConfig, name: string): Promise<ClusterConfig> {
+    const worker = this.#find(config, name);
+    if (nodeLayouts(config).length === 1)
+      throw new Fault(`${name} is the cluster's last node`, { mend: 'podwire down' });
+    const next = { ...config, removedNodes: [...(config.removedNodes ?? []), name] };
+    await this.#halt(worker);
+    this.#parts.nodes.splice(this.#parts.nodes.indexOf(worker), 1);
+    await this.#forget(name);
+    const stateDir = nodeDir(config.name, name);
+    await removeNodeRuntime({ stateDir, clusterName: config.name, nodeNetns: `/run/netns/${worker.layout.netns}` });
+    this.#cutOff.delete(name);
+    ensureFabric(this.fabric(next));
+    removeFabricNode(this.fabric(next), worker.layout);
+    rmSync(stateDir, { recursive: true, force: true });
+    return next;
+  }
+
+  /** The Node first: then nobody gets new pods there. */
+  async #forget(name: string): Promise<void> {
+    const { client } = this.#parts;
+    await client.delete('Node', name).catch(unlessGone);
+    const pods = await client.list('Pod', { fieldSelector: `spec.nodeName=${name}` });
+    const now = { gracePeriodSeconds: 0 };
+    const gone = pods.items.map(({ metadata }) => client.delete('Pod', metadata.name, metadata.namespace, now));
+    await Promise.all(gone.map((each) => each.catch(unlessGone)));
+  }
+
+  async #halt(worker: NodeWorker): Promise<void> {
+    if (!this.#stopped.has(worker.layout.name)) await worker.stop();
+    this.#stopped.delete(worker.layout.name);
+  }
+
+  /** Its agent ends and its leg goes down; what runs there runs on, and nobody reaches it. */
+  async stop(config: ClusterConfig, name: string): Promise<ClusterConfig> {
+    await this.#halt(this.#find(config, name));
+    this.#stopped.add(name);
+    this.#setLeg(config, name, false);
+    return config;
+  }
+
+  /** Resolves once it is Ready again. */
+  async start(config: ClusterConfig, name: string): Promise<ClusterConfig> {
+    const { layout } = this.#find(config, name);
+    if (!this.#stopped.delete(name)) throw new Fault(`${name} is not stopped`);
+    this.#setLeg(config, name, true);
+    await this.#launch(config, layout);
+    return config;
+  }
+
+  /** The wire is cut; its agent lives and speaks to the API. */
+  async isolate(config: ClusterConfig, name: string): Promise<ClusterConfig> {
+    this.#find(config, name);
+    this.#setLeg(config, name, false);
+    return config;
+  }
+
+  async heal(config: ClusterConfig, name: string): Promise<ClusterConfig> {
+    this.#find(config, name);
+    if (this.#stopped.has(name)) throw new Fault(`${name} is stopped`, { mend: `podwire node start ${name}` });
+    this.#setLeg(config, name, true);
+    return config;
+  }
+
+  #find(config: ClusterConfig, name: string): NodeWorker {
+    const found = this.#parts.nodes.find((node) => node.layout.name === name);
+    if (found) return found;
+    const names = this.#parts.nodes.map((node) => node.layout.name);
+    throw new Fault(`cluster ${config.name} has no node "${name}"`, { mend: `its nodes are ${names.join(', ')}` });
+  }
+}
+
+function unlessGone(error: unknown): void {
+  if (!isNotFound(error)) throw error;
+}
