@@ -178,7 +178,10 @@ test('exec with and without a terminal, cp both ways, logs -f, exit codes', { sk
   await machine.kubectl('create', 'configmap', 'settings', '--from-literal=color=green');
   await machine.apply(TOOLS);
   await machine.kubectl('wait', '--for=condition=Ready', 'pod/tools', '--timeout=120s');
-  assert.match(await machine.kubectl('logs', 'tools'), /started at prepared/);
+  // Ready is the container that has been started: what it does first may take a moment more.
+  await until('its first line is there', async () =>
+    /started at prepared/.test(await machine.kubectl('logs', 'tools')),
+  );
   const exec = (...words: string[]) => machine.run('kubectl', ['exec', 'tools', '--', ...words]);
   assert.equal((await exec('sh', '-c', 'echo $MY_NAME; cat /settings/color')).stdout, 'tools\ngreen');
   assert.equal((await exec('sh', '-c', 'exit 7')).code, 7);
