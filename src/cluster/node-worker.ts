@@ -122,11 +122,14 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       if (agentEnd) api.servePort(agentEnd);
     },
     async changeOverlay(settings, step) {
+      // A node that was stopped finds what is in force when it is started.
+      if (stopping) return;
       await askOverlay(layout.name, worker, settings, step);
       // An agent that dies comes again with what is in force.
       if (step === 'finish') options = { ...options, overlay: settings };
     },
     async stop() {
+      if (stopping) return;
       stopping = true;
       const exited = new Promise((resolve) => worker.once('exit', resolve));
       worker.postMessage({ type: 'stop' });

@@ -79,6 +79,8 @@ test('node stop and start: its agent ends and comes again, and its pods go on', 
   assert.match(await machine.mustPodwire('node', 'stop', 'node-2'), /is stopped/);
   const refused = await machine.podwire('node', 'heal', 'node-2');
   assert.match(refused.stderr, /node-2 is stopped\. Try: podwire node start node-2/);
+  // What changes meanwhile, it finds when it comes again.
+  await machine.mustPodwire('overlay', 'set', 'host-gw');
   assert.match(await machine.mustPodwire('node', 'start', 'node-2'), /is Ready again/);
   await until('its pods answer', async () => {
     await whoSees(machine, on('node-1'), on('node-2'), 'http');
