@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { INSTALL_DIR, installed, PROGRAMS } from '../../src/observe/install.ts';
 import { createNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
@@ -20,6 +20,8 @@ export function installPlugin(): { readonly plugin: string; readonly remove: () 
   mkdirSync(join(root, 'bin'));
   const plugin = join(root, 'bin', 'podwire-cni');
   copyFileSync(installed('bin', 'podwire-cni'), plugin);
+  // Under this name it is the IPAM plugin alone.
+  symlinkSync('podwire-cni', join(root, 'bin', 'podwire'));
   symlinkSync(join(INSTALL_DIR, 'node_modules'), join(root, 'node_modules'));
   buildSync({
     entryPoints: [installed('src', PROGRAMS.cni)],
@@ -123,7 +125,7 @@ export class World implements Disposable {
         CNI_COMMAND: command,
         CNI_CONTAINERID: container,
         CNI_IFNAME: ifname,
-        CNI_PATH: REFERENCE,
+        CNI_PATH: `${dirname(plugin())}:${REFERENCE}`,
         ...(netns !== undefined && { CNI_NETNS: netns }),
         ...(args !== undefined && { CNI_ARGS: args }),
       },
