@@ -16,6 +16,9 @@ import { machineResolvers } from './resolvers.ts';
 
 const log = logger('cluster');
 const RESTART_DELAY_MS = 1000;
+const LONGEST_DELAY_MS = 30_000;
+/** An agent that is stuck is ended; what it runs goes on all the same. */
+const STOP_LIMIT_MS = 5000;
 const REPORT_LIMIT_MS = 1000;
 /** An agent that has never been ready and dies so often will not get better. */
 const DEATHS_BEFORE_READY = 3;
@@ -76,8 +79,11 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
   let api: ApiServer | undefined;
   let stopping = false;
   let deaths = 0;
+  /** Launches since the last agent that became ready. */
+  let failures = 0;
   let agentEnd: MessagePort | undefined;
   let worker: Worker;
+  let alive = false;
 
   const launch = () => {
     worker = new Worker(programFile('node-worker'), {
@@ -88,16 +94,21 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     });
     worker.on('message', (message: FromAgent) => {
       if (message.type === 'failed') ready.reject(new Fault(`${layout.name}: ${message.message}`));
-      if (message.type === 'ready') ready.resolve();
+      if (message.type !== 'ready') return;
+      failures = 0;
+      ready.resolve();
     });
     worker.on('error', (error) => {
       log.error({ node: layout.name, err: error }, 'node agent died');
       deaths++;
       if (deaths === DEATHS_BEFORE_READY) ready.reject(new Fault(`the agent of ${layout.name} dies: ${error.message}`));
     });
+    alive = true;
     worker.on('exit', () => {
+      alive = false;
       agentEnd?.close();
-      if (!stopping) setTimeout(relaunch, RESTART_DELAY_MS).unref();
+      // Each death costs some descriptors: one that cannot live is given longer and longer.
+      if (!stopping) setTimeout(relaunch, Math.min(RESTART_DELAY_MS * 2 ** failures++, LONGEST_DELAY_MS)).unref();
     });
   };
   const begin = () => {
@@ -131,9 +142,12 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     async stop() {
       if (stopping) return;
       stopping = true;
+      if (!alive) return;
       const exited = new Promise((resolve) => worker.once('exit', resolve));
       worker.postMessage({ type: 'stop' });
+      const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
       await exited;
+      clearTimeout(limit);
     },
   };
 }

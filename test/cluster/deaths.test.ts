@@ -7,6 +7,7 @@ import { createInformer } from '../../src/cache/informer.ts';
 import { Client } from '../../src/client/client.ts';
 import { openKubeconfig } from '../../src/client/kubeconfig.ts';
 import type { Pod } from '../../src/objects/types.ts';
+import { startTimeOf } from '../../src/sys/identity.ts';
 import { enterNetns } from '../../src/sys/netns.ts';
 import { containerIds, untilNothingBesides } from './audit.ts';
 import { inventory, kubectlSkip, Machine, processesOf, until } from './machine.ts';
@@ -162,6 +163,12 @@ test("a node's thread that dies is started again and adopts what runs on its nod
   for (const pod of earlier) assert.deepEqual(containerIds(await ready(pod.metadata.name)), containerIds(pod));
   assert.match(await machine.kubectl('exec', 'onlooker', '--', 'echo', 'heard'), /heard/);
   await nothingBesides();
+  // With a thread missing the daemon ends in good order all the same.
+  await breakThread('node-2');
+  process.kill(pid, 'SIGTERM');
+  await until('the daemon has ended', async () => startTimeOf(pid) === undefined);
+  await machine.mustPodwire('up');
+  for (const pod of earlier) assert.deepEqual(containerIds(await ready(pod.metadata.name)), containerIds(pod));
 });
 
 test('kill -9 in the middle of writes: whatever was acknowledged is there, and watches miss nothing', {
