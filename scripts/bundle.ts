@@ -1,6 +1,7 @@
 // Bundles the programs into generated/bundle: one file loads several times faster than two hundred. The source stays what
 // runs whenever it is newer (bin/podwire.js decides).
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { INSTALL_DIR, installed, PROGRAMS } from '../src/observe/install.ts';
 
@@ -20,7 +21,7 @@ const nodeModules: Plugin = {
 };
 
 const outdir = installed('generated', 'bundle');
-rmSync(outdir, { recursive: true, force: true });
+clear(outdir);
 await build({
   absWorkingDir: INSTALL_DIR,
   entryPoints: Object.entries(PROGRAMS).map(([name, file]) => ({ in: installed('src', file), out: name })),
@@ -38,3 +39,12 @@ await build({
   },
   logLevel: 'error',
 });
+
+/** Chunks carry a hash of what is in them, and a cluster that is up may yet load some of an earlier bundle: those stay for a week. */
+function clear(folder: string): void {
+  const weekAgo = Date.now() - 7 * 24 * 3600 * 1000;
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    const path = join(folder, name);
+    if (name.replace(/\.js$/, '') in PROGRAMS || statSync(path).mtimeMs < weekAgo) rmSync(path);
+  }
+}
