@@ -32,7 +32,7 @@ function ipipNet(role: string, counted: readonly string[]): { net: ClusterNet; p
 test('pods meet through IP in IP by eBPF: addresses unchanged, bulk unbroken, and nothing unwrapped on the wire', {
   skip,
 }, async () => {
-  const outer = 'ip saddr 172.30.0.11 ip daddr 172.30.0.12 ip protocol ipencap';
+  const outer = 'ip saddr 172.30.0.11 ip daddr 172.30.0.12 ip protocol 4';
   const { net, packets } = ipipNet('i', [outer, 'ip saddr 10.244.0.0/16', 'ip daddr 10.244.0.0/16']);
   using _ = net;
   const [one, two] = [net.nodes[0]!, net.nodes[1]!];
