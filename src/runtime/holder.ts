@@ -58,7 +58,12 @@ export async function createHeld(
   const failed = new Promise<never>((_, reject) => {
     child.once('error', (error) => reject(new StartFailure(`${programs.conmon}: ${error.message}`)));
   });
-  return Promise.race([failed, readSync(child.stdio[3] as Readable, container)]);
+  // The process that we started forks the one that holds the container, writes that one's pid to a file, and ends; on a busy
+  // machine the other may have made the container before that.
+  const forked = new Promise((resolve) => child.once('exit', resolve));
+  const pid = await Promise.race([failed, readSync(child.stdio[3] as Readable, container)]);
+  await forked;
+  return pid;
 }
 
 /** conmon writes one line of JSON: `data` is the pid, or negative with a `message`. */
