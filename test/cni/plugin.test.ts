@@ -1,9 +1,11 @@
 // The plugin as a runtime starts it, in real namespaces: each rule of the specification that needs a kernel.
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { removeNamespace } from '../../src/sys/netns.ts';
+import { removeNamespace, socketIn } from '../../src/sys/netns.ts';
+import { bindSocket } from '../../src/sys/socket.ts';
 import { serveIn, talk } from '../node/cluster-net.ts';
 import { NODE_IP, OUTSIDE_IP, plugin, rootSkip as skip, World } from './world.ts';
 
@@ -220,6 +222,50 @@ test('a published port is reached from outside, from the node and from container
   await world.must('DEL', config, { netns: b, container: 'b' });
   await assert.rejects(talk(world.outside, NODE_IP, 8080));
 });
+
+test('limits stand at both ends of the veth, as tc shows them', { skip }, async () => {
+  using world = new World();
+  const netns = world.container();
+  const bandwidth = { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 40e9, egressBurst: 8e6 };
+  const result = await world.must('ADD', world.config({ runtimeConfig: { bandwidth } }), { netns });
+  const bucket = (where: string, link: string) => {
+    const [{ kind, options }] = world.json(where, 'tc', '-j', 'qdisc', 'show', 'dev', link);
+    return [kind, options.rate];
+  };
+  assert.deepEqual(bucket(world.node, result.interfaces[0].name), ['tbf', 1e6]);
+  assert.deepEqual(bucket(netns, 'eth0'), ['tbf', 5e9]);
+});
+
+test('a UDP port is published, and a client that speaks all the time follows it to the next container', {
+  skip,
+}, async () => {
+  using world = new World();
+  const config = world.config({
+    runtimeConfig: { portMappings: [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }] },
+  });
+  const client = createSocket('udp4');
+  client.bind({ fd: bound(world.outside, 0) });
+  const say = () => client.send('hello', 5353, NODE_IP);
+  for (const container of ['a', 'b']) {
+    // Now the kernel tracks a flow to the node itself.
+    say();
+    const netns = world.container();
+    await world.must('ADD', config, { netns, container });
+    const server = createSocket('udp4');
+    const heard = new Promise<string>((resolve) => server.once('message', (text) => resolve(text.toString())));
+    server.bind({ fd: bound(netns, 53) }, say);
+    assert.equal(await heard, 'hello');
+    server.close();
+    await world.must('DEL', config, { netns, container });
+  }
+  client.close();
+});
+
+function bound(netns: string, port: number): number {
+  const fd = socketIn(netns, 'inet', 'dgram');
+  bindSocket(fd, '0.0.0.0', port);
+  return fd;
+}
 
 test('state that was torn, and a boot that is over, keep nobody from an address', { skip }, async () => {
   using world = new World();
