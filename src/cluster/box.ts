@@ -6,18 +6,15 @@ import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
 import { startControllers } from '../controllers/start.ts';
 import { logger } from '../observe/log.ts';
-import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
-import type { FabricWatch } from './fabric-watch.ts';
 import { apiServerIPs } from './layout.ts';
-import type { Members, MemberVerb } from './members.ts';
+import { LiveChanges } from './live-changes.ts';
 import type { NodeWorker } from './node-worker.ts';
 import { clusterPaths, nodeDir } from './paths.ts';
 import { sudoUser } from './root.ts';
-import { storeConfig } from './slot.ts';
 
 const log = logger('cluster');
 
@@ -30,10 +27,7 @@ export interface Box {
   readonly api: ApiServer;
   readonly nodes: readonly NodeWorker[];
   readonly timings: Timings;
-  /** Config and nodes, one change after the other. Throws a Fault; then all is as before. */
-  changeOverlay(settings: OverlaySettings): Promise<OverlaySettings>;
-  /** Resolves once it is done; `name` means nothing for `add`. Throws a Fault. */
-  changeNodes(verb: MemberVerb, name: string): Promise<{ readonly node: string }>;
+  readonly live: LiveChanges;
   /** Stops our own parts and leaves pods, namespaces and rules as they are. */
   close(): Promise<void>;
 }
@@ -81,68 +75,24 @@ export async function startBox(config: ClusterConfig, nodes: NodeWorker[], optio
   }
   await answering;
   log.info({ timings }, 'cluster is up');
-  let current = config;
-  const inTurn = oneByOne();
-  const changeOverlay = async (overlay: OverlaySettings) => {
-    const before = current.network.overlay;
-    const { changeOverlay: change, settleOverlay } = await import('./overlay.ts');
-    const next = settleOverlay({ ...current, network: { ...current.network, overlay } });
-    await change(nodes, before, next.network.overlay);
-    storeConfig(next);
-    current = next;
-    return next.network.overlay;
-  };
-  let members: Members | undefined;
-  let fabricWatch: FabricWatch | undefined;
-  let closed = false;
-  const watchFabric = async () => {
-    const { FabricWatch } = await import('./fabric-watch.ts');
-    const plain = { ...current.network, clusterName: current.name, nodes: nodes.map((node) => node.layout) };
-    if (!closed) fabricWatch = new FabricWatch(members?.fabric(current) ?? plain);
-  };
-  const changeNodes = async (verb: MemberVerb, name: string) => {
-    members ??= new (await import('./members.ts')).Members({ client, api, nodes });
-    fabricWatch?.close();
-    try {
-      const next = await members[verb](current, name);
-      if (next !== current) storeConfig(next);
-      current = next;
-      return { node: verb === 'add' ? `node-${next.nodes}` : name };
-    } finally {
-      await watchFabric();
-    }
-  };
-  // Not before others have had what they wait for.
-  setImmediate(() => void inTurn(watchFabric));
+  const live = new LiveChanges(config, { client, api, nodes });
   return {
     get config() {
-      return current;
+      return live.config;
     },
-    changeOverlay: (settings) => inTurn(() => changeOverlay(settings)),
-    changeNodes: (verb, name) => inTurn(() => changeNodes(verb, name)),
+    live,
     client,
     api,
     nodes,
     timings,
     close: async () => {
-      closed = true;
-      fabricWatch?.close();
+      live.close();
       scheduler.close();
       controllers.close();
       informers.close();
       await Promise.all(nodes.map((node) => node.stop()));
       await api.close();
     },
-  };
-}
-
-/** Each piece of work waits for those before it. */
-function oneByOne(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const mine = last.then(work);
-    last = mine.catch(() => {});
-    return mine;
   };
 }
 

@@ -29,10 +29,10 @@ async function run(name: string, demo: boolean): Promise<void> {
   if (!config) throw new Fault(`cluster ${name} has no ${clusterPaths(name).config}`);
   const box = await launchBox(config, { demo, onStep: (step) => tell({ type: 'step', step }) });
   const verbs = {
-    overlay: (settings: unknown) => box.changeOverlay(settings as OverlaySettings),
+    overlay: (settings: unknown) => box.live.changeOverlay(settings as OverlaySettings),
     node: (said: unknown) => {
       const { verb, node } = said as { verb: MemberVerb; node: string };
-      return box.changeNodes(verb, node);
+      return box.live.changeNodes(verb, node);
     },
   };
   const control = await serveControl(clusterPaths(name).control, () => boxStatus(box), verbs);

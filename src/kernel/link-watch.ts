@@ -1,11 +1,11 @@
-// Room kernel: hears at once what anybody does to links, addresses, neighbours and routes of a namespace (rtnetlink multicast).
+// Room kernel: hears at once what anybody does to links, addresses, neighbours, routes and filters of a namespace (rtnetlink multicast).
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeAddress } from '../wire/netlink/address.ts';
 import { decodeLink, getLink } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
 import { decodeNeighbour } from '../wire/netlink/neighbour.ts';
 import { decodeRoute, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
-import { AF_BRIDGE, RTM, RTNLGRP } from '../wire/netlink/rtnetlink.ts';
+import { AF_BRIDGE, RTM, RTNLGRP, structOf } from '../wire/netlink/rtnetlink.ts';
 import { isOurLink } from './identity.ts';
 import type { LinkItem } from './items.ts';
 import { linkItem, routeItem } from './linux-read.ts';
@@ -65,6 +65,7 @@ class RtnetlinkWatch implements LinkWatch {
     if (type === RTM.NEWLINK || type === RTM.DELLINK) this.#hearLink(message);
     else if (type === RTM.DELADDR) this.#hearAddress(message);
     else if (type === RTM.NEWNEIGH || type === RTM.DELNEIGH) this.#hearNeighbour(message);
+    else if (type === RTM.DELQDISC || type === RTM.DELTFILTER) this.#hearFilter(message);
     else if (type === RTM.NEWROUTE || type === RTM.DELROUTE) this.#hearRoute(message);
   }
 
@@ -84,6 +85,8 @@ class RtnetlinkWatch implements LinkWatch {
       this.#up.set(index, up);
     }
     this.#listener.onItem(item, gone);
+    // With a link go its filters, of which the kernel says nothing.
+    if (gone) this.#listener.onItem({ kind: 'ipip', link: name, local: '' }, true);
     if (!isOurLink(name) && (wasUp ?? false) !== (up && !gone)) this.#listener.onUnclear();
   }
 
@@ -105,6 +108,12 @@ class RtnetlinkWatch implements LinkWatch {
     } else this.#listener.onItem({ kind: 'neighbour', link, ip, mac: mac ?? NO_MAC }, gone);
   }
 
+  /** Whichever of the link's filters it was: whoever wants one there puts it again. */
+  #hearFilter(message: NetlinkMessage): void {
+    const link = this.#names.get(structOf(message, TCMSG_LENGTH).getInt32(4, true));
+    if (link !== undefined) this.#listener.onItem({ kind: 'ipip', link, local: '' }, true);
+  }
+
   #hearRoute(message: NetlinkMessage): void {
     const route = decodeRoute(message);
     if (route?.table !== RT_TABLE_MAIN) return;
@@ -118,4 +127,5 @@ class RtnetlinkWatch implements LinkWatch {
 }
 
 const EXISTING = { kind: 'existing' } as const;
+const TCMSG_LENGTH = 20;
 const NO_MAC = '00:00:00:00:00:00';

@@ -6,11 +6,13 @@ import { logger } from '../observe/log.ts';
 import type { RemoteNode } from '../plan/overlay/backend.ts';
 import { UDP_LINK } from '../plan/overlay/udp.ts';
 import { socketIn } from '../sys/netns.ts';
-import { bindSocket } from '../sys/socket.ts';
+import { bindSocket, SO, SOL, setSocketOption } from '../sys/socket.ts';
 import { openTun, type Tun } from '../sys/tun.ts';
 
 const log = logger('network');
 const REOPEN_MS = 100;
+/** What may wait while the node does something else. */
+const RECEIVE_BYTES = 4 << 20;
 
 export interface UdpOverlayOptions {
   /** The node's own address, of the fabric's family. */
@@ -44,6 +46,7 @@ export class UdpOverlay {
     this.#socket.on('error', (error) => log.error({ err: error }, 'the udp overlay'));
     if (fd === undefined) this.#socket.bind(port, local);
     else {
+      setSocketOption(fd, SOL.SOCKET, SO.RCVBUFFORCE, RECEIVE_BYTES);
       bindSocket(fd, local, port);
       this.#socket.bind({ fd });
     }

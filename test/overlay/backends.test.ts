@@ -39,6 +39,19 @@ const on = (node: string) => pods.find((pod) => pod.node === node)!;
 const leftOver = (node: string, name: string) =>
   inside(nodeNetns(machine, node), 'ip', '-o', 'link').includes(`${name}:`);
 
+/** Two streams, one of each family, go on before and after the change, with not a byte or an error too many. */
+async function survive(
+  from: OverlayPod,
+  to: OverlayPod,
+  change: (received: () => number) => Promise<void>,
+): Promise<void> {
+  await using four = await startStream(from, to, to.ips[0]!);
+  await using six = await startStream(from, to, to.ips[1]!);
+  await Promise.all([four.goesOn(1 << 20), six.goesOn(1 << 20)]);
+  await change(four.received);
+  await Promise.all([four.goesOn(4 << 20), six.goesOn(4 << 20)]);
+}
+
 test('vxlan: every pod reaches every pod under its own address, of either family', { skip }, async () => {
   assert.deepEqual(
     pods.map((pod) => pod.ips.length),
@@ -58,13 +71,11 @@ for (const [backend, mtu] of [
     skip,
   }, async (t) => {
     const [from, to] = [on('node-1'), on('node-2')];
-    await using four = await startStream(from, to, to.ips[0]!);
-    await using six = await startStream(from, to, to.ips[1]!);
-    await Promise.all([four.goesOn(1 << 20), six.goesOn(1 << 20)]);
-    const before = four.received();
-    assert.match(await machine.mustPodwire('overlay', 'set', backend), new RegExp(`now uses ${backend}\\.`));
-    t.diagnostic(`${four.received() - before} bytes came back while it was changed`);
-    await Promise.all([four.goesOn(4 << 20), six.goesOn(4 << 20)]);
+    await survive(from, to, async (received) => {
+      const before = received();
+      assert.match(await machine.mustPodwire('overlay', 'set', backend), new RegExp(`now uses ${backend}\\.`));
+      t.diagnostic(`${received() - before} bytes came back while it was changed`);
+    });
     assert.equal((await machine.mustPodwire('overlay', 'show')).trim(), backend);
     assert.equal(leftOver('node-1', 'pw-vxlan'), backend === 'vxlan');
     await everyPodMeetsEvery(machine, pods);

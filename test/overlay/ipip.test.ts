@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { netnsName } from '../../src/cluster/layout.ts';
+import { watchDrift } from '../../src/node/drift.ts';
 import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import { netnsPath } from '../../src/sys/netns.ts';
+import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, talk } from '../node/cluster-net.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
@@ -82,6 +84,25 @@ test('a node that sends in the name of pods that are not its own is not heard', 
     assert.notEqual(ping(stolen), 0);
   }
   assert.equal(received(), 1);
+});
+
+test('programs that somebody deletes are back', { skip }, async () => {
+  const { net, packets } = ipipNet('d', ['ip daddr 10.244.1.0/24']);
+  using _ = net;
+  const [one, two] = [net.nodes[0]!, net.nodes[1]!];
+  const [from, to] = [net.addPod(one, 'a1'), net.addPod(two, 'b1')];
+  await using echo = await serveIn(to.netns, to.ip);
+  const repaired: string[] = [];
+  const { name: nodeName, reconciler, kernel, netns } = one;
+  const watch = watchDrift({ nodeName, reconciler, kernel, netns, onRepaired: (lines) => repaired.push(...lines) });
+  try {
+    execFileSync('tc', ['-n', one.netns.slice(11), 'qdisc', 'del', 'dev', 'eth0', 'clsact']);
+    await until('it is repaired', async () => repaired.some((line) => line.startsWith('added ipip dev eth0')));
+    assert.equal((await talk(from.netns, to.ip, echo.port))[0], from.ip);
+    assert.deepEqual(packets(), [0]);
+  } finally {
+    watch.close();
+  }
 });
 
 test('going back to vxlan takes the programs away, and leaving twice succeeds', { skip }, async () => {

@@ -16,10 +16,20 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  DELQDISC: 37,
+  DELTFILTER: 45,
 } as const;
 
 /** Multicast groups, for NetlinkSocket.subscribe. */
-export const RTNLGRP = { LINK: 1, NEIGH: 3, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
+export const RTNLGRP = {
+  LINK: 1,
+  NEIGH: 3,
+  TC: 4,
+  IPV4_IFADDR: 5,
+  IPV4_ROUTE: 7,
+  IPV6_IFADDR: 9,
+  IPV6_ROUTE: 11,
+} as const;
 
 export const AF_INET = 2;
 export const AF_BRIDGE = 7;

@@ -1,0 +1,87 @@
+// Room cluster: what is changed of a running cluster: its overlay, its nodes, and what others change of its fabric.
+import type { ApiServer } from '../api/server.ts';
+import type { Client } from '../client/client.ts';
+import type { OverlaySettings } from '../plan/overlay/backend.ts';
+import type { ClusterConfig } from './config.ts';
+import type { FabricWatch } from './fabric-watch.ts';
+import type { Members, MemberVerb } from './members.ts';
+import type { NodeWorker } from './node-worker.ts';
+import { storeConfig } from './slot.ts';
+
+export interface LiveParts {
+  readonly client: Client;
+  readonly api: ApiServer;
+  /** Changed in place. */
+  readonly nodes: NodeWorker[];
+}
+
+/** One change at a time, each kept in the cluster's stored config when it is done. What a change needs is loaded for the first. */
+export class LiveChanges {
+  readonly #parts: LiveParts;
+  #config: ClusterConfig;
+  #last: Promise<unknown> = Promise.resolve();
+  #members: Members | undefined;
+  #watch: FabricWatch | undefined;
+  #closed = false;
+
+  constructor(config: ClusterConfig, parts: LiveParts) {
+    this.#config = config;
+    this.#parts = parts;
+    // Not before others have had what they wait for.
+    setImmediate(() => void this.#inTurn(() => this.#watchFabric()));
+  }
+
+  /** As it is now. */
+  get config(): ClusterConfig {
+    return this.#config;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(work);
+    this.#last = mine.catch(() => {});
+    return mine;
+  }
+
+  #keep(config: ClusterConfig): void {
+    if (config !== this.#config) storeConfig(config);
+    this.#config = config;
+  }
+
+  /** Resolves with what is then in force. Throws a Fault; then all is as before. */
+  changeOverlay(wanted: OverlaySettings): Promise<OverlaySettings> {
+    return this.#inTurn(async () => {
+      const { changeOverlay, settleOverlay } = await import('./overlay.ts');
+      const { network } = this.#config;
+      const next = settleOverlay({ ...this.#config, network: { ...network, overlay: wanted } });
+      await changeOverlay(this.#parts.nodes, network.overlay, next.network.overlay);
+      this.#keep(next);
+      return next.network.overlay;
+    });
+  }
+
+  /** Resolves once it is done; `name` means nothing for `add`. Throws a Fault. */
+  changeNodes(verb: MemberVerb, name: string): Promise<{ readonly node: string }> {
+    return this.#inTurn(async () => {
+      this.#members ??= new (await import('./members.ts')).Members(this.#parts);
+      this.#watch?.close();
+      try {
+        this.#keep(await this.#members[verb](this.#config, name));
+        return { node: verb === 'add' ? `node-${this.#config.nodes}` : name };
+      } finally {
+        await this.#watchFabric();
+      }
+    });
+  }
+
+  async #watchFabric(): Promise<void> {
+    const { FabricWatch } = await import('./fabric-watch.ts');
+    const { name: clusterName, network } = this.#config;
+    const plain = { ...network, clusterName, nodes: this.#parts.nodes.map((node) => node.layout) };
+    if (!this.#closed) this.#watch = new FabricWatch(this.#members?.fabric(this.#config) ?? plain);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watch?.close();
+  }
+}
