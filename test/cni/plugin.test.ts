@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { heldInNetworks } from '../../src/cni/audit.ts';
 import { removeNamespace, socketIn } from '../../src/sys/netns.ts';
 import { bindSocket } from '../../src/sys/socket.ts';
 import { serveIn, talk } from '../node/cluster-net.ts';
@@ -266,6 +267,29 @@ function bound(netns: string, port: number): number {
   bindSocket(fd, '0.0.0.0', port);
   return fd;
 }
+
+test('whenever an ADD is killed, DEL or GC leaves nothing of it', { skip }, async () => {
+  using world = new World();
+  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
+  const config = world.config({ runtimeConfig });
+  const start = performance.now();
+  await world.must('ADD', config, { netns: world.container(), container: 'whole' });
+  const whole = performance.now() - start;
+  await world.must('DEL', config, { container: 'whole' });
+  for (let i = 0; i < 12; i++) {
+    const call = { netns: world.container(), container: `c${i}` };
+    // Mostly in its second half, when it has begun to do something.
+    const outcome = world.call('ADD', config, { ...call, killAfter: whole * (0.3 + 0.06 * i) });
+    await outcome.catch(() => undefined);
+    if (i % 2 === 0) await world.must('DEL', config, call);
+    else await world.must('GC', { ...config, 'cni.dev/valid-attachments': [] });
+    assert.deepEqual(world.remains(), []);
+    assert.deepEqual(
+      heldInNetworks(join(world.dir, 'data')).filter(({ state }) => state !== 'resting'),
+      [],
+    );
+  }
+});
 
 test('state that was torn, and a boot that is over, keep nobody from an address', { skip }, async () => {
   using world = new World();

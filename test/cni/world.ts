@@ -57,6 +57,8 @@ export interface Call {
   readonly ifname?: string;
   readonly netns?: string | undefined;
   readonly args?: string;
+  /** Milliseconds after which it is killed. */
+  readonly killAfter?: number;
   /** Instead of podwire-cni. */
   readonly program?: string;
 }
@@ -116,7 +118,7 @@ export class World implements Disposable {
   call(
     command: string,
     config: object,
-    { container = 'c1', ifname = 'eth0', netns, args, program = plugin() }: Call = {},
+    { container = 'c1', ifname = 'eth0', netns, args, killAfter, program = plugin() }: Call = {},
   ) {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const child = spawn('nsenter', [`--net=${this.node}`, program], {
@@ -131,6 +133,7 @@ export class World implements Disposable {
       },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    if (killAfter !== undefined) setTimeout(() => child.kill('SIGKILL'), killAfter);
     let stdout = '';
     child.stdout.on('data', (data) => {
       stdout += data;
