@@ -3,18 +3,24 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { netnsName } from '../../src/cluster/layout.ts';
+import { supportsIpipByEbpf } from '../../src/kernel/ipip-tunnels.ts';
 import { watchDrift } from '../../src/node/drift.ts';
 import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import { netnsPath } from '../../src/sys/netns.ts';
 import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, talk } from '../node/cluster-net.ts';
 
-const skip = process.getuid?.() === 0 ? false : 'needs root';
+const skip = whyNot();
 const NODES = [
   { name: 'node-1', ips: ['172.30.0.11'], podCIDRs: ['10.244.0.0/24'] },
   { name: 'node-2', ips: ['172.30.0.12'], podCIDRs: ['10.244.1.0/24'] },
 ];
 const EBPF = { backend: 'ipip', directRouting: false, datapath: 'ebpf' } as const;
+
+function whyNot(): string | false {
+  if (process.getuid?.() !== 0) return 'needs root';
+  return supportsIpipByEbpf() ? false : 'this kernel does not take the eBPF programs';
+}
 
 /** A cluster whose nodes speak IP in IP, and what passes its fabric's bridge, told by an nft counter for each text. */
 function ipipNet(role: string, counted: readonly string[]): { net: ClusterNet; packets: () => number[] } {

@@ -1,12 +1,14 @@
 // The udp overlay: packets pass through JavaScript, and nobody but a node may put any in.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, talk } from '../node/cluster-net.ts';
 
-const skip = process.getuid?.() === 0 ? false : 'needs root';
+const noTun = existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun';
+const skip = process.getuid?.() === 0 ? noTun : 'needs root';
 const NODES = [
   { name: 'node-1', ips: ['172.30.0.11', 'fd00:172:30::11'], podCIDRs: ['10.244.0.0/24', 'fd00:10:244::/64'] },
   { name: 'node-2', ips: ['172.30.0.12', 'fd00:172:30::12'], podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'] },
