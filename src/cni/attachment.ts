@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { dirname, join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
-import { type Holder, holderKey, replaceFile, syncIfThere } from '../ipam/file-leases.ts';
+import { type Holder, holderKey } from '../ipam/file-leases.ts';
+import { replaceFile, syncIfThere } from '../ipam/state-file.ts';
 import type { Bandwidth, PortMapping } from './config.ts';
 
 export interface Attachment extends Holder {

@@ -1,10 +1,7 @@
 // Room ipam: leases of one network kept in files, for programs that live as long as one request: who holds which address.
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -18,6 +15,7 @@ import { type IP, isIP } from '../addr/ip.ts';
 import { Fault } from '../observe/fault.ts';
 import { withFileLock } from '../sys/flock.ts';
 import { type AddressRange, inRange, isReserved, type Reserved, rangeSize, roundFrom } from './range.ts';
+import { codeOf, listIfThere, replaceFile, syncIfThere } from './state-file.ts';
 
 /**
  * Below the network's directory:
@@ -322,33 +320,4 @@ function restingSince(target: string): number | undefined {
 
 export function currentBoot(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
-
-function listIfThere(dir: string): string[] {
-  return existsSync(dir) ? readdirSync(dir) : [];
-}
-
-/** Whole or not at all, for readers and over a crash of ours. */
-export function replaceFile(path: string, text: string): void {
-  const fresh = `${path}.${process.pid}.new`;
-  writeFileSync(fresh, text, { mode: 0o600 });
-  renameSync(fresh, path);
-}
-
-/** On the disk; no matter that someone has removed it meanwhile. */
-export function syncIfThere(path: string): void {
-  try {
-    const fd = openSync(path, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
