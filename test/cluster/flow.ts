@@ -1,4 +1,5 @@
 // Flows that live long: an echo server and a client that never lets go of a connection, each a function whose text runs in a pod.
+import { AGNHOST_NODE } from '../../src/runtime/images/builtin.ts';
 
 export interface Flow {
   /** Messages that came back, in order and unchanged. */
@@ -10,9 +11,9 @@ export interface Flow {
 export const TCP_PORT = 9000;
 export const UDP_PORT = 9001;
 
-/** The command line of a function of this file; it may use nothing outside itself. */
+/** The command line of a function of this file; it may use nothing outside itself. For a pod of image podwire.io/agnhost, which has a node. */
 export function command(program: (...words: string[]) => void, ...words: readonly (string | number)[]): string[] {
-  return [process.execPath, '-e', `(${program})(...${JSON.stringify(words.map(String))})`];
+  return [AGNHOST_NODE, '-e', `(${program})(...${JSON.stringify(words.map(String))})`];
 }
 
 /** Echoes TCP and UDP, and answers HTTP GET / as well, so that a readiness probe can ask. */

@@ -37,7 +37,9 @@ function pod(name: string, node: string, words: readonly string[]): object {
     spec: {
       nodeSelector: { 'kubernetes.io/hostname': node },
       terminationGracePeriodSeconds: 0,
-      containers: [{ name: 'c', image: 'host', command: words, ...(name === 'server' && { readinessProbe }) }],
+      containers: [
+        { name: 'c', image: 'podwire.io/agnhost', command: words, ...(name === 'server' && { readinessProbe }) },
+      ],
     },
   };
 }
@@ -85,8 +87,8 @@ async function startFlows(): Promise<() => Promise<Record<string, Flow>>> {
       .at(-1)!;
     return JSON.parse(line.slice(line.indexOf('{'))) as Record<string, Flow>;
   };
-  const [program, ...words] = command(flowClient, `tcp:${nodeIP}:${NODE_PORT}`, ...both);
-  outside = machine.spawn(program!, words);
+  const [, ...words] = command(flowClient, `tcp:${nodeIP}:${NODE_PORT}`, ...both);
+  outside = machine.spawn(process.execPath, words);
   let last = '{}';
   outside.stdout!.setEncoding('utf8').on('data', (text: string) => {
     last = text.trimEnd().split('\n').at(-1)!;
