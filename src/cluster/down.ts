@@ -9,7 +9,7 @@ import { fabricExists } from './namespaces.ts';
 import { clusterPaths, knownClusters, nodeDir } from './paths.ts';
 import { gone, runningDaemon } from './pidfile.ts';
 import { requireRoot } from './root.ts';
-import { removeStrays } from './strays.ts';
+import { endProcesses, removePods } from './strays.ts';
 
 export interface DownOptions {
   /** Leaves the daemon's log for whoever wants to know why it failed. */
@@ -55,6 +55,7 @@ async function lockAgainst(name: string): Promise<AsyncDisposable> {
 export async function takeDown(name: string, options: DownOptions): Promise<void> {
   const paths = clusterPaths(name);
   await killDaemon(name);
+  await endProcesses(name);
   const nodes = existsSync(paths.nodes) ? readdirSync(paths.nodes) : [];
   const removals = nodes.map((node) =>
     removeNodeRuntime({
@@ -64,7 +65,7 @@ export async function takeDown(name: string, options: DownOptions): Promise<void
     }),
   );
   const failed = (await Promise.allSettled(removals)).find((each) => each.status === 'rejected');
-  await removeStrays(name);
+  removePods(name);
   removeFabric(name);
   if (failed) throw failed.reason;
   if (options.keepLog && existsSync(paths.dir)) {

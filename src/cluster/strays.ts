@@ -7,16 +7,19 @@ import { gone, identityOf, type ProcessIdentity } from './pidfile.ts';
 const PINS = '/run/netns';
 
 /**
- * Ends whatever runs in the cluster's namespaces, by whichever way it came there, and unpins those of its pods. A namespace
- * lives as long as its last process does.
+ * Ends whatever runs in the cluster's namespaces, by whichever way it came there. A namespace lives as long as its last
+ * process does, and its pin is what tells whose it is: so this goes before anything is unpinned.
  */
-export async function removeStrays(clusterName: string): Promise<void> {
-  const pods = podNamespaces(clusterName);
-  const inodes = new Set([...fabricNamespaces(clusterName), ...pods].flatMap(inodeOf));
-  const strays = inodes.size > 0 ? processesIn(inodes) : [];
-  for (const { pid } of strays) kill(pid);
-  for (const stray of strays) await gone(stray);
-  for (const name of pods) removeNamespace(`${PINS}/${name}`);
+export async function endProcesses(clusterName: string): Promise<void> {
+  const inodes = new Set([...fabricNamespaces(clusterName), ...podNamespaces(clusterName)].flatMap(inodeOf));
+  const inside = inodes.size > 0 ? processesIn(inodes) : [];
+  for (const { pid } of inside) kill(pid);
+  for (const each of inside) await gone(each);
+}
+
+/** Unpins the namespaces of pods that no record tells of. */
+export function removePods(clusterName: string): void {
+  for (const name of podNamespaces(clusterName)) removeNamespace(`${PINS}/${name}`);
 }
 
 function inodeOf(name: string): string[] {

@@ -166,14 +166,16 @@ function lines(text: string): string[] {
   return text.split('\n').filter((line) => line.trim() !== '');
 }
 
-/** Processes that name the machine's state directory on their command line or in their environment, but ourselves. */
+/** Processes that name the machine's state directory on their command line or in their environment, or live in it, but ourselves. */
 export function processesOf(machine: Machine): { pid: string; command: string }[] {
   return readdirSync('/proc').flatMap((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
       const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
-      return command.includes(machine.state) || environment.includes(machine.state) ? [{ pid, command }] : [];
+      // A container knows nothing of us, but its root file system lies in the state directory.
+      const root = / \/ \/ .*/.exec(readFileSync(`/proc/${pid}/mountinfo`, 'latin1'))?.[0] ?? '';
+      return [command, environment, root].some((text) => text.includes(machine.state)) ? [{ pid, command }] : [];
     } catch {
       return [];
     }
