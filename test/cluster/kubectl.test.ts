@@ -160,15 +160,15 @@ spec:
   initContainers:
   - name: first
     image: host
-    command: ["sh", "-c", "echo prepared > /work/first"]
-    volumeMounts: [{name: work, mountPath: /work}]
+    command: ["sh", "-c", "echo prepared > /data/first"]
+    volumeMounts: [{name: work, mountPath: /data}]
   containers:
   - name: sh
     image: host
-    command: ["sh", "-c", "echo started at $(cat /work/first); trap 'exit 0' TERM; while :; do sleep 1; done"]
+    command: ["sh", "-c", "echo started at $(cat /data/first); trap 'exit 0' TERM; while :; do sleep 1; done"]
     env:
     - {name: MY_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-    volumeMounts: [{name: work, mountPath: /work}, {name: settings, mountPath: /settings}]
+    volumeMounts: [{name: work, mountPath: /data}, {name: settings, mountPath: /settings}]
   volumes:
   - {name: work, emptyDir: {}}
   - {name: settings, configMap: {name: settings}}
@@ -204,8 +204,8 @@ test('exec with and without a terminal, cp both ways, logs -f, exit codes', { sk
   mkdirSync(join(machine.state, 'cp'));
   const original = join(machine.state, 'cp', 'big');
   writeFileSync(original, Buffer.alloc(3_000_000, 'podwire '));
-  await machine.kubectl('cp', original, 'tools:/work/big');
-  await machine.kubectl('cp', 'tools:/work/big', `${original}.back`);
+  await machine.kubectl('cp', original, 'tools:/data/big');
+  await machine.kubectl('cp', 'tools:/data/big', `${original}.back`);
   assert.ok(readFileSync(original).equals(readFileSync(`${original}.back`)));
   await machine.kubectl('delete', 'pod/tools', 'configmap/settings');
 });
