@@ -1,12 +1,10 @@
 // Room wire: rtnetlink: eBPF programs on a link by way of clsact and cls_bpf (linux/pkt_sched.h, linux/pkt_cls.h).
 import { AttributeWriter } from './attributes.ts';
 import { type NetlinkRequest, NLM_F } from './message.ts';
+import { RTM_NEWQDISC, TCA, tcmsg } from './tcmsg.ts';
 
-const RTM_NEWQDISC = 36;
 const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
-const TCMSG_LENGTH = 20;
-const TCA = { KIND: 1, OPTIONS: 2 };
 const TCA_BPF = { FD: 6, NAME: 7, FLAGS: 8 };
 /** What the program returns is what happens. */
 const DIRECT_ACTION = 1;
@@ -25,26 +23,23 @@ export interface BpfFilter {
   readonly priority: number;
 }
 
-function tcmsg(index: number, handle: number, parent: number, info: number): Uint8Array {
-  const header = new Uint8Array(TCMSG_LENGTH);
-  const view = new DataView(header.buffer);
-  view.setInt32(4, index, true);
-  view.setUint32(8, handle, true);
-  view.setUint32(12, parent, true);
-  view.setUint32(16, info, true);
-  return header;
+/** A filter's handle is 1: there is one for each priority. */
+function filterHeader({ index, direction, priority }: BpfFilter): Uint8Array {
+  const info = ((priority << 16) | ALL_PROTOCOLS) >>> 0;
+  return tcmsg({ index, handle: 1, parent: PARENT[direction], info });
 }
 
 /** EEXIST when the link has it already. */
 export function newClsact(index: number): NetlinkRequest {
-  const writer = new AttributeWriter().struct(tcmsg(index, CLSACT_HANDLE, CLSACT_PARENT, 0)).string(TCA.KIND, 'clsact');
+  const writer = new AttributeWriter()
+    .struct(tcmsg({ index, handle: CLSACT_HANDLE, parent: CLSACT_PARENT }))
+    .string(TCA.KIND, 'clsact');
   return { type: RTM_NEWQDISC, flags: NLM_F.CREATE | NLM_F.EXCL, body: writer.finish() };
 }
 
 /** Takes the place of the filter with the same priority, between one packet and the next. */
-export function replaceFilter({ index, direction, priority }: BpfFilter, fd: number, name: string): NetlinkRequest {
-  const header = tcmsg(index, 1, PARENT[direction], ((priority << 16) | ALL_PROTOCOLS) >>> 0);
-  const writer = new AttributeWriter().struct(header).string(TCA.KIND, 'bpf');
+export function replaceFilter(filter: BpfFilter, fd: number, name: string): NetlinkRequest {
+  const writer = new AttributeWriter().struct(filterHeader(filter)).string(TCA.KIND, 'bpf');
   writer.nested(TCA.OPTIONS, (options) => {
     options.u32(TCA_BPF.FD, fd).string(TCA_BPF.NAME, name).u32(TCA_BPF.FLAGS, DIRECT_ACTION);
   });
@@ -52,8 +47,7 @@ export function replaceFilter({ index, direction, priority }: BpfFilter, fd: num
 }
 
 /** ENOENT or EINVAL when it is not there. */
-export function deleteFilter({ index, direction, priority }: BpfFilter): NetlinkRequest {
-  const header = tcmsg(index, 1, PARENT[direction], ((priority << 16) | ALL_PROTOCOLS) >>> 0);
-  const body = new AttributeWriter().struct(header).string(TCA.KIND, 'bpf').finish();
+export function deleteFilter(filter: BpfFilter): NetlinkRequest {
+  const body = new AttributeWriter().struct(filterHeader(filter)).string(TCA.KIND, 'bpf').finish();
   return { type: RTM_DELTFILTER, flags: 0, body };
 }

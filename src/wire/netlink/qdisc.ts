@@ -2,12 +2,10 @@
 import { Attributes, AttributeWriter } from './attributes.ts';
 import { type NetlinkMessage, type NetlinkRequest, NLM_F } from './message.ts';
 import { structOf } from './rtnetlink.ts';
+import { RTM_NEWQDISC, TCA, TCMSG_LENGTH, tcmsg } from './tcmsg.ts';
 
-const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
 const RTM_GETQDISC = 38;
-const TCMSG_LENGTH = 20;
-const TCA = { KIND: 1, OPTIONS: 2 };
 const TCA_TBF = { PARMS: 1, RATE64: 4, BURST: 6 };
 /** tc_ratespec: 12 bytes; two of them, then limit, buffer, mtu. */
 const PARMS_LENGTH = 36;
@@ -23,14 +21,6 @@ export interface TokenBucket {
   readonly limit: number;
 }
 
-function tcmsg(index: number): Uint8Array {
-  const header = new Uint8Array(TCMSG_LENGTH);
-  const view = new DataView(header.buffer);
-  view.setInt32(4, index, true);
-  view.setUint32(12, TC_H_ROOT, true);
-  return header;
-}
-
 /** Puts a token bucket at the root of what the link sends, in the place of whatever was there. */
 export function replaceTokenBucket(index: number, { rate, burst, limit }: TokenBucket): NetlinkRequest {
   const parms = new Uint8Array(PARMS_LENGTH);
@@ -39,7 +29,7 @@ export function replaceTokenBucket(index: number, { rate, burst, limit }: TokenB
   view.setUint8(1, LINKLAYER_ETHERNET);
   view.setUint32(8, Math.min(rate, 0xffff_ffff), true);
   view.setUint32(24, limit, true);
-  const writer = new AttributeWriter().struct(tcmsg(index)).string(TCA.KIND, 'tbf');
+  const writer = new AttributeWriter().struct(tcmsg({ index, parent: TC_H_ROOT })).string(TCA.KIND, 'tbf');
   writer.nested(TCA.OPTIONS, (options) => {
     options.bytes(TCA_TBF.PARMS, parms).u32(TCA_TBF.BURST, burst);
     const rate64 = new Uint8Array(8);
@@ -51,7 +41,7 @@ export function replaceTokenBucket(index: number, { rate, burst, limit }: TokenB
 
 /** ENOENT or EINVAL when the link has the kernel's own. */
 export function deleteRootQdisc(index: number): NetlinkRequest {
-  return { type: RTM_DELQDISC, flags: 0, body: tcmsg(index) };
+  return { type: RTM_DELQDISC, flags: 0, body: tcmsg({ index, parent: TC_H_ROOT }) };
 }
 
 /** A dump of all links' disciplines. */
