@@ -68,11 +68,15 @@ async function askExec(process: ExecProcess, timeoutMs: number): Promise<ProbeRe
       if (output.length < OUTPUT_BYTES) output += chunk.toString();
     });
   }
-  const timer = setTimeout(() => process.kill(), timeoutMs);
-  const started = performance.now();
+  // Told by the timer itself, not by a clock: Node's timers may fire a fraction of a millisecond early.
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    process.kill();
+  }, timeoutMs);
   const code = await process.exit;
   clearTimeout(timer);
-  if (performance.now() - started >= timeoutMs) return { ok: false, output: `command timed out after ${timeoutMs} ms` };
+  if (timedOut) return { ok: false, output: `command timed out after ${timeoutMs} ms` };
   return { ok: code === 0, output };
 }
 
