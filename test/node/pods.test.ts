@@ -300,7 +300,7 @@ describe('pods on a real runtime', { skip: unable() }, () => {
     const started = performance.now();
     await world.client.delete('Pod', 'deaf', 'default');
     await world.gone('deaf');
-    assert.ok(performance.now() - started >= 900);
+    assert.ok(performance.now() - started >= 500, 'it was not killed at once');
   });
 
   it('a pod that is deleted by force is cleared away', async () => {
