@@ -5,7 +5,8 @@ import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { type Holder, holderKey } from '../ipam/file-leases.ts';
 import { replaceFile, syncIfThere } from '../ipam/state-file.ts';
-import type { Bandwidth, PortMapping } from './config.ts';
+import type { HostPort } from '../plan/host-ports.ts';
+import type { Bandwidth } from './config.ts';
 
 export interface Attachment extends Holder {
   readonly network: string;
@@ -15,7 +16,7 @@ export interface Attachment extends Holder {
   readonly ips: readonly IP[];
   /** The prefixes in which the container sees neighbours: its own address alone where it is routed. */
   readonly near: readonly CIDR[];
-  readonly portMappings: readonly PortMapping[];
+  readonly portMappings: readonly HostPort[];
   readonly bandwidth: Bandwidth;
   /** Destinations that see the container's own address; absent: no masquerading. */
   readonly unmasqueraded?: readonly CIDR[];

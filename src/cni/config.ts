@@ -1,20 +1,13 @@
 // Room cni: the configuration on standard input, read into what our plugin does with it.
-import { type IP, isIP } from '../addr/ip.ts';
+import { isIP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import type { Holder } from '../ipam/file-leases.ts';
+import type { HostPort } from '../plan/host-ports.ts';
 import { CniError, CODE } from './error.ts';
 import { isPrefix, Reader } from './reader.ts';
 import { type Environment, NAME } from './request.ts';
 import { type Result, type ResultDns, readDns, readResult } from './result.ts';
 import { type CniVersion, requireVersion } from './version.ts';
-
-export interface PortMapping {
-  readonly hostPort: number;
-  readonly containerPort: number;
-  readonly protocol: 'tcp' | 'udp' | 'sctp';
-  /** Absent: every address of the node. */
-  readonly hostIP?: IP;
-}
 
 /** Bits a second, and bits. `ingress` is what the container receives. */
 export interface Bandwidth {
@@ -37,7 +30,7 @@ export interface NetConfig {
   /** Destinations for which the container's own address stands, besides its network. */
   readonly nonMasqueradeCIDRs: readonly CIDR[];
   readonly mac: string | undefined;
-  readonly portMappings: readonly PortMapping[];
+  readonly portMappings: readonly HostPort[];
   readonly bandwidth: Bandwidth;
   readonly dns: ResultDns;
   readonly prevResult: Result | undefined;
@@ -132,8 +125,8 @@ function readMac(reader: Reader, runtime: Reader | undefined, args: Environment)
   return mac.toLowerCase();
 }
 
-function readPortMappings(runtime: Reader | undefined): PortMapping[] {
-  return (runtime?.objects('portMappings') ?? []).flatMap((each): PortMapping[] => {
+function readPortMappings(runtime: Reader | undefined): HostPort[] {
+  return (runtime?.objects('portMappings') ?? []).flatMap((each): HostPort[] => {
     const protocol = (each.string('protocol') || 'tcp').toLowerCase();
     if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp') {
       throw new CniError(
@@ -147,8 +140,7 @@ function readPortMappings(runtime: Reader | undefined): PortMapping[] {
     const hostIP = each.ip('hostIP');
     // Kubernetes hands every port on, also those that are not published.
     if (hostPort === 0) return [];
-    const everywhere = hostIP === undefined || hostIP === '0.0.0.0' || hostIP === '::';
-    return [{ hostPort, containerPort, protocol, ...(everywhere ? {} : { hostIP: hostIP! }) }];
+    return [{ hostPort, containerPort, protocol, ...(hostIP !== undefined && { hostIP }) }];
   });
 }
 

@@ -157,7 +157,7 @@ test('capabilities are read, and ports that nobody published passed over', () =>
   const config = readConfig(JSON.stringify({ ...NETWORK, dns: { domain: 'y' }, runtimeConfig }), {});
   assert.deepEqual(config.portMappings, [
     { hostPort: 80, containerPort: 8080, protocol: 'udp', hostIP: '10.0.0.1' },
-    { hostPort: 81, containerPort: 8081, protocol: 'tcp' },
+    { hostPort: 81, containerPort: 8081, protocol: 'tcp', hostIP: '0.0.0.0' },
   ]);
   assert.deepEqual(config.bandwidth, { ingress: { rate: 1e6, burst: 1e5 } });
   assert.equal(config.mac, 'aa:bb:cc:dd:ee:ff');

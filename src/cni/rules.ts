@@ -3,16 +3,16 @@ import { createHash } from 'node:crypto';
 import { type Family, familyOf } from '../addr/ip.ts';
 import { hostPrefix } from '../addr/prefix.ts';
 import type { NftChain, NftElement, NftFamily, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
+import { hostPortBase, hostPortElements } from '../plan/host-ports.ts';
 import type { Attachment } from './attachment.ts';
 
 /** One table a family, shared by all networks; there as long as an attachment needs it. */
 export const TABLE = 'podwire-cni';
-const DSTNAT = -100;
 const SRCNAT = 100;
 
 const WORDS = {
-  4: { saddr: 'ip saddr', daddr: 'ip daddr', address: 'ipv4_addr', loopback: '127.0.0.0/8', groups: '224.0.0.0/4' },
-  6: { saddr: 'ip6 saddr', daddr: 'ip6 daddr', address: 'ipv6_addr', loopback: '::1', groups: 'ff00::/8' },
+  4: { saddr: 'ip saddr', daddr: 'ip daddr', address: 'ipv4_addr', groups: '224.0.0.0/4' },
+  6: { saddr: 'ip6 saddr', daddr: 'ip6 daddr', address: 'ipv6_addr', groups: 'ff00::/8' },
 } as const;
 
 interface Place {
@@ -41,70 +41,28 @@ export function sharedRules(attachment: Attachment): NftItem[] {
   return familiesOf(attachment).flatMap((family): NftItem[] => {
     const place = placeOf(family);
     const { address } = WORDS[family];
-    const to = [address, 'inet_service'] as const;
     return [
-      { kind: 'table', ...place },
-      { kind: 'set', ...place, set: 'ports', key: ['inet_proto', 'inet_service'], data: to },
-      { kind: 'set', ...place, set: 'address-ports', key: [address, 'inet_proto', 'inet_service'], data: to },
+      ...hostPortBase(family, place),
       { kind: 'set', ...place, set: 'hairpin', key: [address], data: ['verdict'] },
       { kind: 'set', ...place, set: 'leaving', key: [address], data: ['verdict'] },
-      publish(family),
-      ...hooks(family),
+      sources(family),
     ];
   });
 }
 
-/** One rule a protocol: nft takes a port translation only after a protocol. A port of one address comes before one of all. */
-function publish(family: Family): NftChain {
-  const { daddr } = WORDS[family];
-  const rules = (['tcp', 'udp', 'sctp'] as const).flatMap((protocol): NftRule[] => {
-    const match: NftStatement = { kind: 'match', left: 'meta l4proto', right: protocol };
-    return [
-      { statements: [match, { kind: 'dnat', key: [daddr, 'meta l4proto', 'th dport'], map: 'address-ports' }] },
-      { statements: [match, { kind: 'dnat', key: ['meta l4proto', 'th dport'], map: 'ports' }] },
-    ];
-  });
-  return { kind: 'chain', ...placeOf(family), chain: 'publish', rules };
-}
-
-function hooks(family: Family): NftChain[] {
-  const place = placeOf(family);
-  const { saddr, daddr, loopback } = WORDS[family];
-  const local: NftStatement = { kind: 'match', left: 'fib daddr type', right: 'local' };
-  const translate: NftStatement = { kind: 'verdict', verdict: 'jump', chain: 'publish' };
-  // A packet to 127.0.0.1 must not leave the node (RFC 1122, 3.2.1.3): published ports are on the node's other addresses.
-  const notLoopback: NftStatement = { kind: 'match', left: daddr, not: true, right: loopback };
-  return [
-    {
-      kind: 'chain',
-      ...place,
-      chain: 'prerouting',
-      base: { type: 'nat', hook: 'prerouting', priority: DSTNAT },
-      rules: [{ statements: [local, translate] }],
-    },
-    {
-      kind: 'chain',
-      ...place,
-      chain: 'output',
-      base: { type: 'nat', hook: 'output', priority: DSTNAT },
-      rules: [{ statements: [notLoopback, local, translate] }],
-    },
-    {
-      kind: 'chain',
-      ...place,
-      chain: 'postrouting',
-      base: { type: 'nat', hook: 'postrouting', priority: SRCNAT },
-      rules: [
-        {
-          statements: [
-            { kind: 'match', left: 'ct status', right: 'dnat' },
-            { kind: 'vmap', key: [daddr], map: 'hairpin' },
-          ],
-        },
-        { statements: [{ kind: 'vmap', key: [saddr], map: 'leaving' }] },
-      ],
-    },
-  ];
+function sources(family: Family): NftChain {
+  const { saddr, daddr } = WORDS[family];
+  const published: NftStatement = { kind: 'match', left: 'ct status', right: 'dnat' };
+  return {
+    kind: 'chain',
+    ...placeOf(family),
+    chain: 'postrouting',
+    base: { type: 'nat', hook: 'postrouting', priority: SRCNAT },
+    rules: [
+      { statements: [published, { kind: 'vmap', key: [daddr], map: 'hairpin' }] },
+      { statements: [{ kind: 'vmap', key: [saddr], map: 'leaving' }] },
+    ],
+  };
 }
 
 /** What is there for this attachment alone. Chains first: elements hold them. */
@@ -115,7 +73,7 @@ export function ownRules(attachment: Attachment): (NftChain | NftElement)[] {
     return [
       ...hairpin(attachment, family, ips, comment),
       ...leaving(attachment, family, ips, comment),
-      ...ports(attachment, family, ips, comment),
+      ...hostPortElements(placeOf(family), ips[0]!, attachment.portMappings, comment),
     ];
   });
 }
@@ -175,20 +133,6 @@ function verdicts(set: string, family: Family, ips: readonly string[], chain: st
     data: { verdict: 'jump', chain },
     comment,
   }));
-}
-
-function ports({ portMappings }: Attachment, family: Family, ips: readonly string[], comment: string): NftElement[] {
-  const to = ips[0]!;
-  return portMappings
-    .filter(({ hostIP }) => hostIP === undefined || familyOf(hostIP) === family)
-    .map(({ hostIP, protocol, hostPort, containerPort }) => ({
-      kind: 'element',
-      ...placeOf(family),
-      set: hostIP === undefined ? 'ports' : 'address-ports',
-      key: [...(hostIP === undefined ? [] : [hostIP]), protocol, hostPort],
-      data: [to, containerPort],
-      comment,
-    }));
 }
 
 /** nft writes a single address without its length. */

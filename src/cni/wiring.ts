@@ -3,6 +3,7 @@ import { familyOf } from '../addr/ip.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import { portsOf } from '../plan/host-ports.ts';
 import { type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
 import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
@@ -72,8 +73,9 @@ export class Wiring implements Disposable {
   }
 
   #forgetFlows({ portMappings }: Attachment): void {
-    const filters = portMappings
-      .filter(({ protocol }) => protocol === 'udp')
+    const udp = portMappings.filter(({ protocol }) => protocol === 'udp');
+    const filters = ([4, 6] as const)
+      .flatMap((family) => portsOf(family, udp))
       .map(
         ({ hostIP, hostPort }): ConntrackFilter => ({
           protocol: 'UDP',

@@ -2,9 +2,11 @@
 import { closeSync, fstatSync } from 'node:fs';
 import type { IP } from '../addr/ip.ts';
 import { Leases } from '../ipam/leases.ts';
+import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { linkWithAddress } from '../kernel/linux-read.ts';
 import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
+import { staleHostPortFlows } from '../plan/host-ports.ts';
 import { planNode } from '../plan/node.ts';
 import { overlayMtu } from '../plan/overlay/overlay.ts';
 import type { Fragment } from '../plan/plan.ts';
@@ -20,15 +22,17 @@ const log = logger('network');
 export interface PodNetworkParts {
   readonly options: NodeOptions;
   readonly reconciler: Reconciler;
+  readonly kernel: Pick<Kernel, 'flushConntrack'>;
   /** The link that has the node's address; found by itself when absent. */
   readonly nodeLink?: string;
 }
 
 /** Sets the node up (forwarding, lo, DNS address) and gives the hand that wires pods. */
-export function createPodNetwork({ options, reconciler, nodeLink }: PodNetworkParts): RoutedPods {
-  const link = nodeLink ?? linkOfNode(options);
+export function createPodNetwork(parts: PodNetworkParts): RoutedPods {
+  const { options, reconciler } = parts;
+  const link = parts.nodeLink ?? linkOfNode(options);
   reconciler.update(new Map([['node', planNode({ ...options, nodeLink: link })]]));
-  return new RoutedPods(options, reconciler);
+  return new RoutedPods(parts);
 }
 
 /** Throws a Fault when no interface has the node's address. */
@@ -48,13 +52,15 @@ interface Attached {
 export class RoutedPods implements PodNetwork {
   readonly #options: NodeOptions;
   readonly #reconciler: Reconciler;
+  readonly #kernel: PodNetworkParts['kernel'];
   readonly #leases: Leases;
   readonly #attached = new Map<string, Attached>();
   #mtu: number;
 
-  constructor(options: NodeOptions, reconciler: Reconciler) {
+  constructor({ options, reconciler, kernel }: PodNetworkParts) {
     this.#options = options;
     this.#reconciler = reconciler;
+    this.#kernel = kernel;
     this.#leases = new Leases({ dir: `${options.stateDir}/leases`, cidrs: options.podCIDRs });
     this.#mtu = overlayMtu(withOverlay(options));
   }
@@ -73,7 +79,18 @@ export class RoutedPods implements PodNetwork {
       throw error;
     }
     this.#attached.set(sandboxId, { pod, ips, inode });
+    // After the rules: a flow that is cut earlier would be tracked anew by the old ones.
+    this.#forgetFlows(staleHostPortFlows({ ...pod, ips, hostPorts: pod.hostPorts ?? [] }, this.#options.nodeIPs));
     return ips;
+  }
+
+  #forgetFlows(filters: readonly ConntrackFilter[]): void {
+    if (filters.length === 0) return;
+    try {
+      this.#kernel.flushConntrack(filters);
+    } catch (error) {
+      log.error({ err: error }, 'stale UDP flows could not be removed');
+    }
   }
 
   #plan(pod: PodAttachment, ips: readonly IP[]): Fragment {
@@ -88,6 +105,10 @@ export class RoutedPods implements PodNetwork {
   }
 
   detach(sandboxId: string): void {
+    // Of a pod that went while no agent was there nobody knows what ports it had.
+    const known = this.#attached.get(sandboxId)?.pod;
+    const mayBePublished = !known || !!known.hostPorts?.some(({ protocol }) => protocol === 'udp');
+    const { ips = [] } = this.#leases.get(sandboxId) ?? {};
     this.#attached.delete(sandboxId);
     try {
       this.#reconciler.update(new Map([[podKey(sandboxId), undefined]]));
@@ -95,6 +116,7 @@ export class RoutedPods implements PodNetwork {
       // The reconciler tries again; nobody waits for this pod's remains.
       log.warn({ sandboxId, err: error }, 'detach');
     }
+    if (mayBePublished) this.#forgetFlows(ips.map((replySrc) => ({ protocol: 'UDP', replySrc })));
     this.#leases.release(sandboxId);
   }
 

@@ -1,6 +1,7 @@
 // Room node: a pod's place on the network, as the pod lifecycle sees it.
 import type { IP } from '../addr/ip.ts';
 import type { NetnsPath } from '../kernel/items.ts';
+import type { HostPort } from '../plan/host-ports.ts';
 
 export interface PodAttachment {
   readonly sandboxId: string;
@@ -10,6 +11,8 @@ export interface PodAttachment {
   readonly netns: NetnsPath;
   /** Addresses that the API knows of it: a running pod keeps them even when its lease was lost. */
   readonly earlierIPs?: readonly IP[];
+  /** Ports of the node that lead to it. */
+  readonly hostPorts?: readonly HostPort[];
 }
 
 export interface PodNetwork {

@@ -2,7 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { IP } from '../addr/ip.ts';
+import { podHostPorts } from '../objects/pod-ports.ts';
 import type { Pod } from '../objects/types.ts';
+import type { HostPort } from '../plan/host-ports.ts';
 import type { Sandbox } from '../runtime/runtime.ts';
 import { hostsFile, podHostname, resolvConf } from './etc-files.ts';
 import type { PodContext } from './pod-context.ts';
@@ -30,7 +32,8 @@ export function connectSandbox({ options, network }: PodContext, pod: Pod, { id,
   const { metadata, spec } = pod;
   const names = { podUid: metadata.uid, podNamespace: metadata.namespace!, podName: metadata.name };
   const earlierIPs = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
-  const podIPs = spec.hostNetwork ? options.nodeIPs : network.attach({ sandboxId: id, netns, ...names, earlierIPs });
+  const attach = () => network.attach({ sandboxId: id, netns, ...names, earlierIPs, hostPorts: hostPortsOf(pod) });
+  const podIPs = spec.hostNetwork ? options.nodeIPs : attach();
   const hostname = podHostname(pod, options.nodeName);
   const files = [
     ['hosts', hostsFile(pod, hostname, podIPs, options.clusterDomain)],
@@ -43,6 +46,10 @@ export function connectSandbox({ options, network }: PodContext, pod: Pod, { id,
     writeFileSync(path, text);
   }
   return { id, podIPs };
+}
+
+function hostPortsOf(pod: Pod): HostPort[] {
+  return podHostPorts(pod).map((port) => ({ ...port, protocol: port.protocol.toLowerCase() as HostPort['protocol'] }));
 }
 
 /** Succeeds when it is gone already. The address is given back last, when nobody can use it any more. */

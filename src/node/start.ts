@@ -92,7 +92,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const kernel = openKernel();
   const reconciler = createReconciler(kernel);
   const nodeLink = linkOfNode(placed);
-  const network = createPodNetwork({ options: placed, reconciler, nodeLink });
+  const network = createPodNetwork({ options: placed, reconciler, kernel, nodeLink });
   const overlay = new Overlay({ options: placed, nodeLink, reconciler, pods: network });
   const stopWatchingNodes = watchNodes(overlay, options.nodeName, nodes);
   step('network');

@@ -1,7 +1,7 @@
 // Room plan: the tables, sets and chains that Services share on a node: present from the start, whatever Services there are.
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
-import type { NftChain, NftFamily, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
+import type { NftChain, NftFamily, NftItem, NftRule, NftSet, NftStatement } from '../kernel/nft-items.ts';
 import type { Fragment } from './plan.ts';
 
 /** What a node knows of itself when it plans. */
@@ -26,6 +26,8 @@ export const SERVICES = 'services';
 export const ENDPOINTS = 'endpoints';
 /** Addresses of this node's endpoints, twice: traffic of a pod that was sent to itself. */
 export const HAIRPIN = 'hairpin';
+/** address . protocol . port of this node's pods that are reached by a port of the node. */
+export const HOST_PORT_TARGETS = 'host-port-targets';
 /** Where the traffic of Services without endpoints goes. */
 export const REFUSE = 'refuse';
 
@@ -73,13 +75,24 @@ function baseItems(facts: NodeFacts, family: Family): NftItem[] {
     { kind: 'table', ...place },
     { kind: 'set', ...place, set: SERVICES, key, data: ['verdict'] },
     { kind: 'set', ...place, set: ENDPOINTS, key: [...key, 'integer'], data: [address, 'inet_service'] },
-    { kind: 'set', ...place, set: HAIRPIN, key: [address, address] },
+    hairpinSet(family),
+    hostPortTargetsSet(family),
     refuseChain(place),
     ...Array.from({ length: CHAINS_AHEAD }, (_, i) => balanceChain(family, i + 1)),
     ...serviceHooks(facts, family),
     sourceChain(facts, family),
     ...dnsHooks(facts, family),
   ];
+}
+
+export function hairpinSet(family: Family): NftSet {
+  const { address } = wordsOf(family);
+  return { kind: 'set', ...placeOf(family), set: HAIRPIN, key: [address, address] };
+}
+
+export function hostPortTargetsSet(family: Family): NftSet {
+  const key = [wordsOf(family).address, 'inet_proto', 'inet_service'] as const;
+  return { kind: 'set', ...placeOf(family), set: HOST_PORT_TARGETS, key };
 }
 
 /** TCP is told at once by a reset, all else by ICMP: a client without an answer would wait. */
@@ -153,6 +166,12 @@ function sourceChain(facts: NodeFacts, family: Family): NftChain {
   const translated: NftStatement = { kind: 'match', left: 'ct status', right: 'dnat' };
   // Not masquerade: that takes any address of any interface where the outgoing one has none, as a pod's has.
   const snat: NftStatement = { kind: 'snat', to: nodeIP };
+  // Its pod answers through this node, whoever asked: a published port keeps the client's address.
+  const published: NftStatement = {
+    kind: 'lookup',
+    key: [daddr, 'meta l4proto', 'th dport'],
+    set: HOST_PORT_TARGETS,
+  };
   const notOwn = ofFamily(family, facts.ownPodCIDRs).map(
     (cidr): NftStatement => ({ kind: 'match', left: saddr, not: true, right: cidr }),
   );
@@ -163,6 +182,7 @@ function sourceChain(facts: NodeFacts, family: Family): NftChain {
     base: { type: 'nat', hook: 'postrouting', priority: SRCNAT },
     rules: [
       { statements: [translated, { kind: 'lookup', key: [saddr, daddr], set: HAIRPIN }, snat] },
+      { statements: [translated, published, { kind: 'verdict', verdict: 'return' }] },
       { statements: [translated, ...notOwn, snat] },
     ],
   };

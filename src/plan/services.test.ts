@@ -226,6 +226,9 @@ test('what Services share on a node, as nft text', () => {
   set hairpin {
     type ipv4_addr . ipv4_addr;
   }
+  set host-port-targets {
+    type ipv4_addr . inet_proto . inet_service;
+  }
   chain refuse {
     meta l4proto tcp reject with tcp reset
     reject with icmp port-unreachable
@@ -249,6 +252,7 @@ test('what Services share on a node, as nft text', () => {
   chain services-source {
     type nat hook postrouting priority 100; policy accept;
     ct status dnat ip saddr . ip daddr @hairpin snat ip to 172.30.0.11
+    ct status dnat ip daddr . meta l4proto . th dport @host-port-targets return
     ct status dnat ip saddr != 10.244.1.0/24 snat ip to 172.30.0.11
   }
   chain dns-prerouting {

@@ -168,6 +168,12 @@ const CASES: readonly [why: string, state: ClusterState, wanted: Pod, answer: st
     "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
   ],
   [
+    'a host port of a container that runs beside the others',
+    cluster([node('n1')], [[pod('x', hostPort(80)), 'n1']]),
+    pod('p', { initContainers: [{ ...hostPort(80).containers![0]!, restartPolicy: 'Always' }] }),
+    "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+  ],
+  [
     'the same host port at another address',
     cluster([node('n1')], [[pod('x', hostPort(80, '127.0.0.1')), 'n1']]),
     pod('p', hostPort(80, '172.30.0.11')),

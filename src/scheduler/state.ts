@@ -1,4 +1,5 @@
 // Room scheduler: nodes and what the pods on them hold, as the scheduler knows and assumes it.
+import { podHostPorts } from '../objects/pod-ports.ts';
 import type { Node, Pod } from '../objects/types.ts';
 import { objectKey } from '../objects/types.ts';
 import { type Amounts, addTo, allocatable, podRequests } from './resources.ts';
@@ -38,11 +39,8 @@ export function podInfo(pod: Pod): PodInfo {
   return { pod, key: objectKey(pod), requests: podRequests(pod), hostPorts: hostPortsOf(pod) };
 }
 
-function hostPortsOf({ spec }: Pod): HostPort[] {
-  const ports = spec.containers.flatMap((container) => container.ports ?? []);
-  return ports.flatMap(({ hostPort, hostIP, protocol = 'TCP' }) =>
-    hostPort ? [{ ip: hostIP || '0.0.0.0', protocol, port: hostPort }] : [],
-  );
+function hostPortsOf(pod: Pod): HostPort[] {
+  return podHostPorts(pod).map(({ hostPort: port, hostIP: ip = '0.0.0.0', protocol }) => ({ ip, protocol, port }));
 }
 
 export class ClusterState {

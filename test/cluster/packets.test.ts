@@ -6,6 +6,7 @@ import { outsideHost } from './outside.ts';
 
 const skip = kubectlSkip() ?? clusterSkip() ?? false;
 const NODES = ['node-1', 'node-2', 'node-3'];
+const HOST_PORT = 18080;
 
 interface TestPod {
   readonly name: string;
@@ -29,6 +30,8 @@ function podAndService(name: string, node: string): object[] {
     image: 'podwire.io/agnhost',
     args: ['netexec', `--http-port=${port}`, `--udp-port=${udp}`],
     readinessProbe: { httpGet: { path: '/healthz', port }, periodSeconds: 1 },
+    // One pod of each node has a port of the node.
+    ...(port === 8080 && name.endsWith('-1') && { ports: [{ containerPort: port, hostPort: HOST_PORT }] }),
   });
   return [
     {
@@ -159,6 +162,12 @@ test('the outside sees the address of the node, and reaches a NodePort on every 
   for (const nodeIP of new Set(pods.map((pod) => pod.nodeIP))) {
     const answer = await outside.run('curl', ['-sf', '--max-time', '20', `http://${nodeIP}:${nodePort}/hostname`]);
     assert.equal(answer.trim(), 'node-2-1');
+  }
+  for (const pod of pods.filter(({ name }) => name.endsWith('-1'))) {
+    const ask = (path: string) =>
+      outside.run('curl', ['-sf', '--max-time', '20', `http://${pod.nodeIP}:${HOST_PORT}/${path}`]);
+    assert.equal((await ask('hostname')).trim(), pod.name, 'a published port');
+    assert.equal(addressOf(await ask('clientip')), outside.ip, 'its pod sees who asks');
   }
 });
 

@@ -92,8 +92,12 @@ test('CHECK says what drifted', { skip }, async () => {
     [/eth0 is gone/, 'container', 'ip link del eth0'],
     [/the egress limit of 8000000 bit\/s is gone/, 'container', 'tc qdisc del dev eth0 root'],
     [/the node's route to 10\.22\.\d+\.\d+\/32 is gone/, 'node', 'ip route flush proto 201'],
-    [/nft .*ports.* is gone/, 'node', 'nft flush map ip podwire-cni ports'],
-    [/nft chain ip podwire-cni prerouting has changed/, 'node', 'nft flush chain ip podwire-cni prerouting'],
+    [/nft .*ports.* is gone/, 'node', 'nft flush map ip podwire-cni host-ports'],
+    [
+      /nft chain ip podwire-cni host-ports-prerouting has changed/,
+      'node',
+      'nft flush chain ip podwire-cni host-ports-prerouting',
+    ],
   ];
   for (const [i, [says, where, command]] of drifts.entries()) {
     const call = { netns: world.container(), container: `c${i}` };

@@ -10,7 +10,7 @@ import { openKernel } from '../../src/kernel/linux.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
 import { createPodNetwork } from '../../src/node/network.ts';
 import { Overlay } from '../../src/node/overlay.ts';
-import type { PodNetwork } from '../../src/node/pod-network.ts';
+import type { PodAttachment, PodNetwork } from '../../src/node/pod-network.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
@@ -31,6 +31,7 @@ export interface TestPod {
   /** One per family of the cluster. */
   readonly ips: readonly IP[];
   readonly sandboxId: string;
+  readonly node: TestNode;
 }
 
 export class ClusterNet implements Disposable {
@@ -66,7 +67,7 @@ export class ClusterNet implements Disposable {
     const options = this.#options(node, netns);
     const kernel = openKernel({ netns });
     const reconciler = createReconciler(kernel);
-    const network = createPodNetwork({ options, reconciler, nodeLink: NODE_LEG });
+    const network = createPodNetwork({ options, reconciler, kernel, nodeLink: NODE_LEG });
     const overlay = new Overlay({ options, reconciler, pods: network, nodeLink: NODE_LEG });
     return { ...node, netns, options, kernel, reconciler, network, overlay };
   }
@@ -95,18 +96,22 @@ export class ClusterNet implements Disposable {
     };
   }
 
-  addPod(node: TestNode, sandboxId: string): TestPod {
+  addPod(node: TestNode, sandboxId: string, wishes: Partial<PodAttachment> = {}): TestPod {
     const netns = netnsPath(`pwt-${this.name}-${sandboxId}`);
     createNetns(netns);
     this.#pods.push(netns);
-    return this.attach(node, sandboxId);
+    return this.attach(node, sandboxId, wishes);
   }
 
-  attach(node: TestNode, sandboxId: string): TestPod {
+  attach(node: TestNode, sandboxId: string, wishes: Partial<PodAttachment> = {}): TestPod {
     const netns = netnsPath(`pwt-${this.name}-${sandboxId}`);
     const names = { podUid: sandboxId, podNamespace: 'default', podName: sandboxId };
-    const ips = node.network.attach({ sandboxId, netns, ...names });
-    return { netns, ip: ips[0]!, ips, sandboxId };
+    const ips = node.network.attach({ sandboxId, netns, ...names, ...wishes });
+    return { netns, ip: ips[0]!, ips, sandboxId, node };
+  }
+
+  detach({ node, sandboxId }: TestPod): void {
+    node.network.detach(sandboxId);
   }
 
   [Symbol.dispose](): void {
@@ -135,13 +140,13 @@ export interface Echo extends AsyncDisposable {
 }
 
 /** A TCP server inside a namespace that answers each connection with the client's address as it sees it, then echoes. */
-export async function serveIn(netns: string, ip: IP): Promise<Echo> {
+export async function serveIn(netns: string, ip: IP, at = 0): Promise<Echo> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
     socket.write(`${socket.remoteAddress}\n`);
     socket.pipe(socket);
   });
-  await new Promise<void>((resolve) => server.listen({ fd: listenOn(tcpSocket(netns, ip), ip, 0) }, resolve));
+  await new Promise<void>((resolve) => server.listen({ fd: listenOn(tcpSocket(netns, ip), ip, at) }, resolve));
   const { port } = server.address() as AddressInfo;
   return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }

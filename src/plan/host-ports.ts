@@ -1,0 +1,135 @@
+// Room plan: published ports: what comes to a port of the node goes on to a pod. The agent and the CNI plugin have the same rules.
+import { type Family, familyOf, type IP } from '../addr/ip.ts';
+import type { ConntrackFilter } from '../kernel/kernel.ts';
+import type { NftChain, NftElement, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
+import {
+  HAIRPIN,
+  HOST_PORT_TARGETS,
+  hairpinSet,
+  hostPortTargetsSet,
+  type Place,
+  placeOf,
+  wordsOf,
+} from './proxy-base.ts';
+
+export interface HostPort {
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  /** Absent: every address of the node. 0.0.0.0 and :: are every address of their family. */
+  readonly hostIP?: IP;
+}
+
+const PORTS = 'host-ports';
+const ADDRESS_PORTS = 'host-address-ports';
+const PUBLISH = 'publish';
+/** Behind the Services: where one of theirs has the same port, it is theirs. */
+const PRIORITY = -99;
+const LOOPBACK = { 4: '127.0.0.0/8', 6: '::1' } as const;
+const UNSPECIFIED: readonly IP[] = ['0.0.0.0', '::'];
+
+/** What all published ports of a table share. */
+export function hostPortBase(family: Family, place: Place): NftItem[] {
+  const { address } = wordsOf(family);
+  const data = [address, 'inet_service'] as const;
+  return [
+    { kind: 'table', ...place },
+    { kind: 'set', ...place, set: PORTS, key: ['inet_proto', 'inet_service'], data },
+    { kind: 'set', ...place, set: ADDRESS_PORTS, key: [address, 'inet_proto', 'inet_service'], data },
+    publishChain(family, place),
+    ...hooks(family, place),
+  ];
+}
+
+/** One rule a protocol: nft takes a port translation only after a protocol. A port of one address comes before one of all. */
+function publishChain(family: Family, place: Place): NftChain {
+  const { daddr } = wordsOf(family);
+  const rules = (['tcp', 'udp', 'sctp'] as const).flatMap((protocol): NftRule[] => {
+    const match: NftStatement = { kind: 'match', left: 'meta l4proto', right: protocol };
+    return [
+      { statements: [match, { kind: 'dnat', key: [daddr, 'meta l4proto', 'th dport'], map: ADDRESS_PORTS }] },
+      { statements: [match, { kind: 'dnat', key: ['meta l4proto', 'th dport'], map: PORTS }] },
+    ];
+  });
+  return { kind: 'chain', ...place, chain: PUBLISH, rules };
+}
+
+/** What comes in, from pods of the node too, meets prerouting; what the node itself sends, output. */
+function hooks(family: Family, place: Place): NftChain[] {
+  const local: NftStatement = { kind: 'match', left: 'fib daddr type', right: 'local' };
+  // A packet to 127.0.0.1 must not leave the node (RFC 1122, 3.2.1.3): published ports are on the node's other addresses.
+  const { daddr } = wordsOf(family);
+  const notLoopback: NftStatement = { kind: 'match', left: daddr, not: true, right: LOOPBACK[family] };
+  const publish: NftStatement = { kind: 'verdict', verdict: 'jump', chain: PUBLISH };
+  return (['prerouting', 'output'] as const).map((hook) => ({
+    kind: 'chain',
+    ...place,
+    chain: `${PORTS}-${hook}`,
+    base: { type: 'nat', hook, priority: PRIORITY },
+    rules: [{ statements: hook === 'output' ? [notLoopback, local, publish] : [local, publish] }],
+  }));
+}
+
+/** Where the ports lead: `to` is the pod's address of the place's family. */
+export function hostPortElements(place: Place, to: IP, ports: readonly HostPort[], comment: string): NftElement[] {
+  return portsOf(familyOf(to), ports).map(({ hostIP, protocol, hostPort, containerPort }) => ({
+    kind: 'element',
+    ...place,
+    set: hostIP === undefined ? PORTS : ADDRESS_PORTS,
+    key: [...(hostIP === undefined ? [] : [hostIP]), protocol, hostPort],
+    data: [to, containerPort],
+    comment,
+  }));
+}
+
+/** Those of the family, without `hostIP` where that is every address. */
+export function portsOf(family: Family, ports: readonly HostPort[]): HostPort[] {
+  return ports
+    .filter(({ hostIP }) => hostIP === undefined || familyOf(hostIP) === family)
+    .map(({ hostIP, ...port }) => (hostIP === undefined || UNSPECIFIED.includes(hostIP) ? port : { ...port, hostIP }));
+}
+
+export interface PublishedPod {
+  readonly podNamespace: string;
+  readonly podName: string;
+  /** At most one per family. */
+  readonly ips: readonly IP[];
+  readonly hostPorts: readonly HostPort[];
+}
+
+/** What a pod's ports are in the node's own table: the pod sees who asks, but where it asks itself. */
+export function publishPod({ podNamespace, podName, ips, hostPorts }: PublishedPod): NftItem[] {
+  if (hostPorts.length === 0) return [];
+  const comment = `Pod/${podNamespace}/${podName}`.slice(0, 127);
+  return ips.flatMap((ip): NftItem[] => {
+    const family = familyOf(ip);
+    const place = placeOf(family);
+    const targets = portsOf(family, hostPorts).map(({ protocol, containerPort }) => [ip, protocol, containerPort]);
+    const element = { kind: 'element', ...place, comment } as const;
+    return [
+      ...hostPortBase(family, place),
+      hairpinSet(family),
+      hostPortTargetsSet(family),
+      ...hostPortElements(place, ip, hostPorts, comment),
+      { ...element, set: HAIRPIN, key: [ip, ip] },
+      ...targets.map((key) => ({ ...element, set: HOST_PORT_TARGETS, key })),
+    ];
+  });
+}
+
+/** UDP has no end: a client that went on speaking to the port would be sent where it was sent before the pod was there. */
+export function staleHostPortFlows({ ips, hostPorts }: PublishedPod, nodeIPs: readonly IP[]): ConntrackFilter[] {
+  const udp = hostPorts.filter(({ protocol }) => protocol === 'udp');
+  return ips.flatMap((ip) =>
+    portsOf(familyOf(ip), udp).flatMap(({ hostIP, hostPort, containerPort }) =>
+      (hostIP === undefined ? nodeIPs.filter((each) => familyOf(each) === familyOf(ip)) : [hostIP]).map(
+        (originalDst): ConntrackFilter => ({
+          protocol: 'UDP',
+          originalDst,
+          originalDstPort: hostPort,
+          except: [{ ip, port: containerPort }],
+        }),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,193 @@
+// Published ports with real packets: from outside, from the node, from pods, over both families; what becomes of UDP flows.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { familyOf, type IP } from '../../src/addr/ip.ts';
+import type { Node } from '../../src/objects/types.ts';
+import type { HostPort } from '../../src/plan/host-ports.ts';
+import { planMasqueradeBase, planNodeAddresses } from '../../src/plan/masquerade.ts';
+import { planProxyBase } from '../../src/plan/proxy-base.ts';
+import { NETNS_DIR, socketIn } from '../../src/sys/netns.ts';
+import { bindSocket } from '../../src/sys/socket.ts';
+import { ClusterNet, serveIn, type TestNode, type TestPod, talk } from './cluster-net.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root';
+const NODES = [1, 2].map((i) => ({
+  name: `node-${i}`,
+  ips: [`172.30.0.1${i}`, `fd00:172:30::1${i}`],
+  podCIDRs: [`10.244.${i}.0/24`, `fd00:10:244:${i}::/64`],
+}));
+const OUTSIDE = ['172.30.0.1', 'fd00:172:30::1'];
+const META = { uid: '', resourceVersion: '1', creationTimestamp: '' };
+
+let net: ClusterNet;
+let one: TestNode;
+let two: TestNode;
+
+before(() => {
+  if (skip) return;
+  net = new ClusterNet(`t${process.pid}p`, NODES);
+  [one, two] = [net.nodes[0]!, net.nodes[1]!];
+  for (const node of net.nodes) node.reconciler.update(rulesOf(node));
+});
+
+after(() => net?.[Symbol.dispose]());
+
+/** What the proxy puts in force on every node: what it does to the source of a translated flow must spare published ports. */
+function rulesOf({ name, options, ips, podCIDRs }: TestNode) {
+  const { clusterPodCIDRs, serviceCIDRs, dnsIPs } = options;
+  const facts = {
+    nodeName: name,
+    nodeIPs: ips,
+    podCIDRs: clusterPodCIDRs,
+    ownPodCIDRs: podCIDRs,
+    serviceCIDRs,
+    dnsIPs,
+  };
+  const nodes = NODES.map((each) => {
+    const addresses = each.ips.map((address) => ({ type: 'InternalIP', address }));
+    const node: Node = {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { ...META, name: each.name },
+      status: { addresses },
+    };
+    return [`masquerade/${each.name}`, planNodeAddresses(node, facts)] as const;
+  });
+  return new Map([['proxy/base', planProxyBase(facts)], ['masquerade/base', planMasqueradeBase(facts)], ...nodes]);
+}
+
+function publish(node: TestNode, sandboxId: string, hostPorts: readonly HostPort[]): TestPod {
+  return net.addPod(node, sandboxId, { hostPorts });
+}
+
+function ruleset(node: TestNode): string {
+  return execFileSync('nsenter', [`--net=${node.netns}`, 'nft', 'list', 'ruleset'], { encoding: 'utf8' });
+}
+
+for (const [i, family] of (['IPv4', 'IPv6'] as const).entries()) {
+  test(`${family}: everybody reaches a published port and is seen under the own address`, { skip }, async () => {
+    const tcp = { hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const;
+    const pod = publish(one, `s${i}`, [tcp]);
+    const near = net.addPod(one, `n${i}`);
+    const far = net.addPod(two, `f${i}`);
+    const at = one.ips[i]!;
+    await using _server = await serveIn(pod.netns, pod.ips[i]!, 80);
+    for (const [who, netns, address] of [
+      ['outside', net.host, OUTSIDE[i]],
+      ['the node', one.netns, at],
+      ['another node', two.netns, two.ips[i]],
+      ['a pod of the node', near.netns, near.ips[i]],
+      ['a pod of another node', far.netns, far.ips[i]],
+    ] as const) {
+      assert.deepEqual(await talk(netns, at, 8080), [address, 'ping'], who);
+    }
+    // The pod itself: its own address would come back to it from nowhere.
+    assert.deepEqual(await talk(pod.netns, at, 8080), [at, 'ping']);
+    for (const other of [pod, near, far]) net.detach(other);
+    await assert.rejects(talk(net.host, at, 8080), { code: 'ECONNREFUSED' });
+  });
+
+  test(`${family}: a port of one address is on that alone`, { skip }, async () => {
+    const [at, second] = [one.ips[i]!, i === 0 ? '172.30.0.91' : 'fd00:172:30::91'];
+    const inNode = (...args: string[]) => execFileSync('ip', ['-n', one.netns.slice(NETNS_DIR.length + 1), ...args]);
+    inNode('addr', 'add', `${second}/${i === 0 ? 32 : 128}`, 'dev', 'eth0', ...(i === 1 ? ['nodad'] : []));
+    const tcp = { hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: second } as const;
+    const pod = publish(one, `h${i}`, [tcp]);
+    await using _server = await serveIn(pod.netns, pod.ips[i]!, 80);
+    assert.deepEqual(await talk(net.host, second, 8080), [OUTSIDE[i], 'ping']);
+    assert.deepEqual(await talk(one.netns, second, 8080), [second, 'ping']);
+    await assert.rejects(talk(net.host, at, 8080), { code: 'ECONNREFUSED' });
+    net.detach(pod);
+    inNode('addr', 'del', `${second}/${i === 0 ? 32 : 128}`, 'dev', 'eth0');
+  });
+
+  test(`${family}: a UDP client that never stops finds the pod that has the port now`, { skip }, async () => {
+    const udp = { hostPort: 5353, containerPort: 53, protocol: 'udp' } as const;
+    const at = one.ips[i]!;
+    await using client = udpClient(net.host, OUTSIDE[i]!);
+    // Nobody is there yet: such a flow is tracked too.
+    await client.send(at, 5353);
+    for (const name of [`u${i}`, `v${i}`, `w${i}`]) {
+      const pod = publish(one, name, [udp]);
+      {
+        await using _server = await udpServer(pod, i);
+        assert.equal(await client.ask(at, 5353), `${name} saw ${OUTSIDE[i]}`);
+      }
+      net.detach(pod);
+    }
+    const flows = execFileSync(
+      'nsenter',
+      [`--net=${one.netns}`, 'conntrack', '-L', '-p', 'udp', '-f', i === 0 ? 'ipv4' : 'ipv6'],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    assert.doesNotMatch(flows, /dport=5353/);
+  });
+}
+
+test('rules name the pod, SCTP has its own, and with the last pod all of it is gone', { skip }, () => {
+  const before = ruleset(one);
+  const sctp = { hostPort: 9999, containerPort: 99, protocol: 'sctp' } as const;
+  const pods = ['r1', 'r2'].map((name, i) =>
+    publish(one, name, [
+      { ...sctp, hostPort: 9999 + i },
+      { hostPort: 7000 + i, containerPort: 7000, protocol: 'tcp' },
+    ]),
+  );
+  const during = ruleset(one);
+  assert.match(during, /sctp \. 9999 comment "Pod\/default\/r1" : 10\.244\.1\.\d+ \. 99/);
+  assert.match(during, /tcp \. 7001 comment "Pod\/default\/r2" : fd00:10:244:1::\w+ \. 7000/);
+  net.detach(pods[0]!);
+  assert.doesNotMatch(ruleset(one), /default\/r1/);
+  assert.match(ruleset(one), /default\/r2/);
+  net.detach(pods[1]!);
+  assert.equal(ruleset(one), before);
+});
+
+interface UdpClient extends AsyncDisposable {
+  send(to: IP, port: number): Promise<void>;
+  /** Asks until somebody answers. */
+  ask(to: IP, port: number): Promise<string>;
+}
+
+/** Always from the same port. */
+function udpClient(netns: string, ip: IP): UdpClient {
+  const socket = udpSocket(netns, ip, 0);
+  const send = (to: IP, port: number) => new Promise<void>((resolve) => socket.send('who?', port, to, () => resolve()));
+  return {
+    send,
+    async ask(to, port) {
+      const answer = once(socket, 'message', { signal: AbortSignal.timeout(30_000) });
+      const again = setInterval(() => void send(to, port), 50);
+      try {
+        return String((await answer)[0]);
+      } finally {
+        clearInterval(again);
+      }
+    },
+    [Symbol.asyncDispose]: () => closed(socket),
+  };
+}
+
+async function udpServer({ netns, ips, sandboxId }: TestPod, family: number): Promise<AsyncDisposable> {
+  const socket = udpSocket(netns, ips[family]!, 53);
+  socket.on('message', (_, from) => socket.send(`${sandboxId} saw ${from.address}`, from.port, from.address));
+  return { [Symbol.asyncDispose]: () => closed(socket) };
+}
+
+function udpSocket(netns: string, ip: IP, port: number) {
+  const six = familyOf(ip) === 6;
+  const fd = socketIn(netns, six ? 'inet6' : 'inet', 'dgram');
+  bindSocket(fd, ip, port);
+  const socket = createSocket(six ? 'udp6' : 'udp4');
+  // ICMP says that nobody is there: that is what is being tried out.
+  socket.on('error', () => {});
+  socket.bind({ fd });
+  return socket;
+}
+
+function closed(socket: ReturnType<typeof createSocket>): Promise<void> {
+  return new Promise((resolve) => socket.close(() => resolve()));
+}
