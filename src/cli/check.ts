@@ -1,12 +1,12 @@
 // Room cli: `podwire check`.
-import { type CheckRow, checkMachine } from '../cluster/check.ts';
+import { type CheckRow, checkCluster, checkMachine } from '../cluster/check.ts';
 import { formatTable } from './table.ts';
 
-/** Exit code 1 when something that podwire cannot do without is missing. */
-export function runCheck(flags: { readonly output: string }): void {
-  const rows = checkMachine();
+/** Exit code 1 when something that podwire cannot do without is missing, or a running cluster's network is broken. */
+export async function runCheck(flags: { readonly name: string; readonly output: string }): Promise<void> {
+  const rows = [...checkMachine(), ...(await checkCluster(flags.name))];
   console.log(flags.output === 'json' ? JSON.stringify(rows, undefined, 2) : render(rows));
-  if (rows.some((row) => row.state === 'missing')) process.exitCode = 1;
+  if (rows.some(({ state }) => state === 'missing' || state === 'broken')) process.exitCode = 1;
 }
 
 function render(rows: readonly CheckRow[]): string {

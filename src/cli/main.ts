@@ -44,7 +44,12 @@ function program(): Command {
   command(podwire, 'kubeconfig', 'print the path of a kubeconfig', 'export KUBECONFIG=$(podwire kubeconfig)').action(
     async (options) => (await import('./kubeconfig.ts')).runKubeconfig(options),
   );
-  command(podwire, 'check', 'look the machine over and say how to mend what is missing', 'podwire check')
+  command(
+    podwire,
+    'check',
+    'look over the machine and the paths of a running cluster, and say how to mend them',
+    'podwire check',
+  )
     .addOption(tableOrJson())
     .action(async (options) => (await import('./check.ts')).runCheck(options));
 

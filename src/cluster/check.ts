@@ -5,11 +5,17 @@ import type { KernelItem } from '../kernel/items.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { createNetns, netnsPath, removeNamespace } from '../sys/netns.ts';
 import { openSocket } from '../sys/socket.ts';
+import { fabricExists } from './namespaces.ts';
+import type { PathReport } from './path-check.ts';
 import { stateRoot } from './paths.ts';
 import { findProgram } from './programs.ts';
+import { storedConfig } from './slot.ts';
 
-/** `missing`: podwire cannot work. `absent`: a part that some feature would use is not there. `low`: a limit that will bite. */
-export type CheckState = 'ok' | 'low' | 'absent' | 'missing';
+/**
+ * `missing`: podwire cannot work. `absent`: a part that some feature would use is not there. `low`: a limit that will bite.
+ * `broken`: a running cluster does not do what it ought to.
+ */
+export type CheckState = 'ok' | 'low' | 'absent' | 'missing' | 'broken';
 
 export interface CheckRow {
   readonly what: string;
@@ -17,6 +23,15 @@ export interface CheckRow {
   readonly detail: string;
   /** What to do about it: a command or a sentence. */
   readonly mend?: string;
+  /** Of a path between two nodes that does not carry what it should. */
+  readonly path?: PathReport;
+}
+
+/** The cluster as it runs; nothing when it does not. */
+export async function checkCluster(clusterName: string): Promise<CheckRow[]> {
+  if (process.getuid?.() !== 0 || !fabricExists(clusterName)) return [];
+  const config = storedConfig(clusterName);
+  return config ? (await import('./path-check.ts')).checkPaths(config) : [];
 }
 
 export function checkMachine(): CheckRow[] {

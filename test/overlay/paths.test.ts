@@ -1,0 +1,111 @@
+// `podwire check` on a running cluster: a sound one is called so, and where packets vanish it is named.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { CheckRow } from '../../src/cluster/check.ts';
+import type { ClusterConfig } from '../../src/cluster/config.ts';
+import { checkPaths } from '../../src/cluster/path-check.ts';
+import { clusterSkip, kubectlSkip, Machine } from '../cluster/machine.ts';
+import { inside, nodeNetns, startCluster } from './overlay-cluster.ts';
+
+const skip = kubectlSkip() ?? clusterSkip() ?? false;
+const NETWORK = {
+  nodeCIDRs: ['172.30.84.0/24', 'fd00:172:30:84::/64'],
+  podCIDRs: ['10.184.0.0/16', 'fd00:10:184::/56'],
+  nodePrefixLengths: [24, 64],
+  serviceCIDRs: ['10.84.0.0/16', 'fd00:10:84::/112'],
+  racks: 2,
+};
+
+let machine: Machine;
+
+before(async () => {
+  if (skip) return;
+  machine = await Machine.create('paths');
+  // node-1 and node-3 are in the first rack, node-2 in the second.
+  await startCluster(machine, NETWORK, 3);
+});
+
+after(async () => {
+  await machine?.[Symbol.asyncDispose]();
+});
+
+const FABRIC = () => nodeNetns(machine, 'fabric');
+
+/** As the command does it: that looks over the machine too, which takes seconds. */
+async function checked(): Promise<CheckRow[]> {
+  const file = join(machine.state, 'clusters', machine.cluster, 'cluster.json');
+  return checkPaths(JSON.parse(readFileSync(file, 'utf8')) as ClusterConfig);
+}
+
+/** A firewall that drops what is larger, and tells nobody, for as long as `work` runs. */
+async function withHole(netns: string, table: string, chain: string, work: () => Promise<void>): Promise<void> {
+  inside(netns, 'nft', `table ${table} hole {\n chain hole {\n ${chain}\n }\n }\n`);
+  try {
+    await work();
+  } finally {
+    inside(netns, 'nft', `delete table ${table} hole`);
+  }
+}
+
+test('a sound cluster is called sound', { skip }, async () => {
+  const text = (await machine.podwire('check')).stdout;
+  assert.match(text, /paths between nodes +ok +all 12 carry packets of 1500 bytes/);
+  assert.match(text, /paths between pods +ok +all 12 carry packets of 1450 bytes/);
+});
+
+test('a router that drops large packets silently is named, with the MTU to set', { skip }, async () => {
+  const drop = 'type filter hook forward priority 0; ip daddr 172.30.84.139 ip length > 1400 drop;';
+  await withHole(FABRIC(), 'ip', drop, async () => {
+    const { code, stdout } = await machine.podwire('check', '-o', 'json');
+    assert.equal(code, 1);
+    const rows = JSON.parse(stdout) as CheckRow[];
+    const broken = rows.filter(({ path }) => path?.between === 'nodes');
+    assert.deepEqual(broken.map(({ what, state, detail, mend }) => [what, state, detail, mend]).sort(), [
+      ['path node-1 -> node-2', 'broken', detail('the router 172.30.84.2'), MEND],
+      ['path node-3 -> node-2', 'broken', detail('the router 172.30.84.2'), MEND],
+    ]);
+    assert.deepEqual(broken[0]!.path!.arrive, 1400);
+  });
+});
+
+const detail = (where: string) => `IPv4 packets of more than 1400 bytes vanish at ${where}: nobody tells the sender`;
+const MEND = 'set network.mtu: 1400, or have the path carry 1500';
+
+test('a leg that carries less is named, in the family that it is of', { skip }, async () => {
+  const drop = 'type filter hook ingress device "eth0" priority 0; ip6 length > 1260 drop;';
+  await withHole(nodeNetns(machine, 'node-3'), 'netdev', drop, async () => {
+    const rows = await checked();
+    const lines = rows.flatMap(({ what, detail, path }) => (path?.between === 'nodes' ? `${what}: ${detail}` : []));
+    const vanish = 'IPv6 packets of more than 1300 bytes vanish';
+    assert.deepEqual(lines.sort(), [
+      `path node-1 -> node-3: ${vanish} at the leg of node-3: nobody tells the sender`,
+      `path node-2 -> node-3: ${vanish} between the router fd00:172:30:84::2 and node-3: nobody tells the sender`,
+    ]);
+  });
+});
+
+test('a router that tells of its smaller MTU is told from one that is silent', { skip }, async () => {
+  inside(FABRIC(), 'ip', 'route', 'add', '172.30.84.139/32', 'dev', 'pw-fabric-2', 'mtu', 'lock', '1400');
+  try {
+    const rows = await checked();
+    const told = rows.filter(({ path }) => path?.between === 'nodes' && path.told);
+    assert.deepEqual(told.map(({ what, state }) => [what, state]).sort(), [
+      ['path node-1 -> node-2', 'low'],
+      ['path node-3 -> node-2', 'low'],
+    ]);
+    assert.match(told[0]!.detail, /more than 1400 bytes are refused at the router .* and the sender is told/);
+  } finally {
+    inside(FABRIC(), 'ip', 'route', 'del', '172.30.84.139/32', 'dev', 'pw-fabric-2');
+  }
+});
+
+test('a node that is cut off is told from one that loses large packets', { skip }, async () => {
+  await machine.mustPodwire('node', 'isolate', 'node-2');
+  const rows = await checked();
+  const row = rows.find(({ what }) => what === 'path node-1 -> node-2')!;
+  assert.match(row.detail, /no IPv4 packet arrives: lost between the router 172\.30\.84\.130 and node-2/);
+  assert.match(row.mend!, /podwire node heal node-2/);
+  await machine.mustPodwire('node', 'heal', 'node-2');
+});
