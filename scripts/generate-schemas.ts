@@ -7,6 +7,7 @@ import { QUANTITIES, sharedPackage } from '../src/objects/schema/annotations.ts'
 import type { Documented } from '../src/objects/schema/dialect.ts';
 import { buildV2, buildV3, buildV3Index } from '../src/objects/schema/documents.ts';
 import { encodeOpenapiV2 } from '../src/objects/schema/openapi-protobuf.ts';
+import { OWN_MODELS } from '../src/objects/schema/own-models.ts';
 
 const MODELS = join(dirname(fileURLToPath(import.meta.resolve('@kubernetes/client-node'))), 'gen', 'models');
 const OUTPUT = join(import.meta.dirname, '..', 'generated');
@@ -57,6 +58,8 @@ function plainText(text: string): string {
 }
 
 function readModel(model: string, packageName: string): Documented {
+  const own = OWN_MODELS.get(model);
+  if (own) return own;
   const script = readFileSync(join(MODELS, `${model}.js`), 'utf8');
   const types = readFileSync(join(MODELS, `${model}.d.ts`), 'utf8');
   const map = /attributeTypeMap = (\[[\s\S]*?\n\]);/.exec(script);

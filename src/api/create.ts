@@ -76,6 +76,7 @@ const WITH_GENERATION = new Set([
   'NetworkPolicy',
   'Ingress',
   'IngressClass',
+  'LBPool',
 ]);
 
 function withIdentity(draft: DraftObject, name: string): KubeObject {
@@ -100,6 +101,7 @@ const FIRST_STATUS: Readonly<Record<string, () => object>> = {
   Deployment: () => ({}),
   ReplicaSet: () => ({ replicas: 0 }),
   ReplicationController: () => ({ replicas: 0 }),
+  LBPool: () => ({}),
 };
 
 /** The status is the controllers' to write, whatever the manifest says; only a node's agent brings its own. */

@@ -10,7 +10,7 @@ import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
-import { apiServerIPs } from './layout.ts';
+import { apiServerIPs, loadBalancerAddresses, reservedAddresses } from './layout.ts';
 import { LiveChanges } from './live-changes.ts';
 import type { NodeWorker } from './node-worker.ts';
 import { clusterPaths, nodeDir } from './paths.ts';
@@ -62,7 +62,12 @@ export async function startBox(config: ClusterConfig, nodes: NodeWorker[], optio
   const controllers = startControllers({
     client,
     informers,
-    options: { podCIDRs, nodePrefixLengths, rootCA: api.authority },
+    options: {
+      podCIDRs,
+      nodePrefixLengths,
+      rootCA: api.authority,
+      loadBalancer: { addresses: loadBalancerAddresses(config), reserved: reservedAddresses(config) },
+    },
   });
   const scheduler = startScheduler({ client, informers });
   step('controllers');

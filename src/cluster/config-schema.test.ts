@@ -39,6 +39,7 @@ const REFUSED: [text: string, says: RegExp][] = [
   ['domain: Shop.Local', /domain must be a domain/],
   ['dns: { upstreams: ["192.0.2.1:53"] }', /dns\.upstreams\.0 must be an address, or address#port/],
   ['dns: { upstreams: [dns.example] }', /dns\.upstreams\.0 must be an address, or address#port/],
+  ['loadBalancer: { addresses: [10.0.0.9-1] }', /loadBalancer\.addresses\.0 must be a CIDR, an address or a range/],
   ['nodes: {', /config file .*config\.yaml: /],
 ];
 for (const [text, says] of REFUSED) {

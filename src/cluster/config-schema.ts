@@ -4,6 +4,7 @@ import { Ajv, type ErrorObject } from 'ajv';
 import { parse, YAMLParseError } from 'yaml';
 import { isIP } from '../addr/ip.ts';
 import { parsePrefix } from '../addr/prefix.ts';
+import { parseRange } from '../addr/range.ts';
 import { Fault } from '../observe/fault.ts';
 import type { PartialConfig } from './config.ts';
 
@@ -41,6 +42,7 @@ export const CONFIG_SCHEMA = fields({
     vxlan: fields({ vni: { type: 'integer', minimum: 1, maximum: 16777215 }, port }),
   }),
   dns: fields({ upstreams: { type: 'array', items: { type: 'string', format: 'resolver' } } }),
+  loadBalancer: fields({ addresses: { type: 'array', items: { type: 'string', format: 'range' } } }),
   api: fields({ port }),
 });
 
@@ -62,7 +64,10 @@ export function readConfigFile(file: string): PartialConfig {
 }
 
 export function checkConfig(value: unknown, where: string): PartialConfig {
-  const ajv = new Ajv({ allErrors: true, formats: { cidr: isCIDR, domain: DOMAIN, resolver: isResolver } });
+  const ajv = new Ajv({
+    allErrors: true,
+    formats: { cidr: isCIDR, domain: DOMAIN, range: isRange, resolver: isResolver },
+  });
   const validate = ajv.compile<PartialConfig>(CONFIG_SCHEMA);
   if (validate(value)) return value;
   const problems = (validate.errors ?? []).map((error) => explain(error));
@@ -72,6 +77,15 @@ export function checkConfig(value: unknown, where: string): PartialConfig {
 function isCIDR(text: string): boolean {
   try {
     parsePrefix(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isRange(text: string): boolean {
+  try {
+    parseRange(text);
     return true;
   } catch {
     return false;
@@ -89,6 +103,7 @@ function isResolver(text: string): boolean {
 const EXAMPLES: Readonly<Record<string, string>> = {
   cidr: 'a CIDR such as 10.244.0.0/16',
   domain: 'a domain of lower-case labels such as cluster.local',
+  range: 'a CIDR, an address or a range such as 172.30.0.200-172.30.0.250',
   resolver: 'an address, or address#port such as 192.0.2.53#5353',
 };
 

@@ -24,6 +24,8 @@ export interface ClusterConfig {
   };
   /** Resolvers of everything outside the cluster domain: `address` or `address#port`. Empty: the machine's own. */
   readonly dns: { readonly upstreams: readonly string[] };
+  /** Addresses of the LBPool `default`; absent: a range of nodeCIDRs. Empty: there is no such pool. */
+  readonly loadBalancer: { readonly addresses?: readonly string[] };
   /** Port of the API server on loopback. */
   readonly api: { readonly port: number };
 }
@@ -57,6 +59,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       racks: 1,
     },
     dns: { upstreams: [] },
+    loadBalancer: {},
     api: { port: 6443 + slot },
   };
 }
@@ -76,6 +79,7 @@ export function mergeConfig(base: ClusterConfig, ...parts: readonly PartialConfi
         overlay: { ...merged.network.overlay, ...part.network?.overlay },
       },
       dns: { ...merged.dns, ...part.dns },
+      loadBalancer: { ...merged.loadBalancer, ...part.loadBalancer },
       api: { ...merged.api, ...part.api },
     };
   }

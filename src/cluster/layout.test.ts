@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { prefixesOverlap } from '../addr/prefix.ts';
 import { defaultConfig, mergeConfig, SLOTS } from './config.ts';
-import { apiServerIPs, dnsServiceIPs, nodeLayouts } from './layout.ts';
+import { apiServerIPs, dnsServiceIPs, loadBalancerAddresses, nodeLayouts, reservedAddresses } from './layout.ts';
 
 test('three nodes of the default config', () => {
   const layouts = nodeLayouts(defaultConfig('podwire', 0));
@@ -15,6 +15,27 @@ test('three nodes of the default config', () => {
       ['node-3', 'pw-podwire-node-3', '172.30.0.13', '10.244.2.0/24'],
     ],
   );
+});
+
+test('the default pool is a range of the node network that nodes do not reach', () => {
+  const plain = defaultConfig('podwire', 0);
+  assert.deepEqual(loadBalancerAddresses(plain), ['172.30.0.200-172.30.0.250']);
+  const dual = mergeConfig(plain, { network: { nodeCIDRs: ['172.30.4.0/24', 'fd00:172:30::/64'] } });
+  assert.deepEqual(loadBalancerAddresses(dual), ['172.30.4.200-172.30.4.250', 'fd00:172:30::1000-fd00:172:30::10ff']);
+  const small = mergeConfig(plain, { network: { nodeCIDRs: ['172.30.4.0/25'] } });
+  assert.deepEqual(loadBalancerAddresses(small), []);
+  assert.deepEqual(loadBalancerAddresses(mergeConfig(plain, { loadBalancer: { addresses: [] } })), []);
+  const racks = mergeConfig(plain, { network: { racks: 2 } });
+  assert.deepEqual(reservedAddresses(racks), [
+    '172.30.0.0',
+    '172.30.0.1',
+    '172.30.0.2',
+    '172.30.0.127',
+    '172.30.0.128',
+    '172.30.0.129',
+    '172.30.0.130',
+    '172.30.0.255',
+  ]);
 });
 
 test('each family has addresses and prefixes of its own', () => {

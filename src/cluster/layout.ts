@@ -1,11 +1,12 @@
 // Room cluster: which node has which name, addresses and pod prefixes: arithmetic over the config, nothing else.
 import type { IP } from '../addr/ip.ts';
-import { type CIDR, nthAddress, parsePrefix, subPrefix } from '../addr/prefix.ts';
+import { type CIDR, nthAddress, parsePrefix, prefixSize, subPrefix } from '../addr/prefix.ts';
 import type { ClusterConfig } from './config.ts';
 import { segmentOf } from './segments.ts';
 
 /** The API server's in the first segment, and every segment's router: both are the fabric's own namespace. */
 const ROUTER = 2;
+const MACHINE = 1;
 const FIRST_NODE = 11;
 const DNS_SERVICE = 10;
 
@@ -57,6 +58,24 @@ function defaultLength(cidr: CIDR): number {
 /** Where pods and nodes reach the API server: an address in the fabric's own namespace. */
 export function apiServerIPs(config: ClusterConfig): IP[] {
   return config.network.nodeCIDRs.map((cidr) => nthAddress(cidr, ROUTER));
+}
+
+/** The LBPool `default`: what the config says, else 51 addresses of IPv4 and 256 of IPv6 of the node network, where it is as large as a /24. */
+export function loadBalancerAddresses({ network, loadBalancer }: ClusterConfig): string[] {
+  if (loadBalancer.addresses) return [...loadBalancer.addresses];
+  return network.nodeCIDRs.flatMap((cidr) => {
+    const [first, last] = parsePrefix(cidr).family === 4 ? [200, 250] : [0x1000, 0x10ff];
+    return prefixSize(cidr) > last + 4 ? [`${nthAddress(cidr, first)}-${nthAddress(cidr, last)}`] : [];
+  });
+}
+
+/** What no Service may have of the node network: its ends, the machine's address and the routers'. Nodes' are known by the nodes. */
+export function reservedAddresses({ network }: ClusterConfig): IP[] {
+  return network.nodeCIDRs.flatMap((cidr) =>
+    Array.from({ length: network.racks }, (_, rack) => segmentOf(cidr, network.racks, rack)).flatMap((segment) =>
+      [0n, BigInt(MACHINE), BigInt(ROUTER), prefixSize(segment) - 1n].map((n) => nthAddress(segment, n)),
+    ),
+  );
 }
 
 export function dnsServiceIPs(config: ClusterConfig): IP[] {

@@ -12,6 +12,8 @@ export interface ControllerOptions {
   readonly nodeGraceMs?: number;
   /** CA certificate (PEM) that goes into the ConfigMap kube-root-ca.crt of every namespace. */
   readonly rootCA?: string;
+  /** Addresses of the LBPool `default`, made when there is none of that name, and addresses that no Service may have. */
+  readonly loadBalancer?: { readonly addresses: readonly string[]; readonly reserved: readonly string[] };
 }
 
 export interface ControllerContext {

@@ -8,6 +8,7 @@ import { startEndpoints } from './endpoints/legacy.ts';
 import { startEndpointSliceMirroring } from './endpoints/mirror.ts';
 import { startEndpointSlices } from './endpoints/slices.ts';
 import { startGarbageCollector } from './garbage/collector.ts';
+import { startLoadBalancerAddresses } from './lb/addresses.ts';
 import { startNamespaces } from './namespaces.ts';
 import { startNodeCIDRs } from './node/cidrs.ts';
 import { startPodCollection, startTaintEviction } from './node/eviction.ts';
@@ -31,6 +32,7 @@ const CONTROLLERS: readonly StartController[] = [
   startEndpoints,
   startEndpointSliceMirroring,
   startNamespaces,
+  startLoadBalancerAddresses,
   startGarbageCollector,
 ];
 

@@ -74,6 +74,11 @@ export const KINDS: readonly KindRow[] = [
   }),
   row('networking.k8s.io/v1', 'IngressClass', 'Cluster', { plural: 'ingressclasses' }),
   row('coordination.k8s.io/v1', 'Lease', 'Namespaced'),
+  row('podwire.io/v1alpha1', 'LBPool', 'Cluster', {
+    shortNames: ['lbp'],
+    subresources: ['status'],
+    model: 'V1alpha1LBPool',
+  }),
 ];
 
 const byKind = new Map(KINDS.map((kind) => [kind.kind as string, kind]));

@@ -66,6 +66,23 @@ export type Ingress = Stored<k8s.V1Ingress>;
 export type IngressClass = Stored<k8s.V1IngressClass>;
 export type Lease = Stored<k8s.V1Lease>;
 
+/** Our own kind, podwire.io/v1alpha1: addresses for Services of type LoadBalancer. */
+export type LBPool = Pick<Lease, 'apiVersion' | 'kind' | 'metadata'> & {
+  spec: {
+    /** Each a CIDR, a range `172.30.0.200-172.30.0.250` (both ends included) or one address. */
+    addresses: string[];
+    /** False: only for Services that ask for the pool or for an address of it. */
+    autoAssign?: boolean;
+    /** The highest is tried first; equal ones in order of name. */
+    priority?: number;
+    /** Names of namespaces whose Services may have addresses of it; with namespaceSelector, either suffices. */
+    namespaces?: string[];
+    namespaceSelector?: Json<k8s.V1LabelSelector>;
+    serviceSelector?: Json<k8s.V1LabelSelector>;
+  };
+  status?: { assigned?: number; free?: number };
+};
+
 /** Kind name to type: what `client.list('Pod')` returns. A kind that is not here is a KubeObject. */
 export interface KindTypes {
   Namespace: Namespace;
@@ -85,6 +102,7 @@ export interface KindTypes {
   Ingress: Ingress;
   IngressClass: IngressClass;
   Lease: Lease;
+  LBPool: LBPool;
 }
 export type Kind = keyof KindTypes;
 

@@ -2,7 +2,13 @@
 
 import type { KindRow } from '../kinds.ts';
 import type { DraftObject, Kind, KindTypes } from '../types.ts';
-import { defaultEndpointSlice, defaultEndpoints, defaultIngressClass, defaultNetworkPolicy } from './network.ts';
+import {
+  defaultEndpointSlice,
+  defaultEndpoints,
+  defaultIngressClass,
+  defaultLBPool,
+  defaultNetworkPolicy,
+} from './network.ts';
 import { defaultPod } from './pod.ts';
 import { defaultSecret } from './secret.ts';
 import { defaultService } from './service.ts';
@@ -31,6 +37,7 @@ const DEFAULTERS: { readonly [K in Kind]?: (object: KindTypes[K]) => void } = {
   EndpointSlice: defaultEndpointSlice,
   NetworkPolicy: defaultNetworkPolicy,
   IngressClass: defaultIngressClass,
+  LBPool: defaultLBPool,
 };
 
 /** Fills the object in place. Doing it twice changes nothing. Call it after decode() and after every patch, before validate(). */

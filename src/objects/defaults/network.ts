@@ -1,5 +1,5 @@
-// Room objects: defaults of Endpoints, EndpointSlices, NetworkPolicies and IngressClasses.
-import type { EndpointSlice, Endpoints, IngressClass, NetworkPolicy } from '../types.ts';
+// Room objects: defaults of Endpoints, EndpointSlices, NetworkPolicies, IngressClasses and LBPools.
+import type { EndpointSlice, Endpoints, IngressClass, LBPool, NetworkPolicy } from '../types.ts';
 
 export function defaultEndpoints(endpoints: Endpoints): void {
   for (const subset of endpoints.subsets ?? []) for (const port of subset.ports ?? []) port.protocol ||= 'TCP';
@@ -24,4 +24,10 @@ export function defaultNetworkPolicy({ spec }: NetworkPolicy): void {
 
 export function defaultIngressClass({ spec }: IngressClass): void {
   if (spec?.parameters) spec.parameters.scope ??= 'Cluster';
+}
+
+export function defaultLBPool({ spec }: LBPool): void {
+  if (!spec) return;
+  spec.autoAssign ??= true;
+  spec.priority ??= 0;
 }

@@ -24,6 +24,7 @@ lists('uid', 'V1ObjectMeta.ownerReferences');
 lists('', 'V1ObjectMeta.finalizers V1NodeSpec.podCIDRs');
 lists('', 'V1ContainerRestartRuleOnExitCodes.values V1NodeAllocatableResourceClaimStatus.containers', { merge: false });
 lists('', 'V1Endpoint.addresses', { merge: false });
+lists('', 'V1alpha1LBPoolSpec.addresses V1alpha1LBPoolSpec.namespaces', { merge: false });
 lists(
   'type',
   `V1NamespaceStatus.conditions V1NodeStatus.addresses V1NodeStatus.conditions V1PodStatus.conditions

@@ -16,7 +16,8 @@ export interface Dialect {
   ref(schemaName: string): string;
 }
 
-/** `io.k8s.api.core.v1.Pod` for `core.v1.Pod`. */
+/** `io.k8s.api.core.v1.Pod` for `core.v1.Pod`; our own kinds are under `io.podwire`. */
 export function fullName(schemaName: string): string {
+  if (schemaName.startsWith('podwire.')) return `io.${schemaName}`;
   return schemaName.startsWith('meta.v1.') ? `io.k8s.apimachinery.pkg.apis.${schemaName}` : `io.k8s.api.${schemaName}`;
 }

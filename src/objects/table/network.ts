@@ -1,6 +1,6 @@
-// Room objects: columns of Services, Endpoints, EndpointSlices, NetworkPolicies, Ingresses and IngressClasses.
-import type { EndpointSlice, Endpoints, Ingress, IngressClass, NetworkPolicy, Service } from '../types.ts';
-import { AGE, type Column, column, firstOf, labelsText, NAME, NONE, selectorCell, WIDE } from './column.ts';
+// Room objects: columns of Services, Endpoints, EndpointSlices, NetworkPolicies, Ingresses, IngressClasses and LBPools.
+import type { EndpointSlice, Endpoints, Ingress, IngressClass, LBPool, NetworkPolicy, Service } from '../types.ts';
+import { AGE, type Column, column, firstOf, INTEGER, labelsText, NAME, NONE, selectorCell, WIDE } from './column.ts';
 
 function portsOf({ spec }: Service): string {
   const ports = (spec?.ports ?? []).map(({ port, nodePort, protocol = 'TCP' }) =>
@@ -97,5 +97,15 @@ export const ingressClassColumns: readonly Column<IngressClass>[] = [
     const kind = parameters.apiGroup ? `${parameters.kind}.${parameters.apiGroup}` : parameters.kind;
     return `${kind}/${parameters.name}`;
   }),
+  AGE,
+];
+
+export const lbPoolColumns: readonly Column<LBPool>[] = [
+  NAME,
+  column('Auto-Assign', ({ spec }) => spec?.autoAssign ?? true, { type: 'boolean' }),
+  column('Addresses', ({ spec }) => firstOf(spec?.addresses ?? [], MAX_SHOWN)),
+  column('Assigned', ({ status }) => status?.assigned ?? 0, INTEGER),
+  column('Free', ({ status }) => status?.free ?? 0, INTEGER),
+  column('Priority', ({ spec }) => spec?.priority ?? 0, { ...INTEGER, ...WIDE }),
   AGE,
 ];

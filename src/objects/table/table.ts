@@ -9,6 +9,7 @@ import {
   endpointsColumns,
   ingressClassColumns,
   ingressColumns,
+  lbPoolColumns,
   networkPolicyColumns,
   serviceColumns,
 } from './network.ts';
@@ -67,6 +68,7 @@ const COLUMNS: { readonly [K in Kind]?: readonly Column<KindTypes[K]>[] } = {
   Ingress: ingressColumns,
   IngressClass: ingressClassColumns,
   Lease: leaseColumns,
+  LBPool: lbPoolColumns,
 };
 
 const PLAIN: readonly Column<KubeObject>[] = [

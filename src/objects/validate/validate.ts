@@ -7,6 +7,7 @@ import { validateEvent, validateLease, validateNode, validateNodeUpdate } from '
 import { validateConfigMap, validateConfigMapUpdate, validateSecret, validateSecretUpdate } from './config.ts';
 import { validateEndpointSlice, validateEndpointSliceUpdate, validateEndpoints } from './endpoints.ts';
 import { validateIngress, validateIngressClass, validateIngressClassUpdate } from './ingress.ts';
+import { validateLBPool } from './lb-pool.ts';
 import { validateMetadata, validateMetadataUpdate } from './metadata.ts';
 import { validateNetworkPolicy } from './network-policy.ts';
 import { validatePod, validatePodUpdate } from './pod.ts';
@@ -44,6 +45,7 @@ const RULES: { readonly [K in Kind]?: Rules<KindTypes[K]> } = {
   Ingress: { always: validateIngress },
   IngressClass: { always: validateIngressClass, onUpdate: validateIngressClassUpdate },
   Lease: { always: validateLease },
+  LBPool: { always: validateLBPool },
 };
 
 /**
