@@ -20,7 +20,7 @@ const ROOTS: Record<string, readonly string[]> = {
   ],
   'k8s.io.api.apps.v1': ['Deployment', 'ReplicaSet'],
   'k8s.io.api.discovery.v1': ['EndpointSlice'],
-  'k8s.io.api.networking.v1': ['NetworkPolicy', 'Ingress', 'IngressClass'],
+  'k8s.io.api.networking.v1': ['NetworkPolicy', 'Ingress', 'IngressClass', 'ServiceCIDR', 'IPAddress'],
   'k8s.io.api.coordination.v1': ['Lease'],
   'k8s.io.api.policy.v1': ['Eviction'],
   'k8s.io.api.autoscaling.v1': ['Scale'],

@@ -1,12 +1,20 @@
-// Room api: admission of Services: cluster IPs and node ports, requested or given out.
-
-import { isDeepStrictEqual } from 'node:util';
-import { familyOf, isIP } from '../addr/ip.ts';
-import { type CIDR, nthAddress, parsePrefix, prefixContains, prefixSize } from '../addr/prefix.ts';
+// Room api: admission of Services: families, cluster IPs and node ports, requested or given out.
 import { kindRow } from '../objects/kinds.ts';
-import type { StatusCause } from '../objects/status.ts';
-import { type KubeObject, objectKey, type Service } from '../objects/types.ts';
+import { failure, type StatusCause } from '../objects/status.ts';
+import { objectKey, type Service } from '../objects/types.ts';
+import { invalidValue } from '../objects/validate/causes.ts';
+import { isHeadless, needsHealthCheck } from '../objects/validate/service.ts';
 import { invalid } from '../objects/validate/validate.ts';
+import { NodePorts } from './node-ports.ts';
+import { ServiceAddresses } from './service-addresses.ts';
+import {
+  agreeOnClusterIPs,
+  dropWhatTheTypeHasNot,
+  hasClusterIP,
+  hasNodePorts,
+  keepAllocated,
+} from './service-change.ts';
+import { fillFamilies, type IPFamily } from './service-families.ts';
 import type { Store } from './store.ts';
 
 export interface ServiceAllocation {
@@ -14,217 +22,98 @@ export interface ServiceAllocation {
   readonly nodePortRange: readonly [number, number];
 }
 
-type ServicePort = NonNullable<Service['spec']['ports']>[number];
-type IPFamily = 'IPv4' | 'IPv6';
+type Ports = NonNullable<Service['spec']['ports']>;
 
-/** Addresses below this one are left for those who ask for a particular one. */
-const FIRST_GIVEN_OUT = 257n;
-
-const familyName = (ip: string): IPFamily => (familyOf(ip) === 4 ? 'IPv4' : 'IPv6');
-
-/** Which Service holds an address or a port follows the stored Services, so a deletion releases what it held. */
 export class ServiceAllocator {
-  readonly #cidrs: ReadonlyMap<IPFamily, CIDR>;
-  readonly #nodePortRange: readonly [number, number];
-  /** Well-known addresses, and who alone may have them. */
-  readonly #reserved = new Map<string, string>();
-  readonly #addresses = new Map<string, string>();
-  readonly #nodePorts = new Map<string, string>();
-  readonly #nextAddress = new Map<IPFamily, bigint>();
-  #nextPort: number;
+  readonly #addresses: ServiceAddresses;
+  readonly #nodePorts: NodePorts;
 
   constructor(store: Store, { serviceCIDRs, nodePortRange }: ServiceAllocation) {
-    this.#cidrs = new Map(serviceCIDRs.map((cidr) => [familyName(parsePrefix(cidr).ip), cidr]));
-    this.#nodePortRange = nodePortRange;
-    this.#nextPort = nodePortRange[0];
-    for (const cidr of serviceCIDRs) {
-      this.#reserved.set(nthAddress(cidr, 1), 'default/kubernetes');
-      this.#reserved.set(nthAddress(cidr, 10), 'kube-system/kube-dns');
-    }
-    store.onApply('services', (next, prev) => this.#follow(next, prev));
+    this.#addresses = new ServiceAddresses(store, serviceCIDRs);
+    this.#nodePorts = new NodePorts(store, nodePortRange);
   }
 
-  #follow(next: KubeObject | undefined, prev: KubeObject | undefined): void {
-    for (const [object, held] of [
-      [prev, false],
-      [next, true],
-    ] as const) {
-      if (!object) continue;
-      const { metadata, spec } = object as unknown as Service;
-      const set = (map: Map<string, string>, key: string) =>
-        held ? map.set(key, objectKey({ metadata })) : map.delete(key);
-      for (const ip of spec.clusterIPs ?? []) if (ip !== 'None') set(this.#addresses, ip);
-      for (const port of spec.ports ?? []) if (port.nodePort) set(this.#nodePorts, portKey(port, port.nodePort));
-    }
-  }
-
-  /** Fills in clusterIP(s), ipFamilies, ipFamilyPolicy and nodePorts in place; throws 422 when what was asked for cannot be had. */
+  /** Fills in clusterIP(s), ipFamilies, ipFamilyPolicy and node ports in place; throws 422 when what was asked for cannot be had. */
   allocate(service: Service, old?: Service): void {
     const { spec } = service;
     if (old) {
       keepAllocated(spec, old.spec);
+      agreeOnClusterIPs(spec, old.spec);
       dropWhatTheTypeHasNot(spec, old.spec);
+      if (spec.type !== 'LoadBalancer') service.status = { ...service.status, loadBalancer: {} };
+    } else agreeOnClusterIPs(spec);
+    if (hasClusterIP(spec)) {
+      refuseFor(service, fillFamilies(spec, old?.spec, this.#addresses.families));
+      this.#fillAddresses(service, old);
     }
-    const causes: StatusCause[] = [];
-    if (spec.type !== 'ExternalName') {
-      this.#fillFamilies(spec, causes);
-      if (causes.length === 0) this.#fillAddresses(service, causes);
-    }
-    if (usesNodePorts(spec)) this.#fillNodePorts(service, causes);
-    if (causes.length > 0) throw invalid(kindRow('Service'), service.metadata.name, causes);
+    if (hasNodePorts(spec)) this.#fillNodePorts(service, old === undefined);
+    if (needsHealthCheck(spec)) this.#fillHealthCheckPort(service);
   }
 
-  #fillFamilies(spec: Service['spec'], causes: StatusCause[]): void {
-    const available = [...this.#cidrs.keys()];
-    spec.clusterIPs ??= spec.clusterIP ? [spec.clusterIP] : [];
-    const requested = spec.clusterIPs.filter((ip) => ip !== 'None').map(familyName);
-    const families = spec.ipFamilies?.length ? (spec.ipFamilies as IPFamily[]) : requested;
-    spec.ipFamilyPolicy ??= families.length > 1 ? 'RequireDualStack' : 'SingleStack';
-    for (const [i, family] of families.entries()) {
-      if (available.includes(family)) continue;
-      causes.push(refused(`spec.ipFamilies[${i}]`, family, 'not configured on this cluster'));
-    }
-    if (spec.ipFamilyPolicy === 'RequireDualStack' && available.length < 2) {
-      const why = 'this cluster is not configured for dual-stack services';
-      causes.push(refused('spec.ipFamilyPolicy', spec.ipFamilyPolicy, why));
-    }
-    const wanted = [...new Set([...families, ...available])];
-    spec.ipFamilies = wanted.slice(0, spec.ipFamilyPolicy === 'SingleStack' ? 1 : 2);
-  }
-
-  #fillAddresses(service: Service, causes: StatusCause[]): void {
+  #fillAddresses(service: Service, old: Service | undefined): void {
     const { spec } = service;
+    // That an address may not come to or go from a Service which has been headless, validation says.
+    if (isHeadless(spec) || (old && isHeadless(old.spec))) return;
     const key = objectKey(service);
-    if (spec.clusterIP === 'None') {
-      spec.clusterIPs = ['None'];
+    const requested = spec.clusterIPs ?? [];
+    const kept = old?.spec.clusterIPs ?? [];
+    const causes: StatusCause[] = [];
+    for (const [i, ip] of requested.entries()) {
+      // Another address in the place of one that was given: validation refuses it in other words.
+      if (kept[i] !== undefined && old!.spec.type !== 'ExternalName') continue;
+      const why = this.#addresses.refusal(ip, (spec.ipFamilies?.[i] ?? 'IPv4') as IPFamily, key);
+      if (why) causes.push(invalidValue('spec.clusterIPs', requested, `failed to allocate IP ${ip}: ${why}`));
+    }
+    refuseFor(service, causes);
+    spec.clusterIPs = (spec.ipFamilies as IPFamily[]).map((family, i) => requested[i] || this.#freeAddress(family));
+    spec.clusterIP = spec.clusterIPs[0]!;
+  }
+
+  #freeAddress(family: IPFamily): string {
+    return this.#addresses.free(family) ?? internal('failed to allocate a serviceIP: range is full');
+  }
+
+  #fillNodePorts(service: Service, isNew: boolean): void {
+    const key = objectKey(service);
+    const { ports = [], type, allocateLoadBalancerNodePorts } = service.spec;
+    const causes: StatusCause[] = [];
+    for (const [i, { nodePort }] of ports.entries()) {
+      const why = nodePort ? this.#nodePorts.refusal(nodePort, key) : undefined;
+      if (why) causes.push(invalidValue(`spec.ports[${i}].nodePort`, nodePort, why));
+    }
+    refuseFor(service, causes);
+    if (type === 'LoadBalancer' && allocateLoadBalancerNodePorts === false) return;
+    for (const port of ports) port.nodePort ||= (isNew && twinOf(port, ports)) || this.#freePort(service);
+  }
+
+  #freePort({ spec }: Service): number {
+    const taken = new Set([...(spec.ports ?? []).map(({ nodePort }) => nodePort ?? 0), spec.healthCheckNodePort ?? 0]);
+    return this.#nodePorts.free(taken) ?? internal('failed to allocate a nodePort: range is full');
+  }
+
+  #fillHealthCheckPort(service: Service): void {
+    const { spec } = service;
+    if (!spec.healthCheckNodePort) {
+      spec.healthCheckNodePort = this.#freePort(service);
       return;
     }
-    const addresses = spec.clusterIPs ?? [];
-    for (const ip of addresses) {
-      const why = this.#refusal(ip, key);
-      if (why) causes.push(refused('spec.clusterIPs', addresses, `failed to allocate IP ${ip}: ${why}`));
-    }
-    if (causes.length > 0) return;
-    const families = spec.ipFamilies as IPFamily[];
-    spec.clusterIPs = families.map((family, i) => addresses[i] ?? this.#freeAddress(family, causes));
-    if (causes.length === 0) spec.clusterIP = spec.clusterIPs[0]!;
-  }
-
-  #refusal(ip: string, key: string): string | undefined {
-    if (!isIP(ip)) return 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-    const cidr = this.#cidrs.get(familyName(ip));
-    if (!cidr || !prefixContains(cidr, ip)) {
-      return `the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${cidr ?? 'empty'}`;
-    }
-    const holder = this.#addresses.get(ip) ?? this.#reserved.get(ip);
-    return holder !== undefined && holder !== key ? 'provided IP is already allocated' : undefined;
-  }
-
-  /** The next address after the one given out last, so that one that was released rests a while. */
-  #freeAddress(family: IPFamily, causes: StatusCause[]): string {
-    const cidr = this.#cidrs.get(family)!;
-    const size = prefixSize(cidr);
-    const end = family === 'IPv4' ? size - 1n : size; // an IPv4 prefix ends with its broadcast address
-    const first = this.#nextAddress.get(family) ?? (size > 2n * FIRST_GIVEN_OUT ? FIRST_GIVEN_OUT : 1n);
-    for (let i = first, tried = 0n; tried < end; i++, tried++) {
-      const offset = ((i - 1n) % (end - 1n)) + 1n; // never the network address
-      const ip = nthAddress(cidr, offset);
-      if (this.#addresses.has(ip) || this.#reserved.has(ip)) continue;
-      this.#nextAddress.set(family, offset + 1n);
-      return ip;
-    }
-    causes.push(refused('spec.clusterIPs', [], `failed to allocate a serviceIP: range is full`));
-    return '';
-  }
-
-  #fillNodePorts(service: Service, causes: StatusCause[]): void {
-    const key = objectKey(service);
-    const [low, high] = this.#nodePortRange;
-    const ports = service.spec.ports ?? [];
-    for (const [i, port] of ports.entries()) {
-      if (!port.nodePort) continue;
-      const holder = this.#nodePorts.get(portKey(port, port.nodePort));
-      const field = `spec.ports[${i}].nodePort`;
-      if (port.nodePort < low || port.nodePort > high) {
-        const why = `provided port is not in the valid range. The range of valid ports is ${low}-${high}`;
-        causes.push(refused(field, port.nodePort, why));
-      } else if (holder !== undefined && holder !== key) {
-        causes.push(refused(field, port.nodePort, 'provided port is already allocated'));
-      }
-    }
-    for (const port of ports) port.nodePort ||= this.#freeNodePort(port, ports, causes);
-  }
-
-  /** Ports of one number that differ in their protocol share a node port, as DNS over TCP and UDP does. */
-  #freeNodePort(port: ServicePort, ports: readonly ServicePort[], causes: StatusCause[]): number {
-    const isFree = (n: number) =>
-      !this.#nodePorts.has(portKey(port, n)) && !ports.some((p) => p.nodePort === n && p.protocol === port.protocol);
-    const twin = ports.find((other) => other !== port && other.port === port.port && other.nodePort);
-    if (twin?.nodePort && isFree(twin.nodePort)) return twin.nodePort;
-    const [low, high] = this.#nodePortRange;
-    for (let tried = low; tried <= high; tried++) {
-      const n = this.#nextPort;
-      this.#nextPort = n >= high ? low : n + 1;
-      if (isFree(n) && !ports.some((p) => p.nodePort === n)) return n;
-    }
-    causes.push(refused('spec.ports', ports, 'failed to allocate a nodePort: range is full'));
-    return 0;
+    const why = this.#nodePorts.refusal(spec.healthCheckNodePort, objectKey(service));
+    if (why) internal(`failed to allocate requested HealthCheck NodePort ${spec.healthCheckNodePort}: ${why}`);
   }
 }
 
-function portKey(port: ServicePort, nodePort: number): string {
-  return `${nodePort}/${port.protocol ?? 'TCP'}`;
+/** Ports of one number that differ in their protocol share a node port, as DNS over TCP and UDP does. */
+function twinOf(port: Ports[number], ports: Ports): number | undefined {
+  const twin = ports.find((other) => other.port === port.port && other.nodePort);
+  const taken = ports.some((other) => other.nodePort === twin?.nodePort && other.protocol === port.protocol);
+  return taken ? undefined : twin?.nodePort;
 }
 
-function usesNodePorts({ type, allocateLoadBalancerNodePorts }: Service['spec']): boolean {
-  return type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false);
+function refuseFor(service: Service, causes: readonly StatusCause[]): void {
+  if (causes.length > 0) throw invalid(kindRow('Service'), service.metadata.name, causes);
 }
 
-/** A client that writes a Service without its allocated values means to keep them. */
-function keepAllocated(spec: Service['spec'], old: Service['spec']): void {
-  if (spec.type !== 'ExternalName' && old.type !== 'ExternalName' && old.clusterIP) {
-    spec.clusterIP ||= old.clusterIP;
-    // Who changes clusterIP alone, as a patch may, means the first of clusterIPs; that it may not change is for validation to say.
-    if (spec.clusterIP !== old.clusterIP && isDeepStrictEqual(spec.clusterIPs, old.clusterIPs)) {
-      spec.clusterIPs = [spec.clusterIP, ...(spec.clusterIPs ?? []).slice(1)];
-    }
-    if (!spec.clusterIPs?.length && spec.clusterIP === old.clusterIP && old.clusterIPs) {
-      spec.clusterIPs = [...old.clusterIPs];
-    }
-    if (!spec.ipFamilies?.length && old.ipFamilies) spec.ipFamilies = [...old.ipFamilies];
-    if (!spec.ipFamilyPolicy && old.ipFamilyPolicy) spec.ipFamilyPolicy = old.ipFamilyPolicy;
-    if (spec.ipFamilyPolicy === 'SingleStack') {
-      spec.clusterIPs = spec.clusterIPs?.slice(0, 1) ?? [];
-      spec.ipFamilies = spec.ipFamilies?.slice(0, 1) ?? [];
-    }
-  }
-  if (!usesNodePorts(spec) || !usesNodePorts(old)) return;
-  const taken = new Set(spec.ports?.map((port) => port.nodePort));
-  for (const port of spec.ports ?? []) {
-    const before = old.ports?.find((p) => p.port === port.port && p.protocol === (port.protocol ?? 'TCP'));
-    if (!port.nodePort && before?.nodePort && !taken.has(before.nodePort)) port.nodePort = before.nodePort;
-  }
-}
-
-/** After a change of type, what the old type had and the new one has not goes, unless the client newly asked for it. */
-function dropWhatTheTypeHasNot(spec: Service['spec'], old: Service['spec']): void {
-  if (spec.type === old.type) return;
-  const fields: (keyof Service['spec'])[] = [];
-  if (spec.type === 'ExternalName') {
-    fields.push('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
-  }
-  if (spec.type !== 'LoadBalancer') {
-    fields.push('allocateLoadBalancerNodePorts', 'loadBalancerClass', 'healthCheckNodePort');
-    if (spec.type !== 'NodePort' && !spec.externalIPs?.length) fields.push('externalTrafficPolicy');
-  }
-  for (const field of fields) {
-    if (isDeepStrictEqual(spec[field], old[field])) Reflect.deleteProperty(spec, field);
-  }
-  if (usesNodePorts(spec)) return;
-  const before = new Set(old.ports?.map((port) => port.nodePort));
-  for (const port of spec.ports ?? []) if (before.has(port.nodePort)) delete port.nodePort;
-}
-
-function refused(field: string, value: unknown, why: string): StatusCause {
-  return { reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(value)}: ${why}`, field };
+/** As Kubernetes answers when it is not a field that is at fault. */
+function internal(why: string): never {
+  throw failure(500, 'InternalError', `Internal error occurred: ${why}`);
 }

@@ -40,6 +40,7 @@ export async function ensureSystemObjects(
 ): Promise<void> {
   const client = new Client(transport);
   await Promise.all(NAMESPACES.map((name) => ensure(client, 'Namespace', { metadata: { name } })));
+  await ensure(client, 'ServiceCIDR', { metadata: { name: 'kubernetes' }, spec: { cidrs: [...serviceCIDRs] } });
   const clusterIPs = serviceCIDRs.slice(0, 1).map((cidr) => nthAddress(cidr, 1));
   const metadata = {
     name: 'kubernetes',

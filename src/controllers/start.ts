@@ -16,6 +16,7 @@ import { startNodeHeartbeats } from './node/heartbeats.ts';
 import { startNodeTaints } from './node/taints.ts';
 import { startReplicaSets, startReplicationControllers } from './replicas/replicas.ts';
 import { startRootCA, startServiceAccounts } from './service-accounts.ts';
+import { startServiceCIDRs } from './service-cidrs.ts';
 
 const CONTROLLERS: readonly StartController[] = [
   startNodeCIDRs,
@@ -31,6 +32,7 @@ const CONTROLLERS: readonly StartController[] = [
   startEndpointSlices,
   startEndpoints,
   startEndpointSliceMirroring,
+  startServiceCIDRs,
   startNamespaces,
   startLoadBalancerAddresses,
   startGarbageCollector,

@@ -73,6 +73,8 @@ export const KINDS: readonly KindRow[] = [
     subresources: ['status'],
   }),
   row('networking.k8s.io/v1', 'IngressClass', 'Cluster', { plural: 'ingressclasses' }),
+  row('networking.k8s.io/v1', 'ServiceCIDR', 'Cluster', { subresources: ['status'] }),
+  row('networking.k8s.io/v1', 'IPAddress', 'Cluster', { shortNames: ['ip'], plural: 'ipaddresses' }),
   row('coordination.k8s.io/v1', 'Lease', 'Namespaced'),
   row('podwire.io/v1alpha1', 'LBPool', 'Cluster', {
     shortNames: ['lbp'],

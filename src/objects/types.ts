@@ -64,6 +64,8 @@ export type EndpointSlice = Stored<k8s.V1EndpointSlice>;
 export type NetworkPolicy = Stored<k8s.V1NetworkPolicy>;
 export type Ingress = Stored<k8s.V1Ingress>;
 export type IngressClass = Stored<k8s.V1IngressClass>;
+export type ServiceCIDR = Stored<k8s.V1ServiceCIDR>;
+export type IPAddress = Stored<k8s.V1IPAddress>;
 export type Lease = Stored<k8s.V1Lease>;
 
 /** Our own kind, podwire.io/v1alpha1: addresses for Services of type LoadBalancer. */
@@ -101,6 +103,8 @@ export interface KindTypes {
   NetworkPolicy: NetworkPolicy;
   Ingress: Ingress;
   IngressClass: IngressClass;
+  ServiceCIDR: ServiceCIDR;
+  IPAddress: IPAddress;
   Lease: Lease;
   LBPool: LBPool;
 }

@@ -1,5 +1,15 @@
-// Room objects: columns of Services, Endpoints, EndpointSlices, NetworkPolicies, Ingresses, IngressClasses and LBPools.
-import type { EndpointSlice, Endpoints, Ingress, IngressClass, LBPool, NetworkPolicy, Service } from '../types.ts';
+// Room objects: columns of Services, their endpoints and addresses, NetworkPolicies, Ingresses, IngressClasses and LBPools.
+import type {
+  EndpointSlice,
+  Endpoints,
+  Ingress,
+  IngressClass,
+  IPAddress,
+  LBPool,
+  NetworkPolicy,
+  Service,
+  ServiceCIDR,
+} from '../types.ts';
 import { AGE, type Column, column, firstOf, INTEGER, labelsText, NAME, NONE, selectorCell, WIDE } from './column.ts';
 
 function portsOf({ spec }: Service): string {
@@ -107,5 +117,20 @@ export const lbPoolColumns: readonly Column<LBPool>[] = [
   column('Assigned', ({ status }) => status?.assigned ?? 0, INTEGER),
   column('Free', ({ status }) => status?.free ?? 0, INTEGER),
   column('Priority', ({ spec }) => spec?.priority ?? 0, { ...INTEGER, ...WIDE }),
+  AGE,
+];
+
+export const serviceCIDRColumns: readonly Column<ServiceCIDR>[] = [
+  NAME,
+  column('CIDRs', ({ spec }) => (spec?.cidrs ?? []).join(',')),
+  AGE,
+];
+
+export const ipAddressColumns: readonly Column<IPAddress>[] = [
+  NAME,
+  column('ParentRef', ({ spec }) => {
+    const { group, resource = '', namespace, name = '' } = spec?.parentRef ?? {};
+    return [group ? `${resource}.${group}` : resource, namespace, name].filter(Boolean).join('/');
+  }),
   AGE,
 ];

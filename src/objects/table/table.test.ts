@@ -44,6 +44,8 @@ const headers: [kind: Kind, header: string][] = [
   ['Secret', 'NAME TYPE DATA AGE'],
   ['ServiceAccount', 'NAME SECRETS AGE'],
   ['Event', 'LAST SEEN TYPE REASON OBJECT SUBOBJECT SOURCE MESSAGE FIRST SEEN COUNT NAME'],
+  ['ServiceCIDR', 'NAME CIDRS AGE'],
+  ['IPAddress', 'NAME PARENTREF AGE'],
   ['Lease', 'NAME HOLDER AGE'],
 ];
 for (const [kind, text] of headers) test(`the columns of ${kind}`, () => assert.equal(header(kind, true), text));

@@ -9,8 +9,10 @@ import {
   endpointsColumns,
   ingressClassColumns,
   ingressColumns,
+  ipAddressColumns,
   lbPoolColumns,
   networkPolicyColumns,
+  serviceCIDRColumns,
   serviceColumns,
 } from './network.ts';
 import { namespaceColumns, nodeColumns } from './node.ts';
@@ -67,6 +69,8 @@ const COLUMNS: { readonly [K in Kind]?: readonly Column<KindTypes[K]>[] } = {
   NetworkPolicy: networkPolicyColumns,
   Ingress: ingressColumns,
   IngressClass: ingressClassColumns,
+  ServiceCIDR: serviceCIDRColumns,
+  IPAddress: ipAddressColumns,
   Lease: leaseColumns,
   LBPool: lbPoolColumns,
 };

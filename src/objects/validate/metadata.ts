@@ -6,6 +6,7 @@ import {
   dns1035LabelProblems,
   dns1123LabelProblems,
   dns1123SubdomainProblems,
+  ipAddressNameProblems,
   labelKeyProblems,
   labelValueProblems,
 } from './names.ts';
@@ -18,6 +19,7 @@ const STANDARD_FINALIZERS = new Set(['kubernetes', 'orphan', 'foregroundDeletion
 const NAME_SYNTAX: Readonly<Record<string, (name: string) => string[]>> = {
   Namespace: dns1123LabelProblems,
   Service: dns1035LabelProblems,
+  IPAddress: ipAddressNameProblems,
 };
 
 export function nameProblems(kind: KindRow, name: string): string[] {

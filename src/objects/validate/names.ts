@@ -1,4 +1,5 @@
 // Room objects: the syntax of names, labels, annotations, ports and DNS names, in the words of Kubernetes' API.
+import { formatIP, parseIP } from '../../addr/ip.ts';
 
 const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
@@ -171,4 +172,11 @@ export function portNameProblems(text: string): Problems {
 
 export function portNumberProblems(port: number): Problems {
   return Number.isInteger(port) && port >= 1 && port <= 65535 ? [] : ['must be between 1 and 65535, inclusive'];
+}
+
+/** An address in its one shortest form: two objects must not stand for one address. */
+export function ipAddressNameProblems(name: string): string[] {
+  const bytes = parseIP(name);
+  if (!bytes) return ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'];
+  return formatIP(bytes) === name ? [] : [`must be in canonical form ("${formatIP(bytes)}")`];
 }

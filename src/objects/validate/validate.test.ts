@@ -7,7 +7,7 @@ import { kindRow } from '../kinds.ts';
 import type { DraftObject, Kind, KubeObject } from '../types.ts';
 import { invalid, validate } from './validate.ts';
 
-const CLUSTER_SCOPED = new Set<Kind>(['Namespace', 'Node', 'IngressClass']);
+const CLUSTER_SCOPED = new Set<Kind>(['Namespace', 'Node', 'IngressClass', 'ServiceCIDR', 'IPAddress']);
 
 function prepared(kind: Kind, object: object): DraftObject {
   const { metadata, ...rest } = structuredClone(object) as { metadata?: object };

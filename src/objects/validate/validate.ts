@@ -13,6 +13,12 @@ import { validateNetworkPolicy } from './network-policy.ts';
 import { validatePod, validatePodUpdate } from './pod.ts';
 import { validateService, validateServiceUpdate } from './service.ts';
 import {
+  validateIPAddress,
+  validateIPAddressUpdate,
+  validateServiceCIDR,
+  validateServiceCIDRUpdate,
+} from './service-cidr.ts';
+import {
   validateDeployment,
   validateReplicaSet,
   validateReplicationController,
@@ -44,6 +50,8 @@ const RULES: { readonly [K in Kind]?: Rules<KindTypes[K]> } = {
   NetworkPolicy: { always: validateNetworkPolicy },
   Ingress: { always: validateIngress },
   IngressClass: { always: validateIngressClass, onUpdate: validateIngressClassUpdate },
+  ServiceCIDR: { always: validateServiceCIDR, onUpdate: validateServiceCIDRUpdate },
+  IPAddress: { always: validateIPAddress, onUpdate: validateIPAddressUpdate },
   Lease: { always: validateLease },
   LBPool: { always: validateLBPool },
 };
