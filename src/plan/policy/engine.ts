@@ -1,0 +1,218 @@
+// Room plan: which policies select which pods, and which pods are whose peers, kept right as objects come, change and go.
+import type { IP } from '../../addr/ip.ts';
+import type { NetworkPolicy, Node, Pod } from '../../objects/types.ts';
+import { LabelIndex } from './label-index.ts';
+import { type PodFacts, type PolicyPod, podFacts, sameFacts } from './pod.ts';
+import { EVERY_POD, type PodPeer, type PolicyRules, policyRules } from './rules.ts';
+import { Scopes } from './scopes.ts';
+
+interface State extends PolicyPod {
+  readonly policies: Set<PolicyRules>;
+  readonly peers: Set<string>;
+}
+
+interface Group {
+  readonly peer: PodPeer;
+  readonly scope: string;
+  readonly members: Set<State>;
+  refs: number;
+}
+
+/** `pod` is told for a pod that is gone too. */
+export type PodListener = (pod: PolicyPod) => void;
+
+/**
+ * A change costs what it changes: a pod's labels are held against the selectors that ask for one of them, a namespace's against its own
+ * pods. Objects may come in any order.
+ */
+export class PolicyEngine {
+  readonly #pods = new Map<string, State>();
+  readonly #byNamespace = new Map<string, Set<State>>();
+  readonly #byIP = new Map<IP, State>();
+  readonly #policies = new Map<string, PolicyRules>();
+  readonly #policyIndex = new LabelIndex<PolicyRules>();
+  readonly #groups = new Map<string, Group>();
+  readonly #groupIndex = new LabelIndex<Group>();
+  readonly #scopes = new Scopes();
+  readonly #nodes = new Map<string, readonly IP[]>();
+  readonly #listeners = new Set<PodListener>();
+
+  constructor() {
+    this.#retain(EVERY_POD);
+  }
+
+  /** Told of every pod whose policies, peers, addresses or ports have changed. */
+  onPod(listener: PodListener): void {
+    this.#listeners.add(listener);
+  }
+
+  get pods(): ReadonlyMap<string, PolicyPod> {
+    return this.#pods;
+  }
+
+  get policies(): ReadonlyMap<string, PolicyRules> {
+    return this.#policies;
+  }
+
+  /** The pod that has the address; none for addresses of nodes. */
+  podAt(ip: IP): PolicyPod | undefined {
+    return this.#byIP.get(ip);
+  }
+
+  nodeIPs(name: string | undefined): readonly IP[] {
+    return (name !== undefined && this.#nodes.get(name)) || [];
+  }
+
+  /** Pods that a peer of some policy means. */
+  members(peerKey: string): ReadonlySet<PolicyPod> {
+    return this.#groups.get(peerKey)?.members ?? new Set();
+  }
+
+  setPod(pod: Pod | PodFacts): void {
+    const facts = 'spec' in pod ? podFacts(pod) : pod;
+    const old = this.#pods.get(facts.key);
+    if (old && sameFacts(old, facts)) return;
+    if (old) this.#forget(old);
+    const state: State = { ...facts, policies: new Set(), peers: new Set() };
+    this.#pods.set(facts.key, state);
+    const around = this.#byNamespace.get(facts.namespace) ?? new Set();
+    this.#byNamespace.set(facts.namespace, around.add(state));
+    for (const ip of facts.ips) this.#byIP.set(ip, state);
+    this.#place(state);
+    this.#tell(state);
+  }
+
+  removePod(key: string): void {
+    const state = this.#pods.get(key);
+    if (!state) return;
+    this.#forget(state);
+    this.#tell({ ...state, ips: [], policies: new Set(), peers: new Set() });
+  }
+
+  #forget(state: State): void {
+    this.#pods.delete(state.key);
+    const around = this.#byNamespace.get(state.namespace);
+    around?.delete(state);
+    if (around?.size === 0) this.#byNamespace.delete(state.namespace);
+    for (const ip of state.ips) if (this.#byIP.get(ip) === state) this.#byIP.delete(ip);
+    for (const key of state.peers) this.#groups.get(key)?.members.delete(state);
+  }
+
+  /** Finds the pod's policies and peers anew; says whether they are others. */
+  #place(state: State): boolean {
+    if (state.hostNetwork) return false;
+    const policies = new Set(this.#policyIndex.matching(state.namespace, state.labels));
+    const groups = new Set<Group>();
+    for (const scope of this.#scopes.of(state.namespace)) {
+      for (const group of this.#groupIndex.matching(scope, state.labels)) groups.add(group);
+    }
+    const keys = new Set([...groups].map(({ peer }) => peer.key));
+    const changed = !sameSet(policies, state.policies) || !sameSet(keys, state.peers);
+    for (const key of state.peers) if (!keys.has(key)) this.#groups.get(key)?.members.delete(state);
+    for (const group of groups) group.members.add(state);
+    replace(state.policies, policies);
+    replace(state.peers, keys);
+    return changed;
+  }
+
+  #placeNamespace(namespace: string): void {
+    for (const state of this.#byNamespace.get(namespace) ?? []) if (this.#place(state)) this.#tell(state);
+  }
+
+  setNamespace(name: string, labels: Readonly<Record<string, string>>): void {
+    if (this.#scopes.setNamespace(name, labels)) this.#placeNamespace(name);
+  }
+
+  removeNamespace(name: string): void {
+    if (this.#scopes.removeNamespace(name)) this.#placeNamespace(name);
+  }
+
+  setNode(node: Node): void {
+    const addresses = (node.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP');
+    this.#nodes.set(
+      node.metadata.name,
+      addresses.map(({ address }) => address),
+    );
+  }
+
+  removeNode(name: string): void {
+    this.#nodes.delete(name);
+  }
+
+  setPolicy(object: NetworkPolicy): void {
+    const policy = policyRules(object);
+    const old = this.#policies.get(policy.key);
+    // New peers before the old ones go: what both have in common is not made anew.
+    this.#policies.set(policy.key, policy);
+    for (const peer of podPeers(policy)) this.#retain(peer);
+    this.#policyIndex.add(policy.namespace, policy.podSelector, policy);
+    if (old) this.#drop(old);
+    this.#select(policy);
+  }
+
+  removePolicy(key: string): void {
+    const policy = this.#policies.get(key);
+    if (!policy) return;
+    this.#policies.delete(key);
+    this.#drop(policy);
+  }
+
+  #select(policy: PolicyRules): void {
+    for (const state of this.#byNamespace.get(policy.namespace) ?? []) {
+      if (state.hostNetwork) continue;
+      const selected = [...this.#policyIndex.matching(state.namespace, state.labels)].includes(policy);
+      if (!selected || state.policies.has(policy)) continue;
+      state.policies.add(policy);
+      this.#tell(state);
+    }
+  }
+
+  #drop(policy: PolicyRules): void {
+    this.#policyIndex.remove(policy.namespace, policy.podSelector, policy);
+    for (const state of this.#byNamespace.get(policy.namespace) ?? []) {
+      if (state.policies.delete(policy)) this.#tell(state);
+    }
+    for (const peer of podPeers(policy)) this.#release(peer);
+  }
+
+  #retain(peer: PodPeer): void {
+    const known = this.#groups.get(peer.key);
+    if (known) {
+      known.refs++;
+      return;
+    }
+    const scope = this.#scopes.retain(peer.scope);
+    const group: Group = { peer, scope, members: new Set(), refs: 1 };
+    this.#groups.set(peer.key, group);
+    this.#groupIndex.add(scope, peer.podSelector ?? {}, group);
+    for (const namespace of this.#scopes.namespacesOf(scope, this.#byNamespace.keys())) this.#placeNamespace(namespace);
+  }
+
+  #release(peer: PodPeer): void {
+    const group = this.#groups.get(peer.key);
+    if (!group || --group.refs > 0) return;
+    this.#groups.delete(peer.key);
+    this.#groupIndex.remove(group.scope, peer.podSelector ?? {}, group);
+    this.#scopes.release(peer.scope);
+    for (const state of group.members) if (state.peers.delete(peer.key)) this.#tell(state);
+  }
+
+  #tell(pod: PolicyPod): void {
+    for (const listener of this.#listeners) listener(pod);
+  }
+}
+
+function* podPeers({ rules }: PolicyRules): Iterable<PodPeer> {
+  for (const { peers } of [...rules.ingress, ...rules.egress]) {
+    for (const peer of peers ?? []) if (peer.kind === 'pods') yield peer;
+  }
+}
+
+function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {
+  return a.size === b.size && [...a].every((value) => b.has(value));
+}
+
+function replace<T>(set: Set<T>, by: ReadonlySet<T>): void {
+  set.clear();
+  for (const value of by) set.add(value);
+}
