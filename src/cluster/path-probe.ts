@@ -3,6 +3,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { closeSync } from 'node:fs';
 import { familyOf, type IP } from '../addr/ip.ts';
+import { largestBelow } from '../node/path-search.ts';
 import { type Discovery, openWholeDatagrams, sendDatagram, setDiscovery } from '../sys/datagram.ts';
 import { SO, SOL, setSocketOption } from '../sys/socket.ts';
 
@@ -22,10 +23,8 @@ interface OpenEnd {
 
 /** What is sent again and for how long each time it may be on the way. */
 const WAITS_MS = [150, 300, 600];
-/** Sizes that are tried at once, and room for all of them. */
-const SIZES_AT_ONCE = 60;
+/** Room for all that is tried at once. */
 const RECEIVE_BYTES = 4 << 20;
-const LEAST = 100;
 
 export class PathProbe implements AsyncDisposable {
   readonly #ends = new Map<string, Promise<OpenEnd>>();
@@ -85,16 +84,8 @@ export class PathProbe implements AsyncDisposable {
   }
 
   /** The largest packet below `size`, which does not arrive, that does; 0 when none does. */
-  async largest(from: PathEnd, to: PathEnd, size: number): Promise<number> {
-    if (!(await this.passes(from, to, LEAST))) return 0;
-    let [low, high] = [LEAST, size];
-    while (high - low > 1) {
-      const tried = between(low, high);
-      const arrived = await this.arriving(from, to, tried);
-      low = Math.max(low, ...arrived);
-      high = Math.min(high, ...tried.filter((each) => each > low));
-    }
-    return low;
+  largest(from: PathEnd, to: PathEnd, size: number): Promise<number> {
+    return largestBelow(size, (sizes) => this.arriving(from, to, sizes));
   }
 
   /** Whether somebody on the path tells the sender that a packet of this size is too large: then its kernel refuses the next. */
@@ -119,12 +110,6 @@ export class PathProbe implements AsyncDisposable {
       if (end.status === 'fulfilled') end.value.socket.close();
     }
   }
-}
-
-/** Sizes strictly between the two, evenly spread. */
-function between(low: number, high: number): number[] {
-  const count = Math.min(SIZES_AT_ONCE, high - low - 1);
-  return Array.from({ length: count }, (_, i) => low + Math.floor(((i + 1) * (high - low)) / (count + 1)));
 }
 
 /** UDP payload that makes an IP packet of `size` bytes. */

@@ -12,6 +12,7 @@ import type { Fragment } from '../plan/plan.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
 import type { RoutedPods } from './network.ts';
+import type { PathFinder } from './path-mtu.ts';
 import { UdpOverlay } from './udp-overlay.ts';
 
 const log = logger('network');
@@ -69,11 +70,22 @@ export class Overlay {
   }
 
   /** Undefined: the node is gone. */
-  set(name: string, remote: RemoteNode | undefined): void {
+  set(name: string, told: RemoteNode | undefined): void {
+    const { pathMtus } = this.#remotes.get(name) ?? {};
+    const remote = told && { ...told, ...(pathMtus && { pathMtus }) };
     if (remote) this.#remotes.set(name, remote);
     else this.#remotes.delete(name);
     this.#carrier?.set(name, remote);
     this.#update(name, remote && planRemoteNode(this.#facts, remote));
+  }
+
+  /** What the way to a node was found to carry. */
+  setPath(name: string, pathMtus: NonNullable<RemoteNode['pathMtus']>): void {
+    const remote = this.#remotes.get(name);
+    if (!remote) return;
+    const next = { ...remote, pathMtus };
+    this.#remotes.set(name, next);
+    this.#update(name, planRemoteNode(this.#facts, next));
   }
 
   #update(name: string, fragment: Fragment | undefined): void {
@@ -129,11 +141,29 @@ function nodeKey(name: string): string {
 }
 
 /** Returns how to stop. */
-export function watchNodes(overlay: Overlay, nodeName: string, nodes: Informer<Node>): () => void {
+export function watchNodes(
+  overlay: Overlay,
+  nodeName: string,
+  nodes: Informer<Node>,
+  paths?: Pick<PathFinder, 'set'>,
+): () => void {
   return nodes.onChange(({ type, object }) => {
     const { name } = object.metadata;
-    if (name !== nodeName) overlay.set(name, type === 'delete' ? undefined : remoteNode(object));
+    if (name === nodeName) return;
+    const remote = type === 'delete' ? undefined : remoteNode(object);
+    const ready = object.status?.conditions?.find((each) => each.type === 'Ready');
+    overlay.set(name, remote);
+    paths?.set(name, remote, ready?.status === 'True');
   });
+}
+
+/** Asks the ways to nodes behind a router what they carry; undefined where there is no router. */
+export async function findPaths(overlay: Overlay, options: NodeOptions): Promise<PathFinder | undefined> {
+  const facts = withOverlay(options);
+  if (options.nodeCIDRs.every((cidr) => facts.segmentCIDRs.includes(cidr))) return undefined;
+  const { PathFinder } = await import('./path-mtu.ts');
+  const { netns } = options;
+  return new PathFinder({ facts, ...(netns && { netns }), onFound: (name, mtus) => overlay.setPath(name, mtus) });
 }
 
 /** What the overlay needs to know of a Node: InternalIP addresses and spec.podCIDRs. */

@@ -19,7 +19,7 @@ import { startKubeletServer } from './kubelet/server.ts';
 import { createPodNetwork, linkOfNode } from './network.ts';
 import { NodeObject } from './node-object.ts';
 import { machineCapacity, machineInfo } from './node-status.ts';
-import { Overlay, type OverlayStep, watchNodes } from './overlay.ts';
+import { findPaths, Overlay, type OverlayStep, watchNodes } from './overlay.ts';
 import { Pods } from './pods.ts';
 import { startProxy } from './proxy.ts';
 
@@ -94,7 +94,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const nodeLink = linkOfNode(placed);
   const network = createPodNetwork({ options: placed, reconciler, kernel, nodeLink });
   const overlay = new Overlay({ options: placed, nodeLink, reconciler, pods: network });
-  const stopWatchingNodes = watchNodes(overlay, options.nodeName, nodes);
+  const paths = await findPaths(overlay, placed);
+  const stopWatchingNodes = watchNodes(overlay, options.nodeName, nodes, paths);
   step('network');
   const dns = startDns({ informers: { services, endpointSlices, namespaces }, options: placed });
   const proxy = startProxy({
@@ -160,6 +161,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       dns.close();
       proxy.close();
       stopWatchingNodes();
+      paths?.close();
       closed = true;
       drift?.close();
       overlay.close();

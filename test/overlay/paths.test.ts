@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import type { CheckRow } from '../../src/cluster/check.ts';
 import type { ClusterConfig } from '../../src/cluster/config.ts';
 import { checkPaths } from '../../src/cluster/path-check.ts';
-import { clusterSkip, kubectlSkip, Machine } from '../cluster/machine.ts';
-import { inside, nodeNetns, startCluster } from './overlay-cluster.ts';
+import { clusterSkip, kubectlSkip, Machine, until } from '../cluster/machine.ts';
+import { inside, logged, nodeNetns, type OverlayPod, podOn, startCluster } from './overlay-cluster.ts';
+import { startStream } from './stream.ts';
 
 const skip = kubectlSkip() ?? clusterSkip() ?? false;
 const NETWORK = {
@@ -19,12 +21,13 @@ const NETWORK = {
 };
 
 let machine: Machine;
+let pods: OverlayPod[] = [];
 
 before(async () => {
   if (skip) return;
   machine = await Machine.create('paths');
   // node-1 and node-3 are in the first rack, node-2 in the second.
-  await startCluster(machine, NETWORK, 3);
+  pods = await startCluster(machine, NETWORK, 3);
 });
 
 after(async () => {
@@ -109,3 +112,78 @@ test('a node that is cut off is told from one that loses large packets', { skip 
   assert.match(row.mend!, /podwire node heal node-2/);
   await machine.mustPodwire('node', 'heal', 'node-2');
 });
+
+/** Of the node's route to the other's pods. */
+const routeMtus = (node: string, prefixes: readonly string[]) =>
+  prefixes.map((prefix) => {
+    const text = inside(nodeNetns(machine, node), 'ip', prefix.includes(':') ? '-6' : '-4', 'route', 'show', prefix);
+    return Number(text.match(/ mtu (?:lock )?(\d+)/)?.[1]);
+  });
+
+/** The router sends no more than 1400 bytes to these addresses, and tells nobody of it, for as long as `work` runs. */
+async function withNarrowRouter(routes: readonly (readonly string[])[], work: () => Promise<void>): Promise<void> {
+  const silence =
+    'type filter hook output priority 0; icmp type destination-unreachable drop; icmpv6 type packet-too-big drop;';
+  const each = (verb: string) => {
+    for (const route of routes) inside(FABRIC(), 'ip', 'route', verb, ...route, 'mtu', 'lock', '1400');
+  };
+  await withHole(FABRIC(), 'inet', silence, async () => {
+    each('replace');
+    try {
+      await work();
+    } finally {
+      each('del');
+    }
+  });
+}
+
+for (const [backend, room, number] of [
+  ['vxlan', 1350, 4],
+  ['none', 1400, 6],
+] as const) {
+  test(`${backend}: pods meet at once through a router of a smaller MTU that tells nobody`, { skip }, async () => {
+    await machine.mustPodwire('overlay', 'set', backend);
+    // Every second node is of the other rack.
+    if (number === 6) await machine.mustPodwire('node', 'add');
+    const name = `node-${number}`;
+    const place = 10 + number / 2;
+    const routes = [
+      [`172.30.84.${128 + place}/32`, 'dev', 'pw-fabric-2'],
+      [`fd00:172:30:84:8000::${place.toString(16)}/128`, 'dev', 'pw-fabric-2'],
+      ['172.30.84.11/32', 'dev', 'pw-fabric'],
+      ['fd00:172:30:84::b/128', 'dev', 'pw-fabric'],
+    ];
+    await withNarrowRouter(routes, async () => {
+      await machine.mustPodwire('node', 'add');
+      const far = await podOn(machine, name, `far-${number}`);
+      const near = pods.find(({ node }) => node === 'node-1')!;
+      const known = (node: string, ...prefixes: string[]) =>
+        until(`${node} knows what the way carries`, async () =>
+          isDeepStrictEqual(routeMtus(node, prefixes), [room, room]),
+        );
+      await known('node-1', `10.184.${number - 1}.0/24`, `fd00:10:184:${number - 1}::/64`);
+      await known(name, '10.184.0.0/24', 'fd00:10:184::/64');
+      const before = fragments();
+      assert.ok(Number.isInteger(before));
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        for (const ip of to.ips) {
+          await using stream = await startStream(from, to, ip);
+          await stream.goesOn(1 << 20);
+        }
+      }
+      assert.equal(fragments(), before);
+      await logged(machine, new RegExp(`"to":"${name}".*the way to a node carries less than its link`));
+    });
+  });
+}
+
+/** What the router has cut in pieces so far. */
+function fragments(): number {
+  const [names, values] = inside(FABRIC(), 'grep', '^Ip:', '/proc/net/snmp')
+    .split('\n')
+    .map((line) => line.split(' '));
+  return Number(values![names!.indexOf('FragCreates')]);
+}

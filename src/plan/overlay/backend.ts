@@ -32,6 +32,8 @@ export interface RemoteNode {
   readonly name: string;
   readonly ips: readonly IP[];
   readonly podCIDRs: readonly CIDR[];
+  /** What the way to it carries of each family, where that is less than our link's MTU. */
+  readonly pathMtus?: Readonly<Partial<Record<Family, number>>>;
 }
 
 /** One prefix of pods on another node, and the addresses from which and to which packets for it are sent. */

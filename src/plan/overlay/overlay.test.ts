@@ -118,6 +118,21 @@ test('ipip by eBPF has no device: a program on the leg, and routes to the next h
   ]);
 });
 
+test('a way that carries less than the link leaves its pods less, in the family that is on the wire', () => {
+  const narrow = { ...far, pathMtus: { 4: 1400 } };
+  const routes = (backend: OverlayName, ebpf = false) => {
+    const facts = factsOf(backend);
+    const overlay = { ...facts.overlay, ...(ebpf && { datapath: 'ebpf' as const }) };
+    return lines(planRemoteNode({ ...facts, overlay }, narrow)).filter((line) => line.startsWith('route'));
+  };
+  const mtus = (backend: OverlayName, ebpf = false) =>
+    routes(backend, ebpf).map((line) => line.match(/mtu (\d+)/)?.[1]);
+  assert.deepEqual(mtus('vxlan'), ['1350', '1350']);
+  assert.deepEqual(mtus('udp'), ['1372', '1372']);
+  assert.deepEqual(mtus('ipip', true), ['1380']);
+  assert.deepEqual(mtus('none'), ['1400', undefined]);
+});
+
 test('where all nodes are on one segment there is nothing behind the router', () => {
   const { nodeCIDRs: segmentCIDRs } = factsOf('host-gw');
   assert.deepEqual(lines(planOverlay({ ...factsOf('host-gw'), segmentCIDRs })), []);

@@ -61,10 +61,23 @@ export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment 
     ...(carried.length > 0 ? chosen.peer(facts, remote) : []),
     ...ways.flatMap((way) => {
       if (direct.has(way)) return hostGw.way(facts, way);
-      return carried.includes(way) ? chosen.way(facts, way) : [];
+      return carried.includes(way) ? narrowed(chosen.way(facts, way), roomFor(facts, node, way)) : [];
     }),
   ];
   return { cause: { kind: 'Node', name: node.name }, items };
+}
+
+/** What a way that carries less leaves for pods; undefined: what the links say holds. */
+function roomFor({ overlay, nodeIPs }: OverlayFacts, { pathMtus }: RemoteNode, { podCIDR }: Way): number | undefined {
+  const overhead = backendOf(overlay).overhead(underlayOf(nodeIPs));
+  const mtu = pathMtus?.[overhead > 0 ? underlayOf(nodeIPs) : familyOfCIDR(podCIDR)];
+  return mtu && mtu - overhead;
+}
+
+/** The node tells pods of it at once, with ICMP of its own: what a router on the way would tell hears the node alone, or nobody. */
+function narrowed(items: KernelItem[], mtu: number | undefined): KernelItem[] {
+  if (mtu === undefined) return items;
+  return items.map((item) => (item.kind === 'route' ? { ...item, mtu: Math.min(item.mtu ?? mtu, mtu) } : item));
 }
 
 /** The far node is on our segment, and a plain route is enough. */

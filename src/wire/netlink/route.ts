@@ -6,6 +6,7 @@ import { NetlinkFormatError, type NetlinkMessage, type NetlinkRequest, NLM_F } f
 import { AF_INET, AF_INET6, afOfFamily, RTM, structOf, wirePrefix } from './rtnetlink.ts';
 
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15 };
+const RTAX_LOCK = 1;
 const RTAX_MTU = 2;
 const RTNH_F_ONLINK = 4;
 const RTMSG_LENGTH = 12;
@@ -44,7 +45,13 @@ function encode(route: RouteState): AttributeWriter {
   if (route.via !== undefined) writer.bytes(RTA.GATEWAY, ipBytes(route.via));
   if (route.src !== undefined) writer.bytes(RTA.PREFSRC, ipBytes(route.src));
   const { mtu } = route;
-  if (mtu !== undefined) writer.nested(RTA.METRICS, (metrics) => metrics.u32(RTAX_MTU, mtu));
+  if (mtu !== undefined) {
+    writer.nested(RTA.METRICS, (metrics) => {
+      // IPv6 heeds the MTU of a route in forwarding only where it is locked (ip6_dst_mtu_maybe_forward).
+      if (af === AF_INET6) metrics.u32(RTAX_LOCK, 1 << RTAX_MTU);
+      metrics.u32(RTAX_MTU, mtu);
+    });
+  }
   return writer;
 }
 
