@@ -5,8 +5,8 @@ import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { type Holder, holderKey } from '../ipam/file-leases.ts';
 import { replaceFile, syncIfThere } from '../ipam/state-file.ts';
+import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
-import type { Bandwidth } from './config.ts';
 
 export interface Attachment extends Holder {
   readonly network: string;

@@ -4,6 +4,7 @@ import { hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
 import { identityOf, satisfies } from '../kernel/identity.ts';
 import { ROUTE_PROTOCOL } from '../kernel/items.ts';
 import { openNft } from '../kernel/nft-linux.ts';
+import { bucketOf } from '../plan/bandwidth.ts';
 import { GATEWAYS } from '../plan/pods.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
@@ -19,7 +20,7 @@ import { checkNamespace } from './namespace.ts';
 import { environment, type Request } from './request.ts';
 import type { Result } from './result.ts';
 import { needsRules, ownRules, sharedRules } from './rules.ts';
-import { bucketOf, endsOf, linkIn, linkNameOf } from './wiring.ts';
+import { endsOf, linkIn, linkNameOf } from './wiring.ts';
 
 /** Throws a CniError (101) whose message lists what drifted. What later plugins of the chain added or tuned is theirs. */
 export function check(config: NetConfig, request: Request): void {

@@ -2,22 +2,13 @@
 import { isIP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import type { Holder } from '../ipam/file-leases.ts';
+import type { Bandwidth, Shape } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 import { CniError, CODE } from './error.ts';
 import { isPrefix, Reader } from './reader.ts';
 import { type Environment, NAME } from './request.ts';
 import { type Result, type ResultDns, readDns, readResult } from './result.ts';
 import { type CniVersion, requireVersion } from './version.ts';
-
-/** Bits a second, and bits. `ingress` is what the container receives. */
-export interface Bandwidth {
-  readonly ingress?: Shape;
-  readonly egress?: Shape;
-}
-export interface Shape {
-  readonly rate: number;
-  readonly burst: number;
-}
 
 export interface NetConfig {
   readonly cniVersion: CniVersion;

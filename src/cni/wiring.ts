@@ -3,13 +3,13 @@ import { familyOf } from '../addr/ip.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import { bucketOf, type Shape } from '../plan/bandwidth.ts';
 import { portsOf } from '../plan/host-ports.ts';
 import { type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
 import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
 import type { Attachment } from './attachment.ts';
-import type { Shape } from './config.ts';
 import { needsRules, ownRules, sharedRules, tablesOf } from './rules.ts';
 
 /** The node's end of the veth. */
@@ -119,15 +119,6 @@ export function linkIn(netns: string | undefined, name: string): LinkState | und
   using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
   const [answer] = socket.ask([getLink({ name })]);
   return answer && !(answer instanceof NetlinkError) ? decodeLink(answer) : undefined;
-}
-
-const QUEUE_SECONDS = 0.025;
-
-/** As the bandwidth plugin: bits become bytes, and what waits longer than 25 ms is dropped. */
-export function bucketOf({ rate, burst }: Shape) {
-  const bytes = Math.max(1, Math.round(rate / 8));
-  const room = Math.min(0x7fff_ffff, Math.max(1600, Math.round(burst / 8)));
-  return { rate: bytes, burst: room, limit: Math.min(0xffff_ffff, Math.round(bytes * QUEUE_SECONDS) + room) };
 }
 
 function setBucket(netns: string | undefined, index: number, shape: Shape): void {

@@ -76,6 +76,18 @@ function refuses(kernel: Kernel, transaction: Transaction, code: string): void {
 type Law = (subject: Subject) => void;
 
 const LAWS: Record<string, Law> = {
+  'a token bucket is put on a link, changed, put again, and taken away twice': ({ kernel }) => {
+    const bucket = { kind: 'bucket', link: 'pwbr', rate: 1e6, burst: 1e5, limit: 2e5 } as const;
+    kernel.apply(adding(bridge, bucket));
+    kernel.apply(changing(bucket, { ...bucket, rate: 2e6 }));
+    kernel.apply(adding(bucket));
+    kernel.apply(removing(bucket));
+    kernel.apply(removing(bucket));
+    kernel.apply(removing(bridge, bucket));
+    assertHolds(kernel.read());
+    refuses(kernel, adding({ ...bucket, link: 'pw-none' }), 'ENODEV');
+  },
+
   'a fresh namespace holds nothing of ours': ({ kernel }) => assertHolds(kernel.read()),
 
   'what is added is read back, link kinds and all that hangs on them': ({ kernel }) => {

@@ -215,7 +215,7 @@ function sameDevice(have: Link, want: Link): boolean {
 function rank(item: LinkItem): number {
   if (item.kind === 'link') return item.type.kind === 'bridge' ? 0 : item.type.kind === 'existing' ? 2 : 1;
   if (item.kind === 'route') return item.via === undefined ? 6 : 7;
-  return { sysctl: 3, ipip: 3, address: 4, neighbour: 5, fdb: 5, 'ipip-peer': 5 }[item.kind];
+  return { sysctl: 3, ipip: 3, address: 4, neighbour: 5, fdb: 5, bucket: 5, 'ipip-peer': 5 }[item.kind];
 }
 
 function refuse(operation: string, code: string, item: KernelItem): never {

@@ -21,6 +21,8 @@ export function identityOf(item: KernelItem): string {
       return `ipip ${item.netns ?? ''} ${item.link}`;
     case 'ipip-peer':
       return `ipip-peer ${item.netns ?? ''} ${item.link} ${item.dst}`;
+    case 'bucket':
+      return `bucket ${item.netns ?? ''} ${item.link}`;
     case 'sysctl':
       return `sysctl ${item.netns ?? ''} ${item.key}`;
     case 'table':
@@ -54,10 +56,10 @@ export function isLinkItem(item: KernelItem): item is LinkItem {
   return item.kind !== 'table' && item.kind !== 'chain' && item.kind !== 'set' && item.kind !== 'element';
 }
 
-/** Whether `read()` can tell of such an item at all: not of other namespaces, sysctls, eBPF, and links that are not ours. */
+/** Whether `read()` can tell of such an item at all: not of other namespaces, sysctls, token buckets, eBPF, and links that are not ours. */
 export function isReadable(item: KernelItem): boolean {
   if (!isLinkItem(item)) return true;
-  if (item.netns !== undefined || item.kind === 'sysctl') return false;
+  if (item.netns !== undefined || item.kind === 'sysctl' || item.kind === 'bucket') return false;
   if (item.kind === 'ipip' || item.kind === 'ipip-peer') return false;
   if (item.kind === 'link') return item.type.kind !== 'existing';
   return item.kind !== 'address' || isOurLink(item.link);

@@ -23,6 +23,8 @@ function bareText(item: KernelItem): string {
       return `ipip dev ${item.link} local ${item.local} by eBPF`;
     case 'ipip-peer':
       return `ipip ${item.dst} dev ${item.link} remote ${item.remote}`;
+    case 'bucket':
+      return `qdisc dev ${item.link} root tbf rate ${8 * item.rate}bit burst ${item.burst} limit ${item.limit}`;
     case 'sysctl':
       return `${item.key.replaceAll('/', '.')}=${item.value}`;
     case 'table':

@@ -102,6 +102,18 @@ export interface IpipPeer extends InNetns {
   readonly remote: IP;
 }
 
+/** A token bucket over what an existing link sends; bytes. Goes with its link. Identity: netns, link. */
+export interface TokenBucket extends InNetns {
+  readonly kind: 'bucket';
+  readonly link: string;
+  /** A second. */
+  readonly rate: number;
+  /** That may pass at once. */
+  readonly burst: number;
+  /** That may wait. */
+  readonly limit: number;
+}
+
 /** Identity: netns, key. `key` is the path below /proc/sys: `net/ipv4/ip_forward`. Never removed: set, or set anew. */
 export interface Sysctl extends InNetns {
   readonly kind: 'sysctl';
@@ -111,5 +123,5 @@ export interface Sysctl extends InNetns {
   readonly optional?: boolean;
 }
 
-export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl | IpipTunnel | IpipPeer;
+export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl | TokenBucket | IpipTunnel | IpipPeer;
 export type KernelItem = LinkItem | NftItem;

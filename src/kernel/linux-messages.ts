@@ -3,12 +3,21 @@ import { deleteAddress, newAddress } from '../wire/netlink/address.ts';
 import { type LinkKind, type LinkSettings, newLink, setLink } from '../wire/netlink/link.ts';
 import type { NetlinkRequest } from '../wire/netlink/message.ts';
 import { deleteFdbEntry, deleteNeighbour, newFdbEntry, newNeighbour } from '../wire/netlink/neighbour.ts';
+import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
 import { deleteRoute, newRoute, type RouteState, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
 import { metricOf, scopeOf } from './identity.ts';
-import { type Address, type FdbEntry, type Link, type Neighbour, ROUTE_PROTOCOL, type Route } from './items.ts';
+import {
+  type Address,
+  type FdbEntry,
+  type Link,
+  type Neighbour,
+  ROUTE_PROTOCOL,
+  type Route,
+  type TokenBucket,
+} from './items.ts';
 
 /** Items that hang on a link or lead over it. */
-export type OnLink = Address | Route | Neighbour | FdbEntry;
+export type OnLink = Address | Route | Neighbour | FdbEntry | TokenBucket;
 
 /** The index of a link by its name, undefined when there is none. */
 export type Indexes = (name: string) => number | undefined;
@@ -64,6 +73,8 @@ export function addRequest(item: OnLink, indexes: Indexes, replace: boolean): Ne
       return newNeighbour(index, item.ip, item.mac);
     case 'fdb':
       return newFdbEntry(index, item.mac, item.dst);
+    case 'bucket':
+      return replaceTokenBucket(index, item);
   }
 }
 
@@ -97,5 +108,7 @@ export function removeRequest(item: OnLink, indexes: Indexes): NetlinkRequest | 
       return deleteNeighbour(index, item.ip);
     case 'fdb':
       return deleteFdbEntry(index, item.mac);
+    case 'bucket':
+      return deleteRootQdisc(index);
   }
 }

@@ -149,7 +149,10 @@ class LinuxKernel implements Kernel {
       if (request) steps.push({ item, request });
     }
     for (const refusal of space.run(steps)) {
-      if (!GONE.has(refusal.error.code)) throw refused(`remove ${refusal.item.kind}`, refusal);
+      const { error, item } = refusal;
+      // A link without a bucket has the kernel's own queue, which nobody can take away.
+      if (GONE.has(error.code) || (item.kind === 'bucket' && error.code === 'EINVAL')) continue;
+      throw refused(`remove ${item.kind}`, refusal);
     }
   }
 
@@ -213,8 +216,10 @@ function isNftItem(item: KernelItem): item is NftItem {
   return !isLinkItem(item);
 }
 
+const ON_LINK: ReadonlySet<KernelItem['kind']> = new Set(['address', 'neighbour', 'fdb', 'route', 'bucket']);
+
 function isOnLink(item: LinkItem): item is OnLink {
-  return item.kind === 'address' || item.kind === 'neighbour' || item.kind === 'fdb' || item.kind === 'route';
+  return ON_LINK.has(item.kind);
 }
 
 /** net/ipv4/conf/pw123/…: exists only with its link. */
@@ -222,7 +227,7 @@ function isOfOneLink(item: Sysctl): boolean {
   return /\/(conf|neigh)\/(?!all\/|default\/)/.test(item.key);
 }
 
-const ORDER = { address: 0, neighbour: 1, fdb: 1, route: 2 } as const;
+const ORDER = { address: 0, neighbour: 1, fdb: 1, bucket: 1, route: 2 } as const;
 
 function inOrder(items: readonly OnLink[]): OnLink[] {
   return items.toSorted((a, b) => ORDER[a.kind] - ORDER[b.kind] || directFirst(a) - directFirst(b));

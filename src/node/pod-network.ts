@@ -1,6 +1,7 @@
 // Room node: a pod's place on the network, as the pod lifecycle sees it.
 import type { IP } from '../addr/ip.ts';
 import type { NetnsPath } from '../kernel/items.ts';
+import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 
 export interface PodAttachment {
@@ -13,6 +14,8 @@ export interface PodAttachment {
   readonly earlierIPs?: readonly IP[];
   /** Ports of the node that lead to it. */
   readonly hostPorts?: readonly HostPort[];
+  /** Absent: all that there is. */
+  readonly bandwidth?: Bandwidth;
 }
 
 export interface PodNetwork {

@@ -4,9 +4,12 @@ import { dirname } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import { podHostPorts } from '../objects/pod-ports.ts';
 import type { Pod } from '../objects/types.ts';
+import { Fault } from '../observe/fault.ts';
+import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 import type { Sandbox } from '../runtime/runtime.ts';
 import { hostsFile, podHostname, resolvConf } from './etc-files.ts';
+import { podBandwidth } from './pod-bandwidth.ts';
 import type { PodContext } from './pod-context.ts';
 import { etcPath, podDataDir, sandboxId } from './pod-paths.ts';
 
@@ -27,12 +30,23 @@ export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<
   });
 }
 
-/** Leases its addresses and writes the files under /etc; both come out the same when done again. */
-export function connectSandbox({ options, network }: PodContext, pod: Pod, { id, netns }: Sandbox): ConnectedSandbox {
+/**
+ * Leases its addresses and writes the files under /etc; both come out the same when done again. `adopted`: it runs already, and
+ * an annotation that was made wrong since must not cut it off.
+ */
+export function connectSandbox(
+  { options, network }: PodContext,
+  pod: Pod,
+  { id, netns }: Sandbox,
+  adopted = false,
+): ConnectedSandbox {
   const { metadata, spec } = pod;
   const names = { podUid: metadata.uid, podNamespace: metadata.namespace!, podName: metadata.name };
   const earlierIPs = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
-  const attach = () => network.attach({ sandboxId: id, netns, ...names, earlierIPs, hostPorts: hostPortsOf(pod) });
+  const attach = () => {
+    const wishes = { hostPorts: hostPortsOf(pod), bandwidth: adopted ? knownBandwidth(pod) : podBandwidth(pod) };
+    return network.attach({ sandboxId: id, netns, ...names, earlierIPs, ...wishes });
+  };
   const podIPs = spec.hostNetwork ? options.nodeIPs : attach();
   const hostname = podHostname(pod, options.nodeName);
   const files = [
@@ -46,6 +60,15 @@ export function connectSandbox({ options, network }: PodContext, pod: Pod, { id,
     writeFileSync(path, text);
   }
   return { id, podIPs };
+}
+
+function knownBandwidth(pod: Pod): Bandwidth {
+  try {
+    return podBandwidth(pod);
+  } catch (error) {
+    if (error instanceof Fault) return {};
+    throw error;
+  }
 }
 
 function hostPortsOf(pod: Pod): HostPort[] {

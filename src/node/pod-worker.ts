@@ -239,7 +239,7 @@ export class PodWorker implements PodHost {
 
   #adopt({ sandbox, containers }: Adopted): void {
     try {
-      this.#sandbox = connectSandbox(this.#context, this.#pod, sandbox);
+      this.#sandbox = connectSandbox(this.#context, this.#pod, sandbox, true);
       this.#chores.set('sandbox', { state: 'done', tries: 0, retryAt: 0 });
     } catch (error) {
       // Its namespace did not survive (a restart of the machine): the chore makes it anew.

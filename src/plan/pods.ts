@@ -4,6 +4,7 @@ import { familyOf, type IP } from '../addr/ip.ts';
 import { type MAC, macFromIP } from '../addr/mac.ts';
 import { type CIDR, hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem, NetnsPath } from '../kernel/items.ts';
+import { type Bandwidth, planBuckets } from './bandwidth.ts';
 import { type HostPort, publishPod } from './host-ports.ts';
 import type { Fragment } from './plan.ts';
 
@@ -24,6 +25,8 @@ export interface PodPlace {
   readonly routes?: readonly PodRoute[];
   /** Ports of the node that lead to it. */
   readonly hostPorts?: readonly HostPort[];
+  /** Absent: all that there is. */
+  readonly bandwidth?: Bandwidth;
 }
 
 export interface PodRoute {
@@ -64,6 +67,7 @@ export function planPod(pod: PodPlace): Fragment {
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
     { kind: 'link', netns, name: ifname, mtu, up: true, type: { kind: 'existing' } },
     ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, mac), ...podSide(pod, ifname, ip)]),
+    ...planBuckets(pod.bandwidth ?? {}, { outer: link, inner: ifname, netns }),
     ...publishPod({ ...pod, hostPorts: pod.hostPorts ?? [] }),
   ];
   return { cause: { kind: 'Pod', namespace: pod.podNamespace, name: pod.podName }, items };

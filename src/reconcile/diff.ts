@@ -37,6 +37,7 @@ const RANK: Record<KernelItem['kind'], number> = {
   address: 6,
   neighbour: 7,
   fdb: 7,
+  bucket: 7,
   route: 8,
 };
 

@@ -11,7 +11,7 @@ import { createRecorder } from '../../src/client/recorder.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
 import { ConfigWatch } from '../../src/node/config-watch.ts';
 import type { PodContext } from '../../src/node/pod-context.ts';
-import type { PodNetwork } from '../../src/node/pod-network.ts';
+import type { PodAttachment, PodNetwork } from '../../src/node/pod-network.ts';
 import type { PodSpec } from '../../src/node/pod-view.ts';
 import { Pods } from '../../src/node/pods.ts';
 import type { Pod } from '../../src/objects/types.ts';
@@ -50,9 +50,13 @@ function nodeOptions(stateDir: string): NodeOptions {
 /** Gives out addresses and remembers who has them. */
 class Addresses implements PodNetwork {
   readonly leases = new Map<string, string>();
+  /** By name of the pod. */
+  readonly asked = new Map<string, PodAttachment>();
   #next = 2;
 
-  attach({ sandboxId }: { sandboxId: string }): readonly string[] {
+  attach(pod: PodAttachment): readonly string[] {
+    const { sandboxId } = pod;
+    this.asked.set(pod.podName, pod);
     const ip = this.leases.get(sandboxId) ?? `10.244.0.${this.#next++}`;
     this.leases.set(sandboxId, ip);
     return [ip];
@@ -132,9 +136,9 @@ export async function createWorld() {
       await meanwhile();
       agent = await startAgent();
     },
-    create: (name: string, spec: Partial<PodSpec>) =>
+    create: (name: string, spec: Partial<PodSpec>, annotations: Record<string, string> = {}) =>
       client.create('Pod', {
-        metadata: { name, namespace: 'default' },
+        metadata: { name, namespace: 'default', annotations },
         spec: { nodeName: options.nodeName, terminationGracePeriodSeconds: 2, containers: [], ...spec },
       }),
     /** Waits until the pod is as `test` wants it; fails with what it is at last. */

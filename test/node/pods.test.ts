@@ -50,6 +50,27 @@ describe('pods on a real runtime', { skip: unable() }, () => {
     for (const reason of ['Pulled', 'Created', 'Started', 'Killing']) assert.ok(said.includes(reason), reason);
   });
 
+  it('a published port and limits of a pod come to its network; a wrong limit is said and stops it', async () => {
+    const ports = [{ containerPort: 53, hostPort: 5353, hostIP: '172.30.0.11', protocol: 'UDP' as const }];
+    const limits = (rate: string) => ({ 'kubernetes.io/egress-bandwidth': rate });
+    await world.create('wishes', { containers: [{ ...shell('app', FOREVER), ports }] }, limits('10M'));
+    await world.pod('wishes', isReady);
+    const asked = world.network.asked.get('wishes');
+    assert.deepEqual(asked?.hostPorts, [{ containerPort: 53, hostPort: 5353, hostIP: '172.30.0.11', protocol: 'udp' }]);
+    assert.deepEqual(asked?.bandwidth, { egress: { rate: 10e6, burst: 1e6 } });
+    await world.create('wrong', { containers: [shell('app', FOREVER)] }, limits('10'));
+    const message = await until<string>(async () => {
+      await world.agent.recorder.flush();
+      const { items } = await world.client.list('Event', { namespace: 'default' });
+      const event = items.find(({ involvedObject }) => involvedObject.name === 'wrong');
+      return event?.reason === 'FailedCreatePodSandBox' ? event.message! : { not: event };
+    });
+    assert.match(message, /egress-bandwidth: "10": resource is unreasonably small/);
+    assert.equal((await world.client.get('Pod', 'wrong', 'default')).status?.phase, 'Pending');
+    await world.client.delete('Pod', 'wrong', 'default');
+    await world.gone('wrong');
+  });
+
   it('a job succeeds; its message, log and status stay, its sandbox does not', async () => {
     const script = 'echo hello; echo done > /dev/termination-log';
     await world.create('job', { restartPolicy: 'Never', containers: [shell('app', script)] });
