@@ -10,7 +10,7 @@ import {
   encodeDelete,
   matchesFilter,
 } from '../wire/conntrack/entry.ts';
-import { type ConntrackFilter, KernelError } from './kernel.ts';
+import { type ConntrackFilter, KernelError, type TrackedFlow } from './kernel.ts';
 import type { ConntrackBackend, OpenConntrack } from './nft.ts';
 
 export const openConntrack: OpenConntrack = (netns) => new LinuxConntrack(new NetlinkSocket(NETLINK.NETFILTER, netns));
@@ -29,15 +29,20 @@ class LinuxConntrack implements ConntrackBackend {
         const address = originalDst ?? replySrc;
         return address === undefined || familyOf(address) === family;
       });
-      return wanted.length > 0 ? this.#matching(family, wanted) : [];
+      if (wanted.length === 0) return [];
+      return this.#dump(family).filter((entry) => wanted.some((filter) => matchesFilter(entry, filter)));
     });
     return stale.filter((entry) => this.#delete(entry)).length;
   }
 
-  #matching(family: 4 | 6, filters: readonly ConntrackFilter[]): ConntrackEntry[] {
+  cut(doomed: (flow: TrackedFlow) => boolean): number {
+    const entries = ([4, 6] as const).flatMap((family) => this.#dump(family));
+    return entries.filter((entry) => doomed(entry) && this.#delete(entry)).length;
+  }
+
+  #dump(family: 4 | 6): ConntrackEntry[] {
     const messages = this.#socket.dump({ type: CONNTRACK_GET, flags: 0, body: conntrackDumpBody(family) });
-    const entries = messages.map(({ body }) => decodeEntry(body));
-    return entries.filter((entry) => filters.some((filter) => matchesFilter(entry, filter)));
+    return messages.map(({ body }) => decodeEntry(body));
   }
 
   /** False when it was gone already, timed out or replaced by a new flow. */

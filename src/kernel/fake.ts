@@ -3,9 +3,16 @@ import { familyOf } from '../addr/ip.ts';
 import { prefixContains } from '../addr/prefix.ts';
 import { identityOf, isLinkItem, isOurLink, isReadable, metricOf, scopeOf } from './identity.ts';
 import type { KernelItem, Link, LinkItem, NetnsPath, Route } from './items.ts';
-import { type ConntrackFilter, type Kernel, KernelError, type KernelPart, type Transaction } from './kernel.ts';
+import {
+  type ConntrackFilter,
+  type Kernel,
+  KernelError,
+  type KernelPart,
+  type TrackedFlow,
+  type Transaction,
+} from './kernel.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
-import type { NftItem } from './nft-items.ts';
+import type { NftCount, NftItem, NftSet } from './nft-items.ts';
 
 export interface FakeOptions {
   /** Paths of the namespaces that exist besides the kernel's own. */
@@ -190,6 +197,14 @@ export class FakeKernel implements Kernel {
 
   flushConntrack(filters: readonly ConntrackFilter[]): number {
     return this.#options.conntrack?.flush(filters) ?? 0;
+  }
+
+  cutFlows(doomed: (flow: TrackedFlow) => boolean): number {
+    return this.#options.conntrack?.cut(doomed) ?? 0;
+  }
+
+  nftCounts(set: NftSet): NftCount[] {
+    return this.#options.nft?.counts(set) ?? [];
   }
 
   close(): void {

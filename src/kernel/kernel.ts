@@ -1,6 +1,8 @@
 // Room kernel: the one interface to a network namespace's state; linux.ts is the real one, fake.ts obeys the same contract.
 import type { IP } from '../addr/ip.ts';
+import type { ConntrackEntry } from '../wire/conntrack/entry.ts';
 import type { KernelItem } from './items.ts';
+import type { NftCount, NftSet } from './nft-items.ts';
 
 /** Changes in the order in which they are made: removals of things in the way, additions, changes, removals. */
 export interface Transaction {
@@ -22,6 +24,8 @@ export interface ConntrackFilter {
   /** Spares flows that were sent to one of these: what is left is stale. */
   readonly except?: readonly { readonly ip: IP; readonly port: number }[];
 }
+
+export type TrackedFlow = ConntrackEntry;
 
 /** A refused operation: what was tried, on which item, errno's name, and the kernel's own words where it gave some. */
 export class KernelError extends Error {
@@ -53,5 +57,9 @@ export interface Kernel {
   nftDisturbed(): boolean;
   /** Deletes matching conntrack entries; returns how many. */
   flushConntrack(filters: readonly ConntrackFilter[]): number;
+  /** Deletes the conntrack entries of which it says true; returns how many. Costs a dump of all. */
+  cutFlows(doomed: (flow: TrackedFlow) => boolean): number;
+  /** What each element of an nftables set with counters has counted; none where the set is not there. */
+  nftCounts(set: NftSet): NftCount[];
   close(): void;
 }

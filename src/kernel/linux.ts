@@ -7,14 +7,21 @@ import { openConntrack } from './conntrack-linux.ts';
 import { identityOf, isLinkItem, metricOf, satisfies } from './identity.ts';
 import { IpipTunnels } from './ipip-tunnels.ts';
 import type { KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
-import { type ConntrackFilter, type Kernel, KernelError, type KernelPart, type Transaction } from './kernel.ts';
+import {
+  type ConntrackFilter,
+  type Kernel,
+  KernelError,
+  type KernelPart,
+  type TrackedFlow,
+  type Transaction,
+} from './kernel.ts';
 import { LinkRemoval } from './link-removal.ts';
 import { changeLink, putLinks } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
 import { readLinkItems } from './linux-read.ts';
 import { asKernelError, codeOf, refused, Session, type Step } from './linux-session.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
-import type { NftItem } from './nft-items.ts';
+import type { NftCount, NftItem, NftSet } from './nft-items.ts';
 import { openNft } from './nft-linux.ts';
 
 export interface LinuxOptions {
@@ -59,6 +66,10 @@ class LinuxKernel implements Kernel {
 
   nftDisturbed(): boolean {
     return asKernelError('read', undefined, () => this.#nftables().disturbed());
+  }
+
+  nftCounts(set: NftSet): NftCount[] {
+    return this.#nftables().counts(set);
   }
 
   #nftables(): NftBackend {
@@ -198,8 +209,16 @@ class LinuxKernel implements Kernel {
 
   flushConntrack(filters: readonly ConntrackFilter[]): number {
     if (filters.length === 0) return 0;
+    return this.#connections().flush(filters);
+  }
+
+  cutFlows(doomed: (flow: TrackedFlow) => boolean): number {
+    return this.#connections().cut(doomed);
+  }
+
+  #connections(): ConntrackBackend {
     this.#conntrack ??= openConntrack(this.#options.netns);
-    return this.#conntrack.flush(filters);
+    return this.#conntrack;
   }
 
   close(): void {

@@ -195,6 +195,36 @@ const LAWS: Record<string, (nft: NftBackend) => void> = {
     assertHolds(nft, table, ranges);
   },
 
+  'intervals of concatenations, and elements that count: put in twice, read back, changed, taken away': (nft) => {
+    const key: NftSet['key'] = ['ifname', 'mark', 'inet_proto', 'inet_service'];
+    const exact: NftSet = { kind: 'set', ...place, set: 'allowed', key, counter: true };
+    const ranges: NftSet = { ...exact, set: 'ranges', flags: ['interval'] };
+    const element = (set: string, ...parts: NftElement['key']): NftElement => ({
+      kind: 'element',
+      ...place,
+      set,
+      key: parts,
+      comment: 'NetworkPolicy/shop/web ingress[0]',
+    });
+    const held = [
+      element('allowed', 'pw12', 7, 'tcp', 80),
+      element('allowed', 'pw12', 0xffff_ffff, 'sctp', 1),
+      element('ranges', 'pw12', 0x0102_0304, 'tcp', '80-90'),
+      element('ranges', 'pw12', 0x0102_0304, 'udp', '80-90'),
+      element('ranges', 'pw0123456789abc', 7, 'udp', '1-65535'),
+      element('ranges', 'pw12', 7, 'tcp', 65535),
+    ];
+    nft.apply([table, exact, ranges, ...held], [], []);
+    nft.apply(held, [], []);
+    assertHolds(nft, table, exact, ranges, ...held);
+    const more = element('ranges', 'pw12', 0x0102_0304, 'tcp', '91-100');
+    nft.apply([more], [], [held[0]!, held[2]!]);
+    nft.apply([], [], [held[2]!]);
+    assertHolds(nft, table, exact, ranges, held[1]!, ...held.slice(3), more);
+    const counts = nft.counts(exact);
+    assert.deepEqual(counts, [{ key: held[1]!.key, packets: 0, bytes: 0 }]);
+  },
+
   'thousands of elements in one batch': (nft) => {
     const many = Array.from(
       { length: 5000 },

@@ -1,5 +1,12 @@
 // Room kernel: the tables of ours in memory, under the laws by which the kernel keeps them.
-import { type NftChain, type NftElement, type NftItem, type NftSet, nftIdentity } from '../wire/nft/items.ts';
+import {
+  type NftChain,
+  type NftCount,
+  type NftElement,
+  type NftItem,
+  type NftSet,
+  nftIdentity,
+} from '../wire/nft/items.ts';
 import type { NftVerdict } from '../wire/nft/rule.ts';
 import { KernelError } from './kernel.ts';
 import type { FakeNft, NftBackend, NftChange } from './nft.ts';
@@ -23,6 +30,14 @@ class MemoryNft implements NftBackend {
     for (const item of [...add, ...change.map(({ to }) => to)]) checkParent(next, item);
     for (const item of remove) if (item.kind === 'chain' || item.kind === 'set') checkUnused(next, item);
     this.#items = next;
+  }
+
+  /** No packet passes here. */
+  counts(set: NftSet): NftCount[] {
+    const inside = [...this.#items.values()].filter((item) => item.kind === 'element' && item.set === set.set);
+    return (inside as NftElement[])
+      .filter(({ family, table }) => family === set.family && table === set.table)
+      .map(({ key }) => ({ key, packets: 0, bytes: 0 }));
   }
 
   /** Nobody else has access. */

@@ -1,6 +1,7 @@
 // Room kernel: nftables objects as plain values, as the wire knows them.
 export type {
   NftChain,
+  NftCount,
   NftDatatype,
   NftElement,
   NftHook,

@@ -6,6 +6,7 @@ import { decodeStatus, type NetlinkMessage, NLMSG_ERROR } from '../wire/netlink/
 import { encodeBatch, type NftBatch, type NftChanges, type NftOperation } from '../wire/nft/batch.ts';
 import {
   decodeChain,
+  decodeCounts,
   decodeElements,
   decodeGeneration,
   decodeRule,
@@ -15,6 +16,7 @@ import {
 } from '../wire/nft/dump.ts';
 import {
   type NftChain,
+  type NftCount,
   type NftElement,
   type NftItem,
   type NftSet,
@@ -146,6 +148,20 @@ class LinuxNft implements NftBackend {
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       throw new KernelError('nft batch', error.code, error.message);
+    }
+  }
+
+  counts(set: NftSet): NftCount[] {
+    try {
+      const messages = this.#socket.dump({ type: message(ELEMENT_LIST.GET), flags: 0, body: dumpBody(set) });
+      return decodeCounts(
+        messages.map(({ body }) => body),
+        set,
+      );
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      if (error.code === 'ENOENT') return [];
+      throw new KernelError('nft counters', error.code, error.message);
     }
   }
 

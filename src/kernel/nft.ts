@@ -1,6 +1,6 @@
 // Room kernel: what linux.ts and fake.ts expect of whoever keeps a namespace's nftables and conntrack.
-import type { ConntrackFilter } from './kernel.ts';
-import type { NftItem } from './nft-items.ts';
+import type { ConntrackFilter, TrackedFlow } from './kernel.ts';
+import type { NftCount, NftItem, NftSet } from './nft-items.ts';
 
 /** A change of one item: same identity, other fields. */
 export interface NftChange {
@@ -17,6 +17,8 @@ export interface NftBackend {
    * the same form and removing what is gone succeed. Throws a KernelError that carries the refused item where it is known.
    */
   apply(add: readonly NftItem[], change: readonly NftChange[], remove: readonly NftItem[]): void;
+  /** What each element of a set with counters has counted; none where the set is not there. */
+  counts(set: NftSet): NftCount[];
   /** Whether others have committed a change, of whatever table, since this was last asked. */
   disturbed(): boolean;
   close(): void;
@@ -26,6 +28,8 @@ export interface NftBackend {
 export interface ConntrackBackend {
   /** Deletes the entries that match any of the filters; returns how many. */
   flush(filters: readonly ConntrackFilter[]): number;
+  /** Deletes the entries of which it says true; returns how many. */
+  cut(doomed: (flow: TrackedFlow) => boolean): number;
   close(): void;
 }
 

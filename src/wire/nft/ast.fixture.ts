@@ -70,6 +70,7 @@ function action(): fc.Arbitrary<NftStatement> {
   return fc.oneof(
     fc.constant({ kind: 'counter' } as const),
     fc.constantFrom('hello ', 'dropped').map((prefix) => ({ kind: 'log', prefix }) as const),
+    fc.nat(65535).map((group) => ({ kind: 'log', prefix: 'hello ', group }) as const),
     u32.map((mark) => ({ kind: 'set mark', mark }) as const),
     fc
       .tuple(
@@ -85,8 +86,13 @@ function action(): fc.Arbitrary<NftStatement> {
 function filterRule(family: Family, chains: readonly string[]): fc.Arbitrary<NftRule> {
   const words = family === 'ip' ? (['ip saddr', 'ip daddr'] as const) : (['ip6 saddr', 'ip6 daddr'] as const);
   const within = maybeNot.map((not) => withNot(not, { kind: 'lookup', key: [words[0]], set: 'ranges' } as const));
+  const target = ['iifname', 'meta mark', 'meta l4proto', 'th dport'] as const;
   const lookup = fc.oneof(
     within,
+    fc.constant({ kind: 'lookup', key: target, set: 'allowed' } as const),
+    fc.constant({ kind: 'lookup', key: target, set: 'allowed-ranges', ordered: true } as const),
+    fc.constant({ kind: 'set mark', key: [words[0]], map: 'peers' } as const),
+    fc.constant({ kind: 'set mark', key: [words[1]], map: 'blocks' } as const),
     maybeNot.map((not) => withNot(not, { kind: 'lookup', key: [...words], set: 'pairs' } as const)),
   );
   const vmap = fc.constant({ kind: 'vmap', key: [words[1], 'meta l4proto', 'th dport'], map: 'services' } as const);
@@ -102,7 +108,14 @@ function filterRule(family: Family, chains: readonly string[]): fc.Arbitrary<Nft
       ...actions,
       last,
     ]);
-  return commented(statements);
+  const flags = fc
+    .tuple(maybeNot, fc.subarray(['fin', 'syn', 'rst', 'ack'], { minLength: 1 }), verdict(chains))
+    .map(([not, names, last]): NftStatement[] => [
+      { kind: 'match', left: 'meta l4proto', right: 'tcp' },
+      withNot(not, { kind: 'match', left: 'tcp flags', right: names.join(',') } as const),
+      last,
+    ]);
+  return commented(fc.oneof({ weight: 5, arbitrary: statements }, flags));
 }
 
 function commented(statements: fc.Arbitrary<NftStatement[]>): fc.Arbitrary<NftRule> {
@@ -150,10 +163,12 @@ function elements(
   const value = (type: NftDatatype): fc.Arbitrary<NftValue> => {
     if (type === 'inet_proto') return protocol;
     if (type === 'inet_service') return port;
+    if (type === 'ifname') return fc.constantFrom('eth0', 'pw0123456789abc');
+    if (type === 'mark') return u32;
     return type === 'integer' ? fc.nat(1000) : addressOf(family);
   };
   const key = fc.tuple(...set.key.map(value));
-  const { family: _, kind, key: types, data: dataTypes, flags, ...place } = set;
+  const { family: _, kind, key: types, data: dataTypes, flags, counter, ...place } = set;
   return fc
     .uniqueArray(fc.tuple(key, data ?? fc.constant(undefined), fc.boolean()), {
       selector: ([k]) => k.join(),
@@ -171,6 +186,15 @@ function elements(
     );
 }
 
+/** Ranges of ports under keys of which no two are the same. */
+function portRanges(family: Family, set: NftSet): fc.Arbitrary<NftElement[]> {
+  const range = fc.tuple(port, port).map(([a, b]) => (a === b ? a : `${Math.min(a, b)}-${Math.max(a, b)}`));
+  const entry = fc.tuple(fc.constantFrom('eth0', 'pw12'), u32, protocol, range);
+  return fc
+    .uniqueArray(entry, { selector: (key) => key.slice(0, 3).join(), maxLength: 6 })
+    .map((keys) => keys.map((key) => ({ kind: 'element', family, table: set.table, set: set.set, key })));
+}
+
 /** Intervals that do not touch: nft would join those that do. */
 function ranges(family: Family, set: NftSet): fc.Arbitrary<NftElement[]> {
   const type = set.key[0] as NftValueType;
@@ -183,7 +207,8 @@ function ranges(family: Family, set: NftSet): fc.Arbitrary<NftElement[]> {
         const end = sorted[i + 1];
         if (i % 2 === 1 || end === undefined) return [];
         const key = formatInterval(end === 1n << BigInt(bits) ? { start } : { start, end }, type);
-        return [{ kind: 'element', family, table: set.table, set: set.set, key: [key] }];
+        const data = set.data && { data: [i + 1] };
+        return [{ kind: 'element', family, table: set.table, set: set.set, key: [key], ...data }];
       });
     });
 }
@@ -203,6 +228,11 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
   };
   const pairs: NftSet = { kind: 'set', ...place, set: 'pairs', key: [address, address] };
   const interval: NftSet = { kind: 'set', ...place, set: 'ranges', key: [address], flags: ['interval'] };
+  const blocks: NftSet = { ...interval, set: 'blocks', data: ['mark'] };
+  const peers: NftSet = { kind: 'set', ...place, set: 'peers', key: [address], data: ['mark'] };
+  const target: NftDatatype[] = ['ifname', 'mark', 'inet_proto', 'inet_service'];
+  const allowed: NftSet = { kind: 'set', ...place, set: 'allowed', key: target, counter: true };
+  const allowedRanges: NftSet = { ...allowed, set: 'allowed-ranges', flags: ['interval'] };
   const chain = (name: string, rule: fc.Arbitrary<NftRule>, base?: NftChain['base']): fc.Arbitrary<NftItem> =>
     fc
       .array(rule, { maxLength: 4 })
@@ -229,6 +259,14 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
       ),
       elements(family, pairs, undefined),
       ranges(family, interval),
+      ranges(family, blocks),
+      elements(
+        family,
+        peers,
+        u32.map((mark): NftValue[] => [mark]),
+      ),
+      elements(family, allowed, undefined),
+      portRanges(family, allowedRanges),
     )
     .map(([leaf, input, dstnat, srcnat, ...lists]): NftItem[] => [
       { kind: 'table', ...place },
@@ -236,6 +274,10 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
       endpoints,
       pairs,
       interval,
+      blocks,
+      peers,
+      allowed,
+      allowedRanges,
       leaf,
       input,
       dstnat,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeMessages } from '../netlink/message.ts';
+import { Attributes, NFGENMSG_LENGTH } from '../nfnetlink/reader.ts';
 import { ruleset } from './ast.fixture.ts';
 import { encodeBatch } from './batch.ts';
 import { decodeChain, decodeElements, decodeRule, decodeSet, decodeTable } from './dump.ts';
@@ -34,7 +35,7 @@ function decode(bytes: Uint8Array): NftItem[] {
       const found = items[index];
       if (found?.kind === 'chain') items[index] = { ...found, rules: [...found.rules, rule] };
     } else if (type === message(ELEMENT_LIST.NEW)) {
-      const name = new TextDecoder().decode(body).match(/services|endpoints|pairs|ranges/)![0];
+      const name = new Attributes(body.subarray(NFGENMSG_LENGTH)).string(ELEMENT_LIST.SET);
       items.push(...decodeElements([body], sets.get(name)!));
     }
   }

@@ -2,31 +2,25 @@
 import { NLM_F } from '../netlink/message.ts';
 import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { compileStatements } from './compile.ts';
-import { concatenatedId, keyLength, type NftValueType, slotLength, writeValue } from './datatype.ts';
+import { writeElement } from './element.ts';
 import { NFPROTO } from './expression.ts';
-import { hasIntervals, intervalBytes, parseInterval } from './interval.ts';
 import { type NftChain, type NftElement, type NftItem, type NftSet, nftIdentity } from './items.ts';
-import { writeData, writeVerdict } from './load.ts';
 import {
   BATCH_BEGIN,
   BATCH_END,
   CHAIN,
-  ELEMENT,
   ELEMENT_LIST,
   HOOK,
   HOOK_NUMBER,
-  INTERVAL_END,
   message,
   POLICY_DROP,
   RULE,
   SET,
-  SET_FLAG,
   SUBSYSTEM,
   TABLE,
   USERDATA,
-  VERDICT_TYPE,
 } from './message.ts';
-import { setUserdata } from './userdata.ts';
+import { writeSet } from './set.ts';
 
 export interface NftChanges {
   readonly add: readonly NftItem[];
@@ -114,28 +108,9 @@ class BatchWriter {
   }
 
   #addSet(set: NftSet): void {
-    const w = this.#w;
     this.#begin(SET.NEW, NLM_F.CREATE, { remove: false, items: [set] });
-    w.string(SET.TABLE, set.table);
-    w.string(SET.NAME, set.set);
-    const key = set.key as readonly NftValueType[];
-    w.u32(
-      SET.FLAGS,
-      (set.data ? SET_FLAG.map : 0) | (set.flags ?? []).reduce((bits, flag) => bits | SET_FLAG[flag], 0),
-    );
-    w.u32(SET.KEY_TYPE, concatenatedId(key));
-    w.u32(SET.KEY_LEN, keyLength(key));
-    if (set.data?.[0] === 'verdict') {
-      w.u32(SET.DATA_TYPE, VERDICT_TYPE);
-      w.u32(SET.DATA_LEN, 0);
-    } else if (set.data) {
-      const data = set.data as readonly NftValueType[];
-      w.u32(SET.DATA_TYPE, concatenatedId(data));
-      w.u32(SET.DATA_LEN, keyLength(data));
-    }
-    w.u32(SET.ID, this.#operations.length);
-    w.raw(SET.USERDATA, setUserdata(set));
-    w.end();
+    writeSet(this.#w, set, this.#operations.length);
+    this.#w.end();
   }
 
   #addChain(chain: NftChain): void {
@@ -216,47 +191,6 @@ class BatchWriter {
     w.end();
     return next;
   }
-}
-
-function writeElement(w: NfnetlinkWriter, element: NftElement, set: NftSet, keyOnly: boolean): void {
-  const interval = hasIntervals(set) ? parseInterval(element.key[0]!, set.key[0] as NftValueType) : undefined;
-  const nested = w.open(ELEMENT.LIST_ELEM);
-  if (interval) writeBound(w, interval.start, set);
-  else writeParts(w, ELEMENT.KEY, set.key as readonly NftValueType[], element.key);
-  if (!keyOnly && element.data) {
-    if ('verdict' in element.data) {
-      const data = w.open(ELEMENT.DATA);
-      writeVerdict(w, element.data);
-      w.close(data);
-    } else writeParts(w, ELEMENT.DATA, set.data as readonly NftValueType[], element.data);
-  }
-  if (!keyOnly && element.comment !== undefined) w.userdataText(ELEMENT.USERDATA, USERDATA.COMMENT, element.comment);
-  w.close(nested);
-  if (interval?.end === undefined) return;
-  const end = w.open(ELEMENT.LIST_ELEM);
-  writeBound(w, interval.end, set);
-  w.u32(ELEMENT.FLAGS, INTERVAL_END);
-  w.close(end);
-}
-
-function writeBound(w: NfnetlinkWriter, bound: bigint, set: NftSet): void {
-  const value = intervalBytes(bound, set.key[0] as NftValueType);
-  writeData(w, ELEMENT.KEY, value.length, (bytes, _view, at) => bytes.set(value, at));
-}
-
-function writeParts(
-  w: NfnetlinkWriter,
-  attribute: number,
-  types: readonly NftValueType[],
-  values: readonly (string | number)[],
-): void {
-  writeData(w, attribute, keyLength(types), (bytes, view, at) => {
-    let offset = at;
-    for (let i = 0; i < types.length; i++) {
-      writeValue(bytes, view, offset, types[i]!, values[i]!);
-      offset += slotLength(types[i]!);
-    }
-  });
 }
 
 /** What goes with its table or its set needs no deletion of its own. */

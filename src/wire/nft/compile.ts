@@ -34,7 +34,7 @@ function compileStatement(w: NfnetlinkWriter, statement: NftStatement, family: N
       compileMatch(w, statement.left, statement.right, statement.not === true);
       break;
     case 'lookup':
-      loadKey(w, statement.key);
+      loadKey(w, statement.key, statement.ordered);
       lookup(w, statement.set, { not: statement.not === true });
       break;
     case 'vmap':
@@ -65,10 +65,13 @@ function compileStatement(w: NfnetlinkWriter, statement: NftStatement, family: N
       expression(w, 'counter', () => {});
       break;
     case 'log':
-      expression(w, 'log', () => w.string(LOG.PREFIX, statement.prefix));
+      expression(w, 'log', () => {
+        w.string(LOG.PREFIX, statement.prefix);
+        if (statement.group !== undefined) w.u16(LOG.GROUP, statement.group);
+      });
       break;
     case 'set mark':
-      compileSetMark(w, statement.mark);
+      compileSetMark(w, statement);
       break;
     case 'limit':
       compileLimit(w, statement);
@@ -84,8 +87,11 @@ function compileVerdict(w: NfnetlinkWriter, verdict: NftVerdict): void {
   });
 }
 
-function compileSetMark(w: NfnetlinkWriter, mark: number): void {
-  immediate(w, 0, 4, (bytes, view, at) => writeValue(bytes, view, at, 'mark', mark));
+function compileSetMark(w: NfnetlinkWriter, statement: Extract<NftStatement, { kind: 'set mark' }>): void {
+  if ('map' in statement) {
+    loadKey(w, statement.key);
+    lookup(w, statement.map, { dreg: register(0) });
+  } else immediate(w, 0, 4, (bytes, view, at) => writeValue(bytes, view, at, 'mark', statement.mark));
   expression(w, 'meta', () => {
     w.u32(META.KEY, META_SET_MARK);
     w.u32(META.SREG, register(0));

@@ -3,7 +3,13 @@ import { formatIP, ipBytes } from '../../addr/ip.ts';
 import type { NftDatatype, NftValue } from './items.ts';
 
 /** What a selector can give besides the types of set keys. */
-export type NftValueType = Exclude<NftDatatype, 'verdict'> | 'ct_state' | 'ct_status' | 'fib_addrtype' | 'nf_proto';
+export type NftValueType =
+  | Exclude<NftDatatype, 'verdict'>
+  | 'ct_state'
+  | 'ct_status'
+  | 'fib_addrtype'
+  | 'nf_proto'
+  | 'tcp_flag';
 
 export interface Datatype {
   /** nft's TYPE_… (libnftables, datatype.h): what `nft list` needs in order to print keys. */
@@ -24,6 +30,7 @@ export const DATATYPES: Readonly<Record<NftValueType, Datatype>> = {
   ipv6_addr: { id: 8, length: 16 },
   inet_proto: { id: 12, length: 1, names: PROTOCOLS },
   inet_service: { id: 13, length: 2 },
+  tcp_flag: { id: 15, length: 1, bits: true, names: { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 } },
   mark: { id: 19, length: 4, order: 'host' },
   ct_state: {
     id: 26,
@@ -147,10 +154,15 @@ export function typesOfId(id: number): NftValueType[] | undefined {
 }
 
 export function readValues(bytes: Uint8Array, types: readonly NftValueType[]): NftValue[] {
+  return slotsOf(bytes, types).map((slot, i) => readValue(slot, types[i]!));
+}
+
+/** The bytes of each part of a concatenation. */
+export function slotsOf(bytes: Uint8Array, types: readonly NftValueType[]): Uint8Array[] {
   let at = 0;
   return types.map((type) => {
-    const value = readValue(bytes.subarray(at), type);
+    const slot = bytes.subarray(at, at + DATATYPES[type].length);
     at += slotLength(type);
-    return value;
+    return slot;
   });
 }

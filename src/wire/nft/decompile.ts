@@ -43,6 +43,8 @@ interface Pending {
   mask?: Uint8Array;
   immediates: Uint8Array[];
   map?: string;
+  /** A part was turned into network order. */
+  ordered?: true;
 }
 
 /** `list` are the payloads of NFTA_RULE_EXPRESSIONS. Throws an NftForeignError. */
@@ -74,11 +76,14 @@ function decompileExpression(
       pushKey(name, data, pending, family);
       return undefined;
     case 'meta':
-      if (data.has(META.SREG)) return { kind: 'set mark', mark: readValue(taken(pending), 'mark') as number };
+      if (data.has(META.SREG)) return decompileSetMark(pending);
       pushKey(name, data, pending, family);
       return undefined;
     case 'bitwise':
       pending.mask = data.nested(BITWISE.MASK).raw(DATA.VALUE)!;
+      return undefined;
+    case 'byteorder':
+      pending.ordered = true;
       return undefined;
     case 'cmp':
       return decompileMatch(data, pending);
@@ -102,12 +107,22 @@ function decompileExpression(
     case 'counter':
       return { kind: name };
     case 'log':
-      return { kind: 'log', prefix: data.string(LOG.PREFIX) };
+      return decompileLog(data);
     case 'limit':
       return decompileLimit(data);
     default:
       throw new NftForeignError(`a rule with the expression "${name}"`);
   }
+}
+
+function decompileSetMark(pending: Pending): NftStatement {
+  if (pending.map !== undefined) return { kind: 'set mark', key: pending.key as NftSelector[], map: pending.map };
+  return { kind: 'set mark', mark: readValue(taken(pending), 'mark') as number };
+}
+
+function decompileLog(data: Attributes): NftStatement {
+  const group = data.u16(LOG.GROUP);
+  return { kind: 'log', prefix: data.string(LOG.PREFIX), ...(group !== undefined && { group }) };
 }
 
 function taken(pending: Pending): Uint8Array {
@@ -179,7 +194,8 @@ function decompileLookup(data: Attributes, pending: Pending): NftStatement | und
   const set = data.string(LOOKUP.SET);
   if (!data.has(LOOKUP.DREG)) {
     const key = pending.key as NftSelector[];
-    return data.u32(LOOKUP.FLAGS) ? { kind: 'lookup', key, not: true, set } : { kind: 'lookup', key, set };
+    const ordered = pending.ordered && { ordered: true as const };
+    return { kind: 'lookup', key, ...(data.u32(LOOKUP.FLAGS) && { not: true as const }), set, ...ordered };
   }
   if (data.u32(LOOKUP.DREG) === 0) return { kind: 'vmap', key: pending.key, map: set };
   pending.map = set;

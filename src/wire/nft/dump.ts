@@ -1,11 +1,12 @@
 // Room wire: nf_tables messages of a dump as items.
 import { Attributes, NFGENMSG_LENGTH, userdataText } from '../nfnetlink/reader.ts';
 import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
+import { hasConcatenatedIntervals, readConcatenatedKey } from './concatenation.ts';
 import { type NftValueType, readValues, typesOfId } from './datatype.ts';
 import { decompileStatements, NftForeignError, readVerdict } from './decompile.ts';
-import { DATA, NFPROTO } from './expression.ts';
+import { COUNTER, DATA, EXPR, NFPROTO } from './expression.ts';
 import { boundOf, formatInterval, hasIntervals } from './interval.ts';
-import type { NftChain, NftDatatype, NftElement, NftHook, NftSet, NftTable, NftValue } from './items.ts';
+import type { NftChain, NftCount, NftDatatype, NftElement, NftHook, NftSet, NftTable, NftValue } from './items.ts';
 import {
   CHAIN,
   ELEMENT,
@@ -103,6 +104,8 @@ export function decodeSet(body: Uint8Array): NftSet | undefined {
     key: datatypes(found.u32(SET.KEY_TYPE)!),
     ...(bits & SET_FLAG.map && { data: dataType === VERDICT_TYPE ? ['verdict'] : datatypes(dataType!) }),
     ...(flags.length > 0 && { flags }),
+    ...(bits & SET_FLAG.expression &&
+      found.nested(SET.EXPRESSION).string(EXPR.NAME) === 'counter' && { counter: true }),
   };
 }
 
@@ -128,10 +131,28 @@ function decodeElement(found: Attributes, set: NftSet, key?: NftValue[]): NftEle
     family,
     table,
     set: name,
-    key: key ?? readValues(keyOf(found), set.key as NftValueType[]),
+    key: key ?? readKey(found, set),
     ...(set.data && { data: decodeData(found.nested(ELEMENT.DATA), set.data) }),
     ...(comment !== undefined && { comment }),
   };
+}
+
+function readKey(found: Attributes, set: NftSet): NftValue[] {
+  const types = set.key as NftValueType[];
+  if (!hasConcatenatedIntervals(set)) return readValues(keyOf(found), types);
+  return readConcatenatedKey(keyOf(found), found.nested(ELEMENT.KEY_END).raw(DATA.VALUE), types);
+}
+
+/** How many packets and bytes found each element of a set that counts; of all messages of its GETSETELEM dump. */
+export function decodeCounts(bodies: readonly Uint8Array[], set: NftSet): NftCount[] {
+  return bodies
+    .flatMap((body) => attributes(body).list(ELEMENT_LIST.ELEMENTS))
+    .map((payload) => {
+      const found = new Attributes(payload);
+      const counter = found.nested(ELEMENT.EXPRESSION).nested(EXPR.DATA);
+      const packets = Number(counter.u64(COUNTER.PACKETS) ?? 0n);
+      return { key: readKey(found, set), packets, bytes: Number(counter.u64(COUNTER.BYTES) ?? 0n) };
+    });
 }
 
 function keyOf(element: Attributes): Uint8Array {

@@ -5,6 +5,8 @@ export const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 export const META = { DREG: 1, KEY: 2, SREG: 3 } as const;
 export const CT = { DREG: 1, KEY: 2 } as const;
 export const FIB = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;
+export const BYTEORDER = { SREG: 1, DREG: 2, OP: 3, LEN: 4, SIZE: 5 } as const;
+export const BYTEORDER_HTON = 1;
 export const CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
 export const CMP_OP = { EQ: 0, NEQ: 1 } as const;
 export const BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5 } as const;
@@ -22,7 +24,7 @@ export const REDIRECT = { PROTO_MIN: 1 } as const;
 export const REJECT = { TYPE: 1, CODE: 2 } as const;
 export const REJECT_TYPE = { ICMP: 0, TCP_RESET: 1, ICMPX: 2 } as const;
 export const COUNTER = { BYTES: 1, PACKETS: 2 } as const;
-export const LOG = { PREFIX: 2 } as const;
+export const LOG = { GROUP: 1, PREFIX: 2 } as const;
 export const LIMIT = { RATE: 1, UNIT: 2, BURST: 3, TYPE: 4, FLAGS: 5 } as const;
 export const LIMIT_SECONDS = { second: 1, minute: 60, hour: 3600 } as const;
 

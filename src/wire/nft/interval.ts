@@ -13,13 +13,17 @@ export interface Interval {
 /** Types whose values are big-endian, so that the kernel's order of bytes is their order. */
 const ORDERED: readonly NftValueType[] = ['ipv4_addr', 'ipv6_addr', 'inet_service'];
 
+/** Of one value; those of concatenations are kept otherwise (concatenation.ts). */
 export function hasIntervals(set: NftSet): boolean {
-  if (!set.flags?.includes('interval')) return false;
-  const type = set.key[0] as NftValueType;
-  if (set.key.length !== 1 || !ORDERED.includes(type)) {
+  if (!set.flags?.includes('interval') || set.key.length > 1) return false;
+  if (!isOrdered(set.key[0] as NftValueType)) {
     throw new NftValueError(`set ${set.set}: intervals of ${set.key.join(' . ')} are not supported`);
   }
   return true;
+}
+
+export function isOrdered(type: NftValueType): boolean {
+  return ORDERED.includes(type);
 }
 
 /** A prefix, a range `first-last`, or one value. */

@@ -47,6 +47,8 @@ export interface NftSet {
   readonly key: readonly NftDatatype[];
   readonly data?: readonly NftDatatype[];
   readonly flags?: readonly ('interval' | 'timeout' | 'dynamic')[];
+  /** Each element counts the packets and bytes that found it (Linux 5.7). */
+  readonly counter?: true;
 }
 
 /**
@@ -66,6 +68,13 @@ export interface NftElement {
   readonly data?: readonly NftValue[] | NftVerdict;
   /** What caused it, stored in the kernel as a comment: `Service/shop/web`. */
   readonly comment?: string;
+}
+
+/** What an element of a set with counters has counted. */
+export interface NftCount {
+  readonly key: readonly NftValue[];
+  readonly packets: number;
+  readonly bytes: number;
 }
 
 export type NftItem = NftTable | NftChain | NftSet | NftElement;

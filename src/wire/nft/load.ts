@@ -3,6 +3,8 @@ import type { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { DATATYPES, slotLength } from './datatype.ts';
 import {
   BITWISE,
+  BYTEORDER,
+  BYTEORDER_HTON,
   CMP,
   CT,
   DATA,
@@ -83,12 +85,13 @@ export function load(w: NfnetlinkWriter, selector: NftSelector, word: number, le
   });
 }
 
-/** Loads the parts one after the other from the first word on. */
-export function loadKey(w: NfnetlinkWriter, parts: readonly NftKeyPart[]): void {
+/** Loads the parts one after the other from the first word on; `ordered`: all of them in network order. */
+export function loadKey(w: NfnetlinkWriter, parts: readonly NftKeyPart[], ordered?: boolean): void {
   let word = 0;
   for (const part of parts) {
     if (typeof part === 'string') {
       load(w, part, word);
+      if (ordered && DATATYPES[SELECTORS[part].type].order === 'host') turn(w, register(word));
       word += slotLength(SELECTORS[part].type) / 4;
       continue;
     }
@@ -102,6 +105,17 @@ export function loadKey(w: NfnetlinkWriter, parts: readonly NftKeyPart[]): void 
       });
     } else loadHash(w, part.of, part.mod, dreg);
   }
+}
+
+/** Host order to network order, of one word. */
+function turn(w: NfnetlinkWriter, word: number): void {
+  expression(w, 'byteorder', () => {
+    w.u32(BYTEORDER.SREG, word);
+    w.u32(BYTEORDER.DREG, word);
+    w.u32(BYTEORDER.OP, BYTEORDER_HTON);
+    w.u32(BYTEORDER.LEN, 4);
+    w.u32(BYTEORDER.SIZE, 4);
+  });
 }
 
 function loadHash(w: NfnetlinkWriter, of: readonly NftSelector[], mod: number, dreg: number): void {

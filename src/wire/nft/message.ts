@@ -37,12 +37,24 @@ export const SET = {
   KEY_LEN: 5,
   DATA_TYPE: 6,
   DATA_LEN: 7,
+  DESCRIPTION: 9,
   ID: 10,
   USERDATA: 13,
+  EXPRESSION: 17,
 } as const;
-export const SET_FLAG = { anonymous: 1, interval: 4, map: 8, timeout: 16, dynamic: 32 } as const;
+export const SET_FLAG = {
+  anonymous: 1,
+  interval: 4,
+  map: 8,
+  timeout: 16,
+  dynamic: 32,
+  concatenation: 128,
+  expression: 256,
+} as const;
+/** Attributes of a set's description: its parts' lengths in bytes. */
+export const DESCRIPTION = { CONCATENATION: 2, FIELD: 1, FIELD_LENGTH: 1 } as const;
 export const ELEMENT_LIST = { NEW: 12, GET: 13, DELETE: 14, DESTROY: 30, TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
-export const ELEMENT = { LIST_ELEM: 1, KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6 } as const;
+export const ELEMENT = { LIST_ELEM: 1, KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6, EXPRESSION: 7, KEY_END: 10 } as const;
 
 /** The ruleset's version: counted up by every commit in the namespace. */
 export const GENERATION = { GET: 16, ID: 1 } as const;

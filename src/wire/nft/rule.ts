@@ -17,6 +17,7 @@ export type NftSelector =
   | 'meta mark'
   | 'iifname'
   | 'oifname'
+  | 'tcp flags'
   | 'th sport'
   | 'th dport'
   | 'ct state'
@@ -42,7 +43,14 @@ export type NftStatement =
    * `ct status` names with commas, by rising bits, true when any of them is set. `not` is true when it does not match.
    */
   | { readonly kind: 'match'; readonly left: NftSelector; readonly not?: true; readonly right: string | number }
-  | { readonly kind: 'lookup'; readonly key: readonly NftSelector[]; readonly not?: true; readonly set: string }
+  /** `ordered` where the set holds intervals of concatenations: its keys are in network order whole. */
+  | {
+      readonly kind: 'lookup';
+      readonly key: readonly NftSelector[];
+      readonly not?: true;
+      readonly set: string;
+      readonly ordered?: true;
+    }
   | { readonly kind: 'vmap'; readonly key: readonly NftKeyPart[]; readonly map: string }
   | ({ readonly kind: 'verdict' } & NftVerdict)
   /** Translation to an address, with a port or without; or to what a map of (address, port) holds under the key. */
@@ -53,8 +61,11 @@ export type NftStatement =
   | { readonly kind: 'reject'; readonly with: 'tcp reset' | 'port-unreachable' | 'admin-prohibited' }
   | { readonly kind: 'notrack' }
   | { readonly kind: 'counter' }
-  | { readonly kind: 'log'; readonly prefix: string }
+  /** With a group: to whoever listens to NFLOG there, else to the kernel's log. */
+  | { readonly kind: 'log'; readonly prefix: string; readonly group?: number }
   | { readonly kind: 'set mark'; readonly mark: number }
+  /** To what a map of marks holds under the key. The rule ends here for a packet of which it holds nothing. */
+  | { readonly kind: 'set mark'; readonly key: readonly NftSelector[]; readonly map: string }
   | {
       readonly kind: 'limit';
       readonly rate: number;

@@ -29,6 +29,7 @@ export const SELECTORS: Readonly<Record<NftSelector, SelectorRow>> = {
   'ip6 daddr': payload('network', 24, 'ipv6_addr'),
   'th sport': payload('transport', 0, 'inet_service'),
   'th dport': payload('transport', 2, 'inet_service'),
+  'tcp flags': payload('transport', 13, 'tcp_flag'),
   'meta l4proto': { type: 'inet_proto', load: { expr: 'meta', key: META.L4PROTO } },
   'meta nfproto': { type: 'nf_proto', load: { expr: 'meta', key: META.NFPROTO } },
   'meta mark': { type: 'mark', load: { expr: 'meta', key: META.MARK } },

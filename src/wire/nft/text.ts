@@ -35,9 +35,9 @@ export function statementText(statement: NftStatement, family: NftFamily): strin
     case 'counter':
       return statement.kind;
     case 'log':
-      return `log prefix "${statement.prefix}"`;
+      return `log prefix "${statement.prefix}"${statement.group === undefined ? '' : ` group ${statement.group}`}`;
     case 'set mark':
-      return `meta mark set ${statement.mark}`;
+      return `meta mark set ${'map' in statement ? `${keyText(statement.key)} map @${statement.map}` : statement.mark}`;
     case 'limit':
       return `limit rate ${statement.rate}/${statement.per} burst ${statement.burst} packets`;
   }
@@ -101,6 +101,7 @@ export function elementText(element: NftElement): string {
 function setText(set: NftSet, elements: readonly NftElement[]): string[] {
   const lines = [`${set.data ? 'map' : 'set'} ${set.set} {`, `  ${setTypeText(set)}`];
   if (set.flags) lines.push(`  flags ${set.flags.join(',')};`);
+  if (set.counter) lines.push('  counter;');
   if (elements.length > 0) {
     lines.push('  elements = {', ...elements.map((element) => `    ${elementText(element)},`), '  }');
   }
