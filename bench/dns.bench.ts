@@ -1,128 +1,116 @@
-// Bench of the DNS server: queries a second, CPU per query and latency with 10,000 Services, asked by dnsperf (Debian).
+// Bench of the DNS server: queries a second, CPU per query and latency with 10,000 Services, against unbound with the same names.
 import { execFile, execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import { createNetns, netnsPath, removeNamespace } from '../src/sys/netns.ts';
-import type { NodeData, NodeMessage } from '../test/dns/node.worker.ts';
-import { printMachine } from './measure.ts';
+import { MIXES, type Mix } from './dns/names.ts';
+import { DNS, type Server, startOurs, startUnbound, startUpstream } from './dns/servers.ts';
+import { median, printMachine, quantile } from './measure.ts';
 
-const SERVICES = 10_000;
 const NAMES = 5_000;
-const SECONDS = 4;
-const DNS = '10.96.0.10';
+const SECONDS = 3;
+const ROUNDS = 3;
 
 const run = promisify(execFile);
-const meta = (name: string, labels: Record<string, string> = {}) => {
-  return { namespace: 'bench', name, labels, uid: name, resourceVersion: '1', creationTimestamp: '' };
-};
-const ip = (i: number, j: number) => `10.${100 + j}.${i >> 8}.${i & 255}`;
 
-/** Every tenth Service is headless; all have ten endpoints. */
-function* objects(): Generator<NodeMessage> {
-  const namespace = { ...meta('bench'), name: 'bench' };
-  yield { set: 'Namespace', object: { apiVersion: 'v1', kind: 'Namespace', metadata: namespace } };
-  for (let i = 0; i < SERVICES; i++) {
-    const name = `svc-${i}`;
-    const clusterIP = i % 10 === 0 ? 'None' : `10.97.${i >> 8}.${i & 255}`;
-    const spec = { clusterIP, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] };
-    yield { set: 'Service', object: { apiVersion: 'v1', kind: 'Service', metadata: meta(name), spec } };
-    yield {
-      set: 'EndpointSlice',
-      object: {
-        apiVersion: 'discovery.k8s.io/v1',
-        kind: 'EndpointSlice',
-        metadata: meta(`${name}-1`, { 'kubernetes.io/service-name': name }),
-        addressType: 'IPv4',
-        endpoints: Array.from({ length: 10 }, (_, j) => ({ addresses: [ip(i, j)], conditions: { ready: true } })),
-        ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-      },
-    };
-  }
+interface Run {
+  readonly qps: number;
+  readonly lost: number;
+  /** Milliseconds; only when asked for. */
+  readonly latencies: readonly number[];
 }
 
-const random = (step: number, offset: number) => offset + step * Math.floor((Math.random() * SERVICES) / step);
-const MIXES: readonly [label: string, line: () => string][] = [
-  ['ClusterIP A', () => `svc-${Math.min(SERVICES - 1, random(10, 1))}.bench.svc.cluster.local A`],
-  ['headless A, 10 addresses', () => `svc-${random(10, 0)}.bench.svc.cluster.local A`],
-  ['SRV', () => `_http._tcp.svc-${Math.min(SERVICES - 1, random(10, 1))}.bench.svc.cluster.local SRV`],
-  ['PTR', () => `${random(1, 0) & 255}.${random(1, 0) >> 8}.97.10.in-addr.arpa PTR`],
-  ['NXDOMAIN of a search list', () => `www.example.com.bench.svc.cluster.local ${Math.random() < 0.5 ? 'A' : 'AAAA'}`],
-];
-
-/** dnsperf's figures: queries a second, mean latency in ms, what was lost. */
-async function dnsperf(
-  netns: string,
-  file: string,
-  ...limits: string[]
-): Promise<[qps: number, mean: number, lost: number]> {
-  const args = ['-s', DNS, '-d', file, '-l', String(SECONDS), '-c', '8', ...limits];
-  const { stdout } = await run('nsenter', [`--net=${netns}`, 'dnsperf', ...args]);
+async function dnsperf(netns: string, file: string, ...more: string[]): Promise<Run> {
+  const args = ['-s', DNS, '-d', file, '-l', String(SECONDS), '-c', '8', ...more];
+  const { stdout } = await run('nsenter', [`--net=${netns}`, 'dnsperf', ...args], { maxBuffer: 1 << 30 });
   const figure = (pattern: RegExp) => Number(pattern.exec(stdout)?.[1]);
-  return [
-    figure(/Queries per second:\s+([\d.]+)/),
-    figure(/Average Latency \(s\):\s+([\d.]+)/) * 1000,
-    figure(/Queries lost:\s+(\d+)/),
-  ];
-}
-
-async function startServer(netns: string): Promise<Worker> {
-  const workerData: NodeData = {
-    netns,
-    options: {
-      nodeName: 'bench',
-      clusterDomain: 'cluster.local',
-      dnsIPs: [DNS],
-      dnsUpstreams: [],
-      clusterPodCIDRs: ['10.244.0.0/16'],
-      serviceCIDRs: ['10.96.0.0/12'],
-      nodeCIDRs: [],
-    },
+  return {
+    qps: figure(/Queries per second:\s+([\d.]+)/),
+    lost: figure(/Queries lost:\s+(\d+)/),
+    latencies: Array.from(stdout.matchAll(/^> .* ([\d.]+)$/gm), ([, seconds]) => Number(seconds) * 1000),
   };
-  const worker = new Worker(new URL('../test/dns/node.worker.ts', import.meta.url), { workerData });
-  await once(worker, 'message');
-  const began = performance.now();
-  for (const message of objects()) worker.postMessage(message satisfies NodeMessage);
-  worker.postMessage({ sync: true });
-  await once(worker, 'message');
-  console.log(`${SERVICES} Services x 10 endpoints taken in: ${(performance.now() - began).toFixed(0)} ms`);
-  return worker;
 }
 
-async function bench(netns: string, directory: string): Promise<void> {
-  const worker = await startServer(netns);
-  for (const [label, line] of MIXES) {
-    const file = join(directory, 'names');
-    writeFileSync(file, `${Array.from({ length: NAMES }, line).join('\n')}\n`);
-    await dnsperf(netns, file, '-n', '1');
-    const before = process.cpuUsage();
-    const [qps, , lost] = await dnsperf(netns, file);
-    const { user, system } = process.cpuUsage(before);
-    const cpu = (user + system) / (qps * SECONDS);
-    const [, mean] = await dnsperf(netns, file, '-Q', String(Math.floor(qps / 2)));
+interface Figures {
+  readonly qps: number[];
+  /** Microseconds of CPU a query. */
+  readonly cpu: number[];
+  lost: number;
+}
+
+async function compare(mix: Mix, servers: readonly Server[], directory: string): Promise<void> {
+  const file = join(directory, 'names');
+  writeFileSync(file, `${Array.from({ length: NAMES }, mix.line).join('\n')}\n`);
+  const figures = servers.map((): Figures => ({ qps: [], cpu: [], lost: 0 }));
+  for (const { netns } of servers) await dnsperf(netns, file, '-n', '1');
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [i, server] of servers.entries()) {
+      const before = server.cpu();
+      const { qps, lost } = await dnsperf(server.netns, file);
+      figures[i]!.qps.push(qps);
+      figures[i]!.cpu.push((server.cpu() - before) / (qps * SECONDS));
+      figures[i]!.lost += lost;
+    }
+  }
+  for (const [i, { name, netns }] of servers.entries()) {
+    const { qps, cpu, lost } = figures[i]!;
+    const half = await dnsperf(netns, file, '-v', '-Q', String(Math.floor(median(qps) / 2)));
     console.log(
-      `${label}: ${Math.round(qps)} queries/s, ${cpu.toFixed(1)} us CPU each, ${lost} lost; ${mean.toFixed(3)} ms mean at half of that`,
+      `${mix.label}: ${name} ${Math.round(median(qps))} queries/s, ${median(cpu).toFixed(2)} us CPU each, ${lost} lost; ` +
+        `at half of that median ${median(half.latencies).toFixed(3)} ms, p99 ${quantile(half.latencies, 0.99).toFixed(3)} ms`,
     );
   }
-  await worker.terminate();
+  const [ours, peer] = figures;
+  if (peer) {
+    const [rate, perCpu] = [median(ours!.qps) / median(peer.qps), median(peer.cpu) / median(ours!.cpu)];
+    console.log(`${mix.label}: ratio to unbound: ${rate.toFixed(2)} queries/s, ${perCpu.toFixed(2)} per CPU second`);
+  }
 }
 
-printMachine();
-const netns = netnsPath(`pwt-dnsbench-${process.pid}`);
-const directory = mkdtempSync(join(tmpdir(), 'podwire-dns-'));
-try {
-  execFileSync('dnsperf', ['-h'], { stdio: 'ignore' });
+function namespace(label: string): string {
+  const netns = netnsPath(`pwt-dnsbench-${label}-${process.pid}`);
   createNetns(netns);
   execFileSync('nsenter', [`--net=${netns}`, 'ip', 'link', 'set', 'lo', 'up']);
   execFileSync('nsenter', [`--net=${netns}`, 'ip', 'address', 'add', `${DNS}/32`, 'dev', 'lo']);
-  await bench(netns, directory);
-} catch (error) {
-  if ((error as { code?: string }).code !== 'ENOENT') throw error;
+  return netns;
+}
+
+function has(program: string, ...args: string[]): boolean {
+  try {
+    execFileSync(program, args, { stdio: 'ignore' });
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code !== 'ENOENT';
+  }
+}
+
+printMachine();
+if (process.getuid?.() !== 0 || !has('dnsperf', '-h')) {
   console.log('skipped: needs root and dnsperf (apt-get install dnsperf)');
-} finally {
-  removeNamespace(netns);
-  rmSync(directory, { recursive: true });
+} else {
+  const directory = mkdtempSync(join(tmpdir(), 'podwire-dns-'));
+  const namespaces: string[] = [];
+  const servers: Server[] = [];
+  const inOwn = (label: string) => {
+    namespaces.push(namespace(label));
+    return namespaces.at(-1)!;
+  };
+  try {
+    const wanted = process.argv[2];
+    const peers = has('unbound', '-V') ? ['ours', 'unbound'] : ['ours'];
+    if (peers.length === 1) console.log('without a peer: unbound is not installed (apt-get install unbound)');
+    for (const label of peers) {
+      const netns = inOwn(label);
+      servers.push(await startUpstream(netns));
+      servers.push(await (label === 'ours' ? startOurs(netns) : startUnbound(netns, directory)));
+    }
+    const answering = servers.filter(({ name }) => name !== 'upstream');
+    for (const mix of MIXES) if (!wanted || mix.label.includes(wanted)) await compare(mix, answering, directory);
+  } finally {
+    for (const server of servers) await server.stop();
+    for (const netns of namespaces) removeNamespace(netns);
+    rmSync(directory, { recursive: true });
+  }
 }

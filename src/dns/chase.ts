@@ -1,7 +1,7 @@
 // Room dns: follows an ExternalName to where it leads, as stub resolvers do not do it themselves.
 import { RCODE, type ResourceRecord } from '../wire/dns/message.ts';
 import { lowerName } from '../wire/dns/name.ts';
-import { type Answer, failed, type Handler, type Query } from './query.ts';
+import { type Answer, failed, type Handler, onlyNow, type Query } from './query.ts';
 
 /** As many as common resolvers follow. */
 const MAX_ALIASES = 8;
@@ -27,5 +27,6 @@ async function follow(chain: Handler, query: Query, first: Answer): Promise<Answ
     answer = (await chain({ ...query, name: answer.alias, lower })) ?? failed(RCODE.REFUSED);
     answers.push(...answer.answers);
   }
-  return { ...answer, authoritative: true, authenticData: false, answers };
+  // What it was made of is more than one thing.
+  return { ...onlyNow(answer), authoritative: true, authenticData: false, answers };
 }

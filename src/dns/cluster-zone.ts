@@ -10,6 +10,9 @@ export function clusterZone(records: ClusterRecords): Handler {
   const find = (name: string) => records.find(relativeTo(name, apex));
   return (query) => {
     if (!isWithin(query.lower, apex)) return undefined;
-    return zoneAnswer(query, { apex, soa: records.apex()[0], find }, find(query.lower));
+    const labels = relativeTo(query.lower, apex);
+    const answer = zoneAnswer(query, { apex, soa: records.apex()[0], find }, records.find(labels));
+    const dependsOn = records.dependencyOf(labels);
+    return dependsOn === undefined ? answer : { ...answer, validity: { dependsOn } };
   };
 }

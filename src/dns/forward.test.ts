@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatIP } from '../addr/ip.ts';
-import { RCODE, type ResourceRecord } from '../wire/dns/message.ts';
+import { RCODE, type ResourceRecord, TYPE } from '../wire/dns/message.ts';
 import { Forwarder, parseUpstreams } from './forward.ts';
 import { type Answer, failed } from './query.ts';
 import { ResponseCache } from './response-cache.ts';
@@ -108,14 +108,25 @@ test('reverse names are read back to the address that they were made from', () =
 
 test('stats count by code and give percentiles of latency', () => {
   const stats = new DnsStats();
-  for (let i = 0; i < 98; i++) stats.answered('udp', RCODE.NOERROR, 0.1);
-  stats.answered('tcp', RCODE.NXDOMAIN, 3);
-  stats.answered('tcp', RCODE.NXDOMAIN, 3);
+  stats.tally('udp', TYPE.A, RCODE.NOERROR).v4 += 98;
+  stats.tally('tcp', TYPE.AAAA, RCODE.NXDOMAIN).v6 += 2;
+  stats.tally('udp', 65280, RCODE.NOERROR).v4++;
+  stats.tally('udp', 65281, RCODE.NOERROR).v4++;
+  stats.latency.observe(100e-6, 98);
+  stats.latency.observe(3e-3, 2);
   stats.dropped();
   assert.deepEqual(stats.snapshot(), {
-    queries: { udp: 98, tcp: 2 },
+    queries: { udp: 100, tcp: 2 },
     dropped: 1,
-    rcodes: { NOERROR: 98, NXDOMAIN: 2 },
-    latency: { p50: 0.128, p99: 4.096 },
+    rcodes: { NOERROR: 100, NXDOMAIN: 2 },
+    latency: { p50: 0.125, p99: 4 },
   });
+  assert.deepEqual(
+    [...stats.tallies].map(({ type, v4, v6 }) => [type, v4, v6]),
+    [
+      ['A', 98, 0],
+      ['AAAA', 0, 2],
+      ['other', 2, 0],
+    ],
+  );
 });

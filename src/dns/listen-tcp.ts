@@ -36,8 +36,9 @@ function serve(socket: Socket, respond: Respond): void {
   const send = (answer: Buffer) => {
     if (socket.writable) socket.write(frame(answer));
   };
+  const client = { ip: socket.remoteAddress ?? '0.0.0.0', port: socket.remotePort ?? 0 };
   const frames = new Frames((packet) => {
-    const answer = respond(packet, 'tcp');
+    const answer = respond(packet, 'tcp', client);
     if (answer instanceof Promise) void answer.then(send);
     else if (answer) send(answer);
     else socket.destroy();

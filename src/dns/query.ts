@@ -1,5 +1,7 @@
 // Room dns: what the handlers of the chain see and give.
+import type { IP } from '../addr/ip.ts';
 import type { Name, ResourceRecord } from '../wire/dns/message.ts';
+import type { Validity } from './packet-cache.ts';
 
 /** One well-formed question of class IN, and what its asker can take. */
 export interface Query {
@@ -11,6 +13,8 @@ export interface Query {
   /** The asker wants DNSSEC records (DO). */
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
+  /** Absent for a question of our own. */
+  readonly client?: { readonly ip: IP };
 }
 
 export interface Answer {
@@ -24,6 +28,8 @@ export interface Answer {
   readonly alias?: Name;
   /** Why it failed (RFC 8914), for askers that speak EDNS. */
   readonly ede?: { readonly code: number; readonly text: string };
+  /** Whoever asks the same may be given the same for so long; absent: only this asker, only now. */
+  readonly validity?: Validity;
 }
 
 /** Undefined: not mine, ask the next. Only forwarding has to wait. */
@@ -31,4 +37,9 @@ export type Handler = (query: Query) => Answer | Promise<Answer> | undefined;
 
 export function failed(rcode: number, ede?: Answer['ede']): Answer {
   return { rcode, authoritative: false, answers: [], authorities: [], additionals: [], ...(ede && { ede }) };
+}
+
+/** The same answer to someone else, at another name, or in part: nothing that is kept as bytes. */
+export function onlyNow({ validity: _, ...answer }: Answer): Answer {
+  return answer;
 }

@@ -19,7 +19,12 @@ export interface RecordsOptions {
   readonly zone: Name;
   /** Where the zone's name server answers. */
   readonly dnsIPs: readonly IP[];
+  /** Told what has changed, in the words of dependencyOf() and dependencyOfIP(). */
+  readonly onChange?: (dependency: string) => void;
 }
+
+/** What answers depend on that never changes. */
+const FIXED = 'fixed';
 
 interface ServiceEntry {
   service: Service | undefined;
@@ -35,6 +40,7 @@ const NOTHING: readonly RData[] = [];
 export class ClusterRecords {
   readonly zone: Name;
   readonly #dnsIPs: readonly IP[];
+  readonly #onChange: (dependency: string) => void;
   readonly #namespaces = new Set<string>();
   /** By `web.shop`, as it stands in a question. */
   readonly #services = new Map<string, ServiceEntry>();
@@ -47,6 +53,7 @@ export class ClusterRecords {
   constructor(options: RecordsOptions) {
     this.zone = options.zone.toLowerCase();
     this.#dnsIPs = options.dnsIPs;
+    this.#onChange = options.onChange ?? (() => {});
   }
 
   /** The zone's serial number: higher after every change. */
@@ -70,6 +77,23 @@ export class ClusterRecords {
     }
   }
 
+  /**
+   * What find() makes its answer of, whether or not there is such a name: what changed when the answer changes. Undefined for
+   * the zone itself, whose serial number every change moves; that of another answer's SOA may be an older one.
+   */
+  dependencyOf(labels: string): string | undefined {
+    const parts = labels.split('.');
+    const kind = parts.at(-1);
+    if (kind === '') return undefined;
+    if ((kind !== 'svc' && kind !== 'pod') || parts.length === 1) return FIXED;
+    return kind === 'svc' && parts.length > 2 ? `service ${parts.at(-3)}.${parts.at(-2)}` : `namespace ${parts.at(-2)}`;
+  }
+
+  /** As dependencyOf(), of namesOf(). */
+  dependencyOfIP(ip: IP): string {
+    return `ip ${ip}`;
+  }
+
   /** The names of an address in canonical text: for PTR. */
   namesOf(ip: IP): Name[] {
     return [...(this.#reverse.get(ip)?.keys() ?? [])];
@@ -79,6 +103,7 @@ export class ClusterRecords {
     if (exists) this.#namespaces.add(name);
     else this.#namespaces.delete(name);
     this.#serial++;
+    this.#onChange(`namespace ${name}`);
   }
 
   /** Undefined removes it; its slices stay filed until they are removed themselves. */
@@ -87,7 +112,7 @@ export class ClusterRecords {
     const entry = this.#entry(name);
     const before = entry.service;
     entry.service = service;
-    this.#changed(entry);
+    this.#changed(name, entry);
     this.#replaceReverse(
       entry,
       '',
@@ -108,7 +133,7 @@ export class ClusterRecords {
     this.#sliceOwners.set(key, name);
     const entry = this.#entry(name);
     entry.slices.set(key, slice);
-    this.#changed(entry);
+    this.#changed(name, entry);
     this.#replaceReverse(entry, key, this.#pointers(entry, slice));
   }
 
@@ -118,7 +143,7 @@ export class ClusterRecords {
     this.#sliceOwners.delete(key);
     const entry = this.#entry(name);
     entry.slices.delete(key);
-    this.#changed(entry);
+    this.#changed(name, entry);
     this.#replaceReverse(entry, key, []);
     this.#dropIfEmpty(name, entry);
   }
@@ -184,9 +209,10 @@ export class ClusterRecords {
     return entry;
   }
 
-  #changed(entry: ServiceEntry): void {
+  #changed(name: string, entry: ServiceEntry): void {
     entry.names = 'stale';
     this.#serial++;
+    this.#onChange(`service ${name}`);
   }
 
   #dropIfEmpty(name: string, entry: ServiceEntry): void {
@@ -214,6 +240,7 @@ export class ClusterRecords {
     else names.delete(name);
     if (names.size > 0) this.#reverse.set(ip, names);
     else this.#reverse.delete(ip);
+    this.#onChange(this.dependencyOfIP(ip));
   }
 }
 

@@ -1,5 +1,8 @@
 // Room dns: a packet to its answer: what the protocol itself demands, then the chain, then bytes again.
+import { randomBytes } from 'node:crypto';
+import { familyOf, type IP } from '../addr/ip.ts';
 import type { Logger } from '../observe/log.ts';
+import { answerCookie, isCookie } from '../wire/dns/cookie.ts';
 import {
   CLASS,
   type EdnsOption,
@@ -9,30 +12,61 @@ import {
   OPTION,
   type Question,
   RCODE,
+  rcodeName,
   TYPE,
 } from '../wire/dns/message.ts';
 import { lowerName } from '../wire/dns/name.ts';
 import { decodeMessage } from '../wire/dns/reader.ts';
+import { typeName } from '../wire/dns/text.ts';
 import { encodeMessage, MAX_MESSAGE, queryMessage } from '../wire/dns/writer.ts';
 import type { Resolver } from './chain.ts';
+import type { PacketCache } from './packet-cache.ts';
 import { type Answer, failed } from './query.ts';
 import type { DnsProtocol, DnsStats } from './stats.ts';
 import { UDP_SIZE } from './upstream.ts';
 
 /** The largest answer over UDP to who does not speak EDNS (RFC 1035 section 4.2.1). */
 const PLAIN_UDP_SIZE = 512;
+/** Orders in which the addresses of one name are given out in turn. */
+const MAX_TURNS = 16;
 
-/** Undefined: the packet deserves no answer. */
-export type Respond = (packet: Uint8Array, protocol: DnsProtocol) => Buffer | undefined | Promise<Buffer>;
+/** Who asks. */
+export interface Client {
+  readonly ip: IP;
+  readonly port: number;
+}
 
-export function responder(resolve: Resolver, stats: DnsStats, log: Logger): Respond {
-  return (packet, protocol) => {
+/** Undefined: the packet deserves no answer. The packet is the callee's to keep. */
+export type Respond = (
+  packet: Uint8Array,
+  protocol: DnsProtocol,
+  client: Client,
+) => Buffer | undefined | Promise<Buffer>;
+
+export interface ResponderOptions {
+  readonly resolve: Resolver;
+  readonly stats: DnsStats;
+  readonly log: Logger;
+  /** Given every answer over UDP that may be given again. */
+  readonly packets?: PacketCache;
+  /** One line for each question. */
+  readonly queryLog?: boolean;
+}
+
+/** A question on its way. */
+interface Asked {
+  readonly query: Message;
+  readonly packet: Uint8Array;
+  readonly protocol: DnsProtocol;
+  readonly client: Client;
+  readonly start: number;
+}
+
+export function responder(options: ResponderOptions): Respond {
+  const { resolve, stats, log } = options;
+  const finish = finisher(options);
+  return (packet, protocol, client) => {
     const start = performance.now();
-    const finish = (query: Message, answer: Answer) => {
-      const bytes = encodeMessage(response(query, answer), sizeLimit(query, protocol));
-      stats.answered(protocol, answer.rcode, performance.now() - start);
-      return bytes;
-    };
     const message = decodeMessage(packet);
     const query = 'malformed' in message ? shell(message) : message;
     // Answering an answer would let two servers talk for ever.
@@ -40,19 +74,69 @@ export function responder(resolve: Resolver, stats: DnsStats, log: Logger): Resp
       stats.dropped();
       return undefined;
     }
+    const asked: Asked = { query, packet, protocol, client, start };
     const refusal = 'malformed' in message ? RCODE.FORMERR : refusalOf(message);
-    if (refusal !== undefined) return finish(query, failed(refusal));
+    if (refusal !== undefined) return finish(asked, failed(refusal));
     try {
-      const answer = ask(resolve, query);
-      if (!(answer instanceof Promise)) return finish(query, answer);
-      return answer.then((later) => finish(query, later)).catch((error) => finish(query, broken(log, query, error)));
+      const answer = ask(resolve, asked);
+      if (!(answer instanceof Promise)) return finish(asked, answer);
+      return answer.then((later) => finish(asked, later)).catch((error) => finish(asked, broken(log, query, error)));
     } catch (error) {
-      return finish(query, broken(log, query, error));
+      return finish(asked, broken(log, query, error));
     }
   };
 }
 
-function ask(resolve: Resolver, query: Message): Answer | Promise<Answer> {
+/** Makes the bytes of an answer, counts and logs it, and keeps it for who asks the same. */
+function finisher({ stats, log, packets, queryLog }: ResponderOptions): (asked: Asked, answer: Answer) => Buffer {
+  const secret = randomBytes(16);
+  return (asked, answer) => {
+    const { query, packet, protocol, client } = asked;
+    const limit = sizeLimit(query, protocol);
+    const encode = (turned: Answer) => encodeMessage(response(asked, turned, secret), limit);
+    const bytes = encode(answer);
+    const question = query.questions[0];
+    const tally = stats.tally(protocol, question?.type ?? 0, answer.rcode);
+    tally[familyOf(client.ip) === 6 ? 'v6' : 'v4']++;
+    const seconds = (performance.now() - asked.start) / 1000;
+    stats.latency.observe(seconds);
+    stats.requestSizes.observe(packet.length);
+    stats.responseSizes.observe(bytes.length);
+    if (packets && answer.validity && protocol === 'udp' && !query.edns?.options.length) {
+      packets.put(packet, inTurns(answer).map(encode).map(compact), answer.validity, tally);
+    }
+    if (queryLog && question) {
+      const asks = {
+        client: client.ip,
+        port: client.port,
+        name: question.name,
+        type: typeName(question.type),
+        protocol,
+      };
+      const got = { rcode: rcodeName(answer.rcode), answers: answer.answers.length, bytes: bytes.length };
+      log.info({ ...asks, ...got, ms: Math.round(seconds * 1e6) / 1000 }, 'query');
+    }
+    return bytes;
+  };
+}
+
+/** The same answer with its addresses in other orders: many clients take the first alone. */
+function inTurns(answer: Answer): Answer[] {
+  const { answers } = answer;
+  if (answers.length < 2 || answers.some(({ type }) => type !== answers[0]!.type)) return [answer];
+  const turns = Math.min(answers.length, MAX_TURNS);
+  return Array.from({ length: turns }, (_, turn) => {
+    const first = Math.floor((turn * answers.length) / turns);
+    return { ...answer, answers: [...answers.slice(first), ...answers.slice(0, first)] };
+  });
+}
+
+/** In memory of its own size: the writer's buffer has room for any answer. */
+function compact(bytes: Buffer): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function ask(resolve: Resolver, { query, client }: Asked): Answer | Promise<Answer> {
   const { name, type } = query.questions[0]!;
   return resolve({
     name,
@@ -61,6 +145,7 @@ function ask(resolve: Resolver, query: Message): Answer | Promise<Answer> {
     recursionDesired: query.recursionDesired,
     dnssecOk: query.edns?.dnssecOk ?? false,
     checkingDisabled: query.checkingDisabled,
+    client,
   });
 }
 
@@ -79,10 +164,18 @@ function shell({ header }: Malformed): Message | undefined {
 /** The code of a query that is not for the chain; undefined for one that is. */
 function refusalOf(query: Message): number | undefined {
   if (query.opcode !== OPCODE.QUERY) return RCODE.NOTIMP;
+  const cookie = cookieOf(query);
+  if (cookie && !isCookie(cookie)) return RCODE.FORMERR;
+  // RFC 7873 section 5.4: who wants nothing but a cookie asks no question.
+  if (query.questions.length === 0 && cookie) return RCODE.NOERROR;
   // RFC 9619: a query has one question.
   if (query.questions.length !== 1) return RCODE.FORMERR;
   if ((query.edns?.version ?? 0) > 0) return RCODE.BADVERS;
   return refusalOfQuestion(query.questions[0]!);
+}
+
+function cookieOf(query: Message): Uint8Array | undefined {
+  return query.edns?.options.find(({ code }) => code === OPTION.COOKIE)?.data;
 }
 
 function refusalOfQuestion(question: Question): number | undefined {
@@ -94,8 +187,7 @@ function refusalOfQuestion(question: Question): number | undefined {
   return undefined;
 }
 
-function response(query: Message, answer: Answer): Message {
-  const options: EdnsOption[] = answer.ede ? [extendedError(answer.ede)] : [];
+function response({ query, client }: Asked, answer: Answer, secret: Uint8Array): Message {
   return {
     id: query.id,
     response: true,
@@ -111,8 +203,26 @@ function response(query: Message, answer: Answer): Message {
     answers: answer.answers,
     authorities: answer.authorities,
     additionals: answer.additionals,
-    ...(query.edns && { edns: { udpSize: UDP_SIZE, version: 0, dnssecOk: query.edns.dnssecOk, options } }),
+    ...(query.edns && {
+      edns: {
+        udpSize: UDP_SIZE,
+        version: 0,
+        dnssecOk: query.edns.dnssecOk,
+        options: options(query, client, answer, secret),
+      },
+    }),
   };
+}
+
+function options(query: Message, client: Client, answer: Answer, secret: Uint8Array): EdnsOption[] {
+  const given: EdnsOption[] = answer.ede ? [extendedError(answer.ede)] : [];
+  const cookie = cookieOf(query);
+  // What the client shows us is not demanded: who has our address asks us from our own node. It is the client that is served
+  // by its own part coming back, which nobody else could know.
+  if (cookie && isCookie(cookie)) {
+    given.push({ code: OPTION.COOKIE, data: answerCookie(cookie, client.ip, secret, Date.now() / 1000) });
+  }
+  return given;
 }
 
 function extendedError({ code, text }: NonNullable<Answer['ede']>): EdnsOption {

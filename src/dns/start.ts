@@ -7,13 +7,17 @@ import { SysError } from '../sys/ffi.ts';
 import { chain } from './chain.ts';
 import { Forwarder, parseUpstreams } from './forward.ts';
 import { listenTcp } from './listen-tcp.ts';
-import { listenUdp } from './listen-udp.ts';
+import { listenUdp, type UdpOptions } from './listen-udp.ts';
 import type { Listener } from './listener.ts';
+import { PacketCache } from './packet-cache.ts';
 import { ClusterRecords } from './records.ts';
 import { type Respond, responder } from './respond.ts';
 import { type DnsCounts, DnsStats } from './stats.ts';
 import { unlessOwn } from './upstream-socket.ts';
 import { allSynced, type DnsInformers, watchRecords } from './watch.ts';
+
+/** Ready-made answers that are kept: some hundred bytes each. */
+const PACKETS = 16_384;
 
 /** The fields of a node's options that DNS needs. */
 export interface DnsOptions {
@@ -56,7 +60,12 @@ export interface DnsServer {
  */
 export function startDns({ informers, options, upstreamNetns, port = 53, onSynced }: StartDns): DnsServer {
   const log = logger('dns', { node: options.nodeName });
-  const records = new ClusterRecords({ zone: options.clusterDomain, dnsIPs: options.dnsIPs });
+  const packets = new PacketCache(PACKETS);
+  const records = new ClusterRecords({
+    zone: options.clusterDomain,
+    dnsIPs: options.dnsIPs,
+    onChange: (dependency) => packets.drop(dependency),
+  });
   const netns = unlessOwn(upstreamNetns ?? '/proc/self/ns/net');
   const { upstreams, refused } = parseUpstreams(options.dnsUpstreams, { ...options, netns });
   for (const upstream of refused) log.warn({ upstream }, 'not used as an upstream resolver');
@@ -69,8 +78,8 @@ export function startDns({ informers, options, upstreamNetns, port = 53, onSynce
     reverseCIDRs: [...options.serviceCIDRs, ...options.clusterPodCIDRs, ...options.nodeCIDRs],
     forward: forwarder.handler,
   });
-  const respond = responder(resolve, stats, log);
-  const listeners = listenOnAll(options.dnsIPs, port, respond);
+  const respond = responder({ resolve, stats, log, packets });
+  const listeners = listenOnAll(options.dnsIPs, port, respond, { ready: { packets, stats } });
   const stopWatching = watchRecords(informers, records);
   const ready = allSynced(informers).then(() => {
     synced = true;
@@ -86,11 +95,11 @@ export function startDns({ informers, options, upstreamNetns, port = 53, onSynce
   };
 }
 
-function listenOnAll(ips: readonly IP[], port: number, respond: Respond): Listener[] {
+function listenOnAll(ips: readonly IP[], port: number, respond: Respond, udp: UdpOptions): Listener[] {
   const listeners: Listener[] = [];
   for (const ip of ips) {
     try {
-      listeners.push(listenUdp(ip, port, respond));
+      listeners.push(listenUdp(ip, port, respond, udp));
       listeners.push(listenTcp(ip, port, respond));
     } catch (error) {
       for (const listener of listeners) listener.close();

@@ -1,7 +1,19 @@
-// Room dns: what the server counts: questions, answers by code, and how long they took.
+// Room dns: what the server counts: questions, answers by code, sizes, and how long they took.
 import { rcodeName } from '../wire/dns/message.ts';
+import { typeName } from '../wire/dns/text.ts';
 
 export type DnsProtocol = 'udp' | 'tcp';
+export type DnsFamily = 'v4' | 'v6';
+
+/** Answers of one kind, by the family over which they went. */
+export interface Tally {
+  readonly protocol: DnsProtocol;
+  /** `A`, `SRV` …; `other` for what nobody asks for. */
+  readonly type: string;
+  readonly rcode: string;
+  v4: number;
+  v6: number;
+}
 
 export interface DnsCounts {
   readonly queries: Readonly<Record<DnsProtocol, number>>;
@@ -13,43 +25,91 @@ export interface DnsCounts {
   readonly latency: { readonly p50: number; readonly p99: number };
 }
 
-/** Bucket n counts what took less than 2^n microseconds. */
-const BUCKETS = 24;
+/** CoreDNS's buckets of seconds are 0.00025 x 2^n up to 8.192; here they begin finer. */
+export const LATENCY_BOUNDS = Array.from({ length: 24 }, (_, n) => 250e-6 * 2 ** (n - 8));
+/** CoreDNS's buckets of bytes. */
+export const SIZE_BOUNDS = [100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000];
+
+/** Counts of values up to each bound; the last is of those beyond all. */
+export class Histogram {
+  readonly bounds: readonly number[];
+  readonly counts: number[];
+  sum = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = new Array<number>(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number, times = 1): void {
+    let bucket = 0;
+    while (bucket < this.bounds.length && value > this.bounds[bucket]!) bucket++;
+    this.counts[bucket]! += times;
+    this.sum += value * times;
+  }
+
+  get count(): number {
+    return this.counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The bound below which the share of all values lies; 0 without values. */
+  quantile(share: number): number {
+    const total = this.count;
+    let seen = 0;
+    for (const [bucket, count] of this.counts.entries()) {
+      seen += count;
+      if (total > 0 && seen >= total * share) return this.bounds[bucket] ?? Number.POSITIVE_INFINITY;
+    }
+    return 0;
+  }
+}
 
 export class DnsStats {
-  readonly #queries: Record<DnsProtocol, number> = { udp: 0, tcp: 0 };
-  readonly #rcodes = new Map<number, number>();
-  readonly #latency = new Array<number>(BUCKETS).fill(0);
+  readonly #tallies = new Map<string, Tally>();
+  /** Seconds from a packet's arrival to its answer. */
+  readonly latency = new Histogram(LATENCY_BOUNDS);
+  readonly requestSizes = new Histogram(SIZE_BOUNDS);
+  readonly responseSizes = new Histogram(SIZE_BOUNDS);
   #dropped = 0;
 
   dropped(): void {
     this.#dropped++;
   }
 
-  /** `milliseconds` from the packet's arrival to its answer. */
-  answered(protocol: DnsProtocol, rcode: number, milliseconds: number): void {
-    this.#queries[protocol]++;
-    this.#rcodes.set(rcode, (this.#rcodes.get(rcode) ?? 0) + 1);
-    const bucket = Math.min(BUCKETS - 1, Math.ceil(Math.log2(Math.max(1, milliseconds * 1000))));
-    this.#latency[bucket]!++;
+  /** The one that counts answers of this kind. */
+  tally(protocol: DnsProtocol, type: number, rcode: number): Tally {
+    // Who asks for all 65,536 types does not make as many series.
+    const name = typeName(type).replace(/^TYPE\d+$/, 'other');
+    const key = `${protocol} ${name} ${rcode}`;
+    let tally = this.#tallies.get(key);
+    if (!tally) {
+      tally = { protocol, type: name, rcode: rcodeName(rcode), v4: 0, v6: 0 };
+      this.#tallies.set(key, tally);
+    }
+    return tally;
+  }
+
+  get tallies(): Iterable<Tally> {
+    return this.#tallies.values();
+  }
+
+  get droppedCount(): number {
+    return this.#dropped;
   }
 
   snapshot(): DnsCounts {
-    return {
-      queries: { ...this.#queries },
-      dropped: this.#dropped,
-      rcodes: Object.fromEntries([...this.#rcodes].map(([rcode, count]) => [rcodeName(rcode), count])),
-      latency: { p50: this.#percentile(0.5), p99: this.#percentile(0.99) },
-    };
-  }
-
-  #percentile(share: number): number {
-    const total = this.#latency.reduce((sum, count) => sum + count, 0);
-    let seen = 0;
-    for (const [bucket, count] of this.#latency.entries()) {
-      seen += count;
-      if (total > 0 && seen >= total * share) return 2 ** bucket / 1000;
+    const queries = { udp: 0, tcp: 0 };
+    const rcodes: Record<string, number> = {};
+    for (const { protocol, rcode, v4, v6 } of this.#tallies.values()) {
+      queries[protocol] += v4 + v6;
+      rcodes[rcode] = (rcodes[rcode] ?? 0) + v4 + v6;
     }
-    return 0;
+    const milliseconds = (share: number) => this.latency.quantile(share) * 1000;
+    return {
+      queries,
+      dropped: this.#dropped,
+      rcodes,
+      latency: { p50: milliseconds(0.5), p99: milliseconds(0.99) },
+    };
   }
 }

@@ -26,6 +26,7 @@ const IPV6_FREEBIND = 78;
 
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cBind = libc.func('int bind(int fd, const uint8_t *address, uint32_t length)');
+const cGetsockname = libc.func('int getsockname(int fd, uint8_t *address, uint32_t *length)');
 const cListen = libc.func('int listen(int fd, int backlog)');
 const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)');
 
@@ -80,6 +81,13 @@ export function listenOn(fd: number, ip: string, port: number, options: BindOpti
     closeSync(fd);
     throw error;
   }
+}
+
+/** The port to which an IP socket is bound. */
+export function socketPort(fd: number): number {
+  const address = new Uint8Array(28);
+  check(cGetsockname(fd, address, Uint32Array.of(address.length)), 'getsockname');
+  return (address[2]! << 8) | address[3]!;
 }
 
 /** bind(2) with a ready-made sockaddr: netlink and the like. */

@@ -114,7 +114,7 @@ before(async () => {
       nodeCIDRs: ['172.30.0.0/24'],
     },
   };
-  worker = new Worker(new URL('./node.worker.ts', import.meta.url), { workerData });
+  worker = new Worker(new URL('./node.worker.ts', import.meta.url), { workerData, trackUnmanagedFds: false });
   await once(worker, 'message');
   // The server was there first: an address that comes later is answered on as well.
   ip(nodeNs, 'address', 'add', `${DNS}/32`, 'dev', 'lo');

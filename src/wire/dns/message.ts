@@ -31,6 +31,7 @@ export const RCODE = {
   NOTIMP: 4,
   REFUSED: 5,
   BADVERS: 16,
+  BADCOOKIE: 23,
 } as const;
 
 const RCODE_NAMES = new Map<number, string>(Object.entries(RCODE).map(([name, code]) => [code, name]));
@@ -40,10 +41,16 @@ export function rcodeName(rcode: number): string {
 }
 
 /** EDNS option codes. */
-export const OPTION = { EDE: 15 } as const;
+export const OPTION = { COOKIE: 10, EDE: 15 } as const;
 
 /** Extended DNS error codes (RFC 8914). */
-export const EDE = { NOT_READY: 14, NO_REACHABLE_AUTHORITY: 22, NETWORK_ERROR: 23 } as const;
+export const EDE = {
+  STALE_ANSWER: 3,
+  NOT_READY: 14,
+  STALE_NXDOMAIN: 19,
+  NO_REACHABLE_AUTHORITY: 22,
+  NETWORK_ERROR: 23,
+} as const;
 
 /**
  * A domain name in master-file text (RFC 1035 section 5.1) without the final dot; the root is `.`. A dot or backslash

@@ -1,0 +1,219 @@
+// Room dns: what is answered without being read is what would have been answered, and only while it is true.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { logger } from '../observe/log.ts';
+import type { Message, ResourceRecord } from '../wire/dns/message.ts';
+import { decodeMessage } from '../wire/dns/reader.ts';
+import { encodeMessage, queryMessage } from '../wire/dns/writer.ts';
+import { chain } from './chain.ts';
+import { PacketCache } from './packet-cache.ts';
+import { ClusterRecords } from './records.ts';
+import { type Respond, responder } from './respond.ts';
+import { DnsStats } from './stats.ts';
+
+const client = { ip: '10.244.0.5', port: 4000 };
+const meta = (name: string) => ({ namespace: 'shop', name, uid: name, resourceVersion: '1', creationTimestamp: '' });
+
+interface World {
+  readonly records: ClusterRecords;
+  readonly packets: PacketCache;
+  readonly stats: DnsStats;
+  readonly respond: Respond;
+}
+
+function world(size = 100): World {
+  const packets = new PacketCache(size);
+  const stats = new DnsStats();
+  const records = new ClusterRecords({
+    zone: 'cluster.local',
+    dnsIPs: ['10.96.0.10'],
+    onChange: (dependency) => packets.drop(dependency),
+  });
+  const resolve = chain({ records, isSynced: () => true, reverseCIDRs: ['10.96.0.0/16'], forward: () => undefined });
+  const respond = responder({ resolve, stats, log: logger('dns'), packets });
+  records.setNamespace('shop', true);
+  setService(records, 'web', '10.96.0.20');
+  setEndpoints(records, 4);
+  return { records, packets, stats, respond };
+}
+
+function setService(records: ClusterRecords, name: string, clusterIP: string): void {
+  const spec = { clusterIP, ports: [{ name: 'http', port: 80 }] };
+  records.setService(`shop/${name}`, { apiVersion: 'v1', kind: 'Service', metadata: meta(name), spec });
+}
+
+function setEndpoints(records: ClusterRecords, count: number): void {
+  setService(records, 'db', 'None');
+  records.setSlice({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { ...meta('db-1'), labels: { 'kubernetes.io/service-name': 'db' } },
+    addressType: 'IPv4',
+    endpoints: Array.from({ length: count }, (_, i) => ({ addresses: [`10.244.1.${i + 1}`] })),
+    ports: [],
+  });
+}
+
+/** As the listener does it: what is kept, else undefined. */
+function kept({ packets }: World, question: Uint8Array): Message | undefined {
+  const memory = new Uint8Array(8192);
+  memory.set(question, 100);
+  packets.now = performance.now();
+  const length = packets.answer(memory, 100, 100 + question.length, 4096, 'v4');
+  if (length === 0) return undefined;
+  const message = decodeMessage(memory.slice(4096, 4096 + length));
+  assert.ok(!('malformed' in message));
+  return message;
+}
+
+function made({ respond }: World, question: Uint8Array): Message {
+  const bytes = respond(question, 'udp', client);
+  assert.ok(bytes instanceof Uint8Array);
+  const message = decodeMessage(bytes);
+  assert.ok(!('malformed' in message));
+  return message;
+}
+
+const NAMES = [
+  'web.shop.svc.cluster.local',
+  'db.shop.svc.cluster.local',
+  '_http._tcp.web.shop.svc.cluster.local',
+  'nope.shop.svc.cluster.local',
+  'www.example.com.shop.svc.cluster.local',
+  'shop.svc.cluster.local',
+  '10-244-0-7.shop.pod.cluster.local',
+  '20.0.96.10.in-addr.arpa',
+  '21.0.96.10.in-addr.arpa',
+  'dns-version.cluster.local',
+];
+
+/** Whatever the case of its letters. */
+const spelled = fc
+  .tuple(fc.constantFrom(...NAMES), fc.infiniteStream(fc.boolean()))
+  .map(([name, upper]) => Array.from(name, (letter) => (upper.next().value ? letter.toUpperCase() : letter)).join(''));
+const question = fc
+  .record({
+    name: spelled,
+    type: fc.constantFrom(1, 12, 16, 28, 33, 255),
+    id: fc.nat(0xffff),
+    recursionDesired: fc.boolean(),
+    edns: fc.option(fc.record({ udpSize: fc.constantFrom(512, 1232, 4096), dnssecOk: fc.boolean() })),
+  })
+  .map(({ name, type, id, recursionDesired, edns }) =>
+    encodeMessage(
+      queryMessage(id, name, type, { recursionDesired, ...(edns && { edns: { ...edns, version: 0, options: [] } }) }),
+    ),
+  );
+
+/** Names compare without case, and addresses stand in any order. */
+function comparable({ answers, authorities, additionals, ...rest }: Message): object {
+  const plain = (records: readonly ResourceRecord[]) =>
+    records.map((record) => JSON.stringify(record).toLowerCase()).sort();
+  return { ...rest, answers: plain(answers), authorities: plain(authorities), additionals: plain(additionals) };
+}
+
+test('a kept answer is the answer, with the id and the spelling of who asks', () => {
+  const one = world();
+  fc.assert(
+    fc.property(question, question, (first, second) => {
+      for (const packet of [first, second, first]) {
+        const fast = kept(one, packet);
+        const slow = made(one, packet);
+        if (fast) assert.deepEqual(comparable(fast), comparable(slow));
+        assert.deepEqual(comparable(kept(one, packet)!), comparable(slow));
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('any bytes at all are answered or not, and never throw', () => {
+  const one = world();
+  const bytes = fc.uint8Array({ maxLength: 100 });
+  const damaged = fc.tuple(question, fc.nat(60), fc.nat(255)).map(([packet, at, value]) => {
+    const copy = new Uint8Array(packet);
+    copy[at % copy.length] = value;
+    return copy;
+  });
+  const cut = fc.tuple(question, fc.nat(100)).map(([packet, length]) => new Uint8Array(packet.subarray(0, length)));
+  fc.assert(
+    fc.property(fc.oneof(bytes, damaged, cut), (packet) => {
+      const answer = one.respond(packet, 'udp', client);
+      assert.ok(answer === undefined || answer instanceof Uint8Array);
+      if (!answer) return;
+      const message = decodeMessage(answer);
+      assert.ok(!('malformed' in message) && message.response);
+      const fast = kept(one, packet);
+      if (fast) assert.deepEqual(comparable(fast), comparable(message));
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+const ask = (name: string, type = 1) => encodeMessage(queryMessage(7, name, type));
+
+test('what an answer was made of changes: it is forgotten, and nothing else', () => {
+  const one = world();
+  const asked = ['web', 'db', 'later'].map((name) => ask(`${name}.shop.svc.cluster.local`));
+  const pointer = ask('20.0.96.10.in-addr.arpa', 12);
+  for (const packet of [...asked, pointer]) made(one, packet);
+  const have = () => [...asked, pointer].map((packet) => kept(one, packet) !== undefined);
+  assert.deepEqual(have(), [true, true, true, true]);
+  setEndpoints(one.records, 5);
+  assert.deepEqual(have(), [true, false, true, true]);
+  setService(one.records, 'later', '10.96.0.30');
+  assert.deepEqual(have(), [true, false, false, true]);
+  setService(one.records, 'web', '10.96.0.21');
+  assert.deepEqual(have(), [false, false, false, false]);
+});
+
+test('several addresses come in another order each time, each as often first', () => {
+  const one = world();
+  const packet = ask('db.shop.svc.cluster.local');
+  made(one, packet);
+  const firsts = new Map<string, number>();
+  for (let i = 0; i < 40; i++) {
+    const [first] = kept(one, packet)!.answers;
+    assert.ok(first?.type === 'A');
+    firsts.set(first.address, (firsts.get(first.address) ?? 0) + 1);
+  }
+  assert.deepEqual([...firsts.values()], [10, 10, 10, 10]);
+});
+
+test('answers are counted by what they are', () => {
+  const one = world();
+  const packet = ask('web.shop.svc.cluster.local');
+  made(one, packet);
+  kept(one, packet);
+  kept(one, ask('WEB.shop.svc.cluster.local'));
+  assert.deepEqual([...one.stats.tallies], [{ protocol: 'udp', type: 'A', rcode: 'NOERROR', v4: 3, v6: 0 }]);
+});
+
+test('the oldest makes room, and what is dropped takes no place among its like', () => {
+  const one = world(3);
+  const asked = Array.from({ length: 10 }, (_, i) => ask(`name-${i}.shop.svc.cluster.local`));
+  for (const packet of asked) made(one, packet);
+  assert.deepEqual(
+    asked.map((packet) => kept(one, packet) !== undefined),
+    [...new Array(7).fill(false), true, true, true],
+  );
+  for (let round = 0; round < 5; round++) {
+    setService(one.records, `name-${round}`, '10.96.0.40');
+    made(one, asked[round]!);
+    assert.equal(kept(one, asked[round]!)?.answers.length, 1);
+  }
+});
+
+test('an answer for a time ends with it', () => {
+  const { packets, stats } = world();
+  const packet = ask('www.example.com');
+  const answer = encodeMessage(queryMessage(1, 'www.example.com', 1, { response: true }));
+  packets.put(packet, [answer], { until: 1000 }, stats.tally('udp', 1, 0));
+  const memory = new Uint8Array(8192);
+  memory.set(packet);
+  packets.now = 999;
+  assert.equal(packets.answer(memory, 0, packet.length, 4096, 'v4'), answer.length);
+  packets.now = 1000;
+  assert.equal(packets.answer(memory, 0, packet.length, 4096, 'v4'), 0);
+});
