@@ -72,7 +72,7 @@ function program(): Command {
     ['rm', 'take a node and its pods away'],
     ['stop', "end a node's agent and pull its plug; its containers go on"],
     ['start', 'start a stopped node again'],
-    ['isolate', "pull a node's plug; its agent lives and speaks to the API"],
+    ['isolate', "pull a node's plug: nobody reaches it, and its agent reaches no API server"],
     ['heal', 'put the plug in again'],
   ] as const) {
     command(node, verb, what, `podwire node ${verb} node-2`)

@@ -13,7 +13,7 @@ const DONE: Readonly<Record<NodeVerb, string>> = {
   stop: 'is stopped; its containers go on',
   start: 'is Ready again',
   isolate: 'is cut off from the fabric',
-  heal: 'is on the fabric again',
+  heal: 'is on the fabric again, and Ready',
 };
 
 /** `node` is undefined for `add`, which names the new one itself. */

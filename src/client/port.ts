@@ -21,16 +21,23 @@ interface PortWatch {
   readonly done: PromiseWithResolvers<void>;
 }
 
-class PortTransport implements Transport {
+export interface PortLine extends Transport {
+  /** While held, nothing goes out and nothing comes in, as over a wire that is cut; what waits goes on its way afterwards. */
+  hold(held: boolean): void;
+}
+
+class PortTransport implements PortLine {
   readonly #port: MessagePort;
   readonly #requests = new Map<number, PromiseWithResolvers<ApiResponse>>();
   readonly #watches = new Map<number, PortWatch>();
   #lastId = 0;
   #closed = false;
+  /** What waits, in order; absent: nothing is held. */
+  #held: (() => void)[] | undefined;
 
   constructor(port: MessagePort) {
     this.#port = port;
-    port.on('message', (reply: PortReply) => this.#onReply(reply));
+    port.on('message', (reply: PortReply) => this.#pass(() => this.#onReply(reply)));
     port.on('close', () => this.#onClose());
   }
 
@@ -83,10 +90,26 @@ class PortTransport implements Transport {
     for (const watch of this.#watches.values()) watch.done.resolve();
     this.#requests.clear();
     this.#watches.clear();
+    this.#held = undefined;
   }
 
   #send(message: PortRequest): void {
-    this.#port.postMessage(message);
+    this.#pass(() => this.#port.postMessage(message));
+  }
+
+  #pass(step: () => void): void {
+    if (this.#held) this.#held.push(step);
+    else step();
+  }
+
+  hold(held: boolean): void {
+    if (held) {
+      this.#held ??= [];
+      return;
+    }
+    const waiting = this.#held ?? [];
+    this.#held = undefined;
+    for (const step of waiting) step();
   }
 
   close(): void {
@@ -101,6 +124,6 @@ function withPlainBody(request: ApiRequest): ApiRequest {
 }
 
 /** The other end of `port` was given to `ApiServer.servePort`. */
-export function portTransport(port: MessagePort): Transport {
+export function portTransport(port: MessagePort): PortLine {
   return new PortTransport(port);
 }

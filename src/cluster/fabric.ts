@@ -121,6 +121,9 @@ export function fabricItems(options: FabricOptions): KernelItem[] {
     ...nodes.flatMap((node) =>
       node.podCIDRs.flatMap((cidr) => routeVia(node.ips, cidr, bridgeName(node.rack ?? 0), netns)),
     ),
+    ...doorOf(options).flatMap((door) =>
+      options.serviceCIDRs.flatMap((cidr) => routeVia(door.ips, cidr, bridgeName(door.rack ?? 0), netns)),
+    ),
     ...machineSide(options, netns),
     ...nodes.flatMap((node) => nodeSide(options, node, netns)),
   ];
@@ -159,17 +162,23 @@ function machineSide(options: FabricOptions, fabric: string): KernelItem[] {
   ];
 }
 
-/** Pods by their node, or by the router where that is in another rack, Services by the first node; whatever of the cluster's prefixes has no way ends on this machine. */
+/** Pods by their node, or by the router where that is in another rack, Services by one whose plug is in; whatever of the cluster's prefixes has no way ends on this machine. */
 function machineRoutes(options: FabricOptions, link: string): Route[] {
   const { clusterName, nodes, nodeCIDRs, podCIDRs, serviceCIDRs } = options;
   const metric = nowhereMetric(clusterName);
   return [
     ...nodes.flatMap((node) => node.podCIDRs.flatMap((cidr) => routeVia(hopTo(options, node), cidr, link))),
-    ...serviceCIDRs.flatMap((cidr) => routeVia(nodes[0]?.ips ?? [], cidr, link)),
+    ...serviceCIDRs.flatMap((cidr) => doorOf(options).flatMap((door) => routeVia(hopTo(options, door), cidr, link))),
     ...[...nodeCIDRs, ...podCIDRs, ...serviceCIDRs].map(
       (cidr): Route => ({ kind: 'route', dst: networkOf(cidr), type: 'unreachable', metric }),
     ),
   ];
+}
+
+/** The node through which others reach Services: the nearest whose plug is in. */
+function doorOf({ nodes, cutOff }: FabricOptions): FabricNode[] {
+  const open = nodes.filter(({ name }) => !cutOff?.has(name));
+  return [open.find(({ rack = 0 }) => rack === 0) ?? open[0] ?? nodes[0]].filter((node) => node !== undefined);
 }
 
 /** Where the machine, which stands in the first rack, sends what is for a node's pods. */

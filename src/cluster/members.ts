@@ -10,6 +10,7 @@ import { ensureFabric, type FabricOptions, removeFabricNode, setNodeLeg } from '
 import { type NodeLayout, nodeLayout, nodeLayouts } from './layout.ts';
 import { launchNodeWorker, type NodeWorker } from './node-worker.ts';
 import { nodeDir } from './paths.ts';
+import { markLost, untilNodeReady } from './readiness.ts';
 
 export const MEMBER_VERBS = ['add', 'rm', 'stop', 'start', 'isolate', 'heal'] as const;
 export type MemberVerb = (typeof MEMBER_VERBS)[number];
@@ -36,10 +37,12 @@ export class Members {
     return { ...config.network, clusterName: config.name, nodes: nodeLayouts(config), cutOff: this.#cutOff };
   }
 
+  /** The machine's way to the Services is over a node whose plug is in. */
   #setLeg(config: ClusterConfig, name: string, up: boolean): void {
     if (up) this.#cutOff.delete(name);
     else this.#cutOff.add(name);
     setNodeLeg(config.name, name, up);
+    ensureFabric(this.fabric(config));
   }
 
   /** Resolves once the new node is Ready. */
@@ -100,6 +103,7 @@ export class Members {
     await this.#halt(this.#find(config, name));
     this.#stopped.add(name);
     this.#setLeg(config, name, false);
+    await markLost(this.#parts.client, name);
     return config;
   }
 
@@ -112,17 +116,23 @@ export class Members {
     return config;
   }
 
-  /** The wire is cut; its agent lives and speaks to the API. */
+  /** The wire is cut, the agent's way to the API too: it lives on with what it knows. */
   async isolate(config: ClusterConfig, name: string): Promise<ClusterConfig> {
-    this.#find(config, name);
+    const worker = this.#find(config, name);
     this.#setLeg(config, name, false);
+    if (this.#stopped.has(name)) return config;
+    await worker.cutOff(true);
+    await markLost(this.#parts.client, name);
     return config;
   }
 
+  /** Resolves once it is Ready again. */
   async heal(config: ClusterConfig, name: string): Promise<ClusterConfig> {
-    this.#find(config, name);
+    const worker = this.#find(config, name);
     if (this.#stopped.has(name)) throw new Fault(`${name} is stopped`, { mend: `podwire node start ${name}` });
     this.#setLeg(config, name, true);
+    await worker.cutOff(false);
+    await untilNodeReady(this.#parts.client, name);
     return config;
   }
 

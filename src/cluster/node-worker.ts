@@ -23,6 +23,7 @@ const REPORT_LIMIT_MS = 1000;
 /** An agent that has never been ready and dies so often will not get better. */
 const DEATHS_BEFORE_READY = 3;
 const OVERLAY_LIMIT_MS = 10_000;
+const CUT_LIMIT_MS = 5000;
 
 export interface NodeWorker {
   readonly layout: NodeLayout;
@@ -34,6 +35,8 @@ export interface NodeWorker {
   start(): void;
   /** Gives the agent its way to the API. */
   connect(api: ApiServer): void;
+  /** Cuts the agent off from the API, or puts it through again. Resolves when from now on nothing passes. */
+  cutOff(cut: boolean): Promise<void>;
   /** One step of the way to another overlay. Throws a Fault when the node refuses it or does not answer. */
   changeOverlay(settings: OverlaySettings, step: OverlayStep): Promise<void>;
   stop(): Promise<void>;
@@ -43,6 +46,7 @@ type FromAgent =
   | { type: 'ready' }
   | { type: 'report'; report: AgentReport | undefined }
   | { type: 'overlay'; step: OverlayStep; problem: string | undefined }
+  | { type: 'cut'; cut: boolean }
   | { type: 'stopped' }
   | { type: 'failed'; message: string };
 
@@ -84,6 +88,7 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
   let agentEnd: MessagePort | undefined;
   let worker: Worker;
   let alive = false;
+  let isCut = false;
 
   const launch = () => {
     worker = new Worker(programFile('node-worker'), {
@@ -114,6 +119,7 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
   const begin = () => {
     const channel = new MessageChannel();
     agentEnd = channel.port1;
+    if (isCut) worker.postMessage({ type: 'cut', cut: true });
     worker.postMessage({ type: 'start', port: channel.port2 }, [channel.port2]);
     api?.servePort(agentEnd);
   };
@@ -131,6 +137,12 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     connect(server) {
       api = server;
       if (agentEnd) api.servePort(agentEnd);
+    },
+    async cutOff(cut) {
+      isCut = cut;
+      if (!alive) return;
+      const pick = (m: FromAgent) => (m.type === 'cut' && m.cut === cut ? m : undefined);
+      await ask(worker, { type: 'cut', cut }, pick, CUT_LIMIT_MS);
     },
     async changeOverlay(settings, step) {
       // A node that was stopped finds what is in force when it is started.

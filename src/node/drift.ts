@@ -37,6 +37,7 @@ class DriftWatch {
   readonly #touched = new Set<string>();
   readonly #due = new Map<KernelPart, NodeJS.Timeout>();
   readonly #notBefore = { links: 0, nft: 0 };
+  #problem: string | undefined;
 
   constructor(parts: DriftParts) {
     this.#parts = parts;
@@ -81,9 +82,13 @@ class DriftWatch {
     try {
       const repaired = this.#parts.reconciler.repair({ part, touched });
       if (repaired.length > 0) this.#tell(repaired);
+      this.#problem = undefined;
     } catch (error) {
-      // The reconciler tries again by itself.
-      log.error({ node: this.#parts.nodeName, err: error }, 'kernel state changed by others could not be repaired');
+      // The reconciler tries again by itself, and what stands in the way is said once.
+      const problem = String(error);
+      const message = 'kernel state changed by others could not be repaired yet';
+      if (problem !== this.#problem) log.warn({ node: this.#parts.nodeName, err: error }, message);
+      this.#problem = problem;
     }
     const end = performance.now();
     this.#notBefore[part] = end + Math.max(SHORTEST_GAP_MS, (end - started) * SHARE);

@@ -35,6 +35,7 @@ export class NodeObject {
   #node: Node | undefined;
   #writing = false;
   #again = false;
+  #renewing = false;
   /** The last change that the server took, as long as it has said nothing newer: what it made of it is its own affair. */
   #taken: string | undefined;
   #closed = false;
@@ -195,11 +196,15 @@ export class NodeObject {
     this.#timer = setTimeout(() => void this.#renew(), RENEW_MS);
     if (Date.now() - this.#heartbeat >= HEARTBEAT_MS) this.#heartbeat = Date.now();
     void this.#write();
+    // An API server that does not answer is not asked again and again.
+    if (this.#renewing) return;
+    this.#renewing = true;
     try {
       await this.#renewLease();
     } catch (error) {
       log.warn({ err: error, node: this.#name }, 'the lease was not renewed');
     }
+    this.#renewing = false;
   }
 
   async #renewLease(): Promise<void> {

@@ -1,7 +1,7 @@
 // Room node: a node's worker thread: moves into the node's network namespace, then is its agent.
 import { stat } from 'node:fs/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { portTransport } from '../client/port.ts';
+import { type PortLine, portTransport } from '../client/port.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { enterNetns } from '../sys/netns.ts';
@@ -12,11 +12,15 @@ import { type Agent, startAgent } from './start.ts';
 const { options } = workerData as { options: NodeOptions };
 const log = logger('node', { node: options.nodeName });
 let agent: Agent | undefined;
+let line: PortLine | undefined;
+/** Cut off from the API server, as a node is whose plug is pulled. */
+let isCut = false;
 
 /** `start` comes once the node's network namespace is there: until then this thread may load what it needs. */
 type ToAgent =
   | { type: 'start'; port: MessagePort }
   | { type: 'report' }
+  | { type: 'cut'; cut: boolean }
   | { type: 'overlay'; settings: OverlaySettings; step: OverlayStep }
   | { type: 'stop' };
 
@@ -24,6 +28,7 @@ parentPort!.on('message', (message: ToAgent) => {
   if (message.type === 'start') start(message.port).catch(fail);
   if (message.type === 'stop') void stop();
   if (message.type === 'overlay') changeOverlay(message.settings, message.step);
+  if (message.type === 'cut') cut(message.cut);
   if (message.type === 'report') parentPort!.postMessage({ type: 'report', report: agent?.report() });
 });
 
@@ -31,9 +36,18 @@ async function start(port: MessagePort): Promise<void> {
   // The threads of libuv's pool keep the namespaces in which they are born: let them be born now, in the machine's.
   await stat('/');
   if (options.netns) enterNetns(options.netns);
-  agent = await startAgent({ options, transport: portTransport(port) });
+  line = portTransport(port);
+  line.hold(isCut);
+  agent = await startAgent({ options, transport: line });
   await agent.ready;
   parentPort!.postMessage({ type: 'ready' });
+}
+
+function cut(wanted: boolean): void {
+  if (wanted !== isCut) log.warn(wanted ? 'cut off from the API server' : 'the API server is in reach again');
+  isCut = wanted;
+  line?.hold(wanted);
+  parentPort!.postMessage({ type: 'cut', cut: wanted });
 }
 
 function changeOverlay(settings: OverlaySettings, step: OverlayStep): void {

@@ -1,7 +1,13 @@
 // Nodes come, go, stop and are cut off while the cluster runs: ways follow at once, and nothing stale stays.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { Client } from '../../src/client/client.ts';
+import { openKubeconfig } from '../../src/client/kubeconfig.ts';
+import { enterNetns } from '../../src/sys/netns.ts';
+import { untilNothingBesides } from '../cluster/audit.ts';
 import { clusterSkip, kubectlSkip, Machine, until } from '../cluster/machine.ts';
 import { inside, nodeNetns, type OverlayPod, podOn, startCluster, whoSees } from './overlay-cluster.ts';
 
@@ -14,6 +20,7 @@ let pods: OverlayPod[] = [];
 before(async () => {
   if (skip) return;
   machine = await Machine.create('members');
+  enterNetns(`/run/netns/${machine.netns}`);
   pods = await startCluster(machine, NETWORK, 2);
 });
 
@@ -58,34 +65,124 @@ test('node add: a third node is Ready, the others know the way to its pods, and 
   assert.equal(status.nodes.length, 3);
 });
 
-test('node isolate and heal: its pods are out of reach, and in reach again', { skip }, async () => {
-  const pod = pods.find(({ node }) => node === 'node-2')!;
-  const reached = () => {
-    try {
-      inside(on('node-1').netns, 'ping', '-c1', '-W1', pod.ips[0]!);
-      return true;
-    } catch {
-      return false;
-    }
+interface NodeObject {
+  readonly spec: { readonly taints?: readonly { readonly key: string; readonly effect: string }[] };
+  readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] };
+}
+
+async function readyAs(name: string): Promise<string> {
+  const { status } = JSON.parse(await machine.kubectl('get', 'node', name, '-o', 'json')) as NodeObject;
+  return status.conditions.find(({ type }) => type === 'Ready')!.status;
+}
+
+async function taintsOf(name: string): Promise<string[]> {
+  const { spec } = JSON.parse(await machine.kubectl('get', 'node', name, '-o', 'json')) as NodeObject;
+  return (spec.taints ?? []).map(({ key, effect }) => `${key}:${effect}`).sort();
+}
+
+/** Nodes on which the Service has ready endpoints. */
+async function endpointNodes(): Promise<string[]> {
+  const labels = 'kubernetes.io/service-name=echo';
+  const { items } = JSON.parse(await machine.kubectl('get', 'endpointslices', '-l', labels, '-o', 'json')) as {
+    items: { endpoints: { nodeName: string; conditions: { ready: boolean } }[] | null }[];
   };
-  assert.equal(reached(), true);
-  await machine.mustPodwire('node', 'isolate', 'node-2');
-  assert.equal(reached(), false);
-  await machine.mustPodwire('node', 'heal', 'node-2');
-  await until('it answers again', async () => reached());
+  const ready = items.flatMap(({ endpoints }) => (endpoints ?? []).filter(({ conditions }) => conditions.ready));
+  return [...new Set(ready.map(({ nodeName }) => nodeName))].sort();
+}
+
+const UNREACHABLE = ['node.kubernetes.io/unreachable:NoExecute', 'node.kubernetes.io/unreachable:NoSchedule'];
+let service = '';
+
+/** As a cluster has it when a node is lost: and the machine still reaches the Service, whichever node it was. */
+async function isLost(name: string, rest: readonly string[]): Promise<void> {
+  assert.equal(await readyAs(name), 'Unknown');
+  await until('the endpoints of the lost node leave', async () => isDeepStrictEqual(await endpointNodes(), rest));
+  assert.deepEqual(await taintsOf(name), UNREACHABLE);
+  const answer = () => machine.must('curl', ['-sf', '--max-time', '5', `http://${service}/hostname`]);
+  const lost = pods.filter(({ node }) => node === name).map((pod) => pod.name);
+  const others = async () => !lost.includes((await answer()).trim());
+  await until('the Service is answered by others', others);
+  for (let i = 0; i < 10; i++) assert.ok(await others());
+}
+
+async function isBack(name: string, all: readonly string[]): Promise<void> {
+  assert.equal(await readyAs(name), 'True');
+  await until('the endpoints come back', async () => isDeepStrictEqual(await endpointNodes(), all));
+  await until('the taints go', async () => (await taintsOf(name)).length === 0);
+}
+
+/** Lines of the log since it was `before` bytes long. */
+function logLines(before = 0): string[] {
+  const file = join(machine.state, 'clusters', machine.cluster, 'daemon.log');
+  return readFileSync(file).subarray(before).toString().trim().split('\n').filter(Boolean);
+}
+
+test('a Service over pods of both nodes', { skip }, async () => {
+  const spec = { selector: { app: 'echo' }, ports: [{ port: 80, targetPort: 8080 }] };
+  const object = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'echo', namespace: 'default' }, spec };
+  await machine.apply(JSON.stringify(object));
+  service = (await machine.kubectl('get', 'service', 'echo', '-o', 'jsonpath={.spec.clusterIP}')).trim();
+  await until('both have endpoints', async () => (await endpointNodes()).length >= 2);
 });
 
+for (const name of ['node-2', 'node-1']) {
+  test(`node isolate and heal of ${name}: it is lost, and Ready again, in few lines of the log`, { skip }, async () => {
+    const pod = on(name);
+    const other = on(name === 'node-1' ? 'node-2' : 'node-1');
+    const reached = () => {
+      try {
+        inside(other.netns, 'ping', '-c1', '-W1', pod.ips[0]!);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    assert.equal(reached(), true);
+    const all = await endpointNodes();
+    const before = logLines().join('\n').length;
+    assert.match(await machine.mustPodwire('node', 'isolate', name), /is cut off/);
+    assert.equal(reached(), false);
+    await isLost(
+      name,
+      all.filter((each) => each !== name),
+    );
+    assert.match(await machine.mustPodwire('node', 'heal', name), /is on the fabric again, and Ready/);
+    await isBack(name, all);
+    await until('it answers again', async () => reached());
+    const said = logLines(before);
+    assert.ok(said.length <= 12, `${said.length} lines:\n${said.join('\n')}`);
+    for (const line of said) assert.doesNotMatch(line, /"level":(50|60)|"stack"/);
+    assert.equal(said.filter((line) => line.includes('cut off from the API server')).length, 1);
+    assert.equal(said.filter((line) => line.includes('the API server is in reach again')).length, 1);
+  });
+}
+
 test('node stop and start: its agent ends and comes again, and its pods go on', { skip }, async () => {
+  const all = await endpointNodes();
   assert.match(await machine.mustPodwire('node', 'stop', 'node-2'), /is stopped/);
+  await isLost(
+    'node-2',
+    all.filter((each) => each !== 'node-2'),
+  );
   const refused = await machine.podwire('node', 'heal', 'node-2');
   assert.match(refused.stderr, /node-2 is stopped\. Try: podwire node start node-2/);
   // What changes meanwhile, it finds when it comes again.
   await machine.mustPodwire('overlay', 'set', 'host-gw');
   assert.match(await machine.mustPodwire('node', 'start', 'node-2'), /is Ready again/);
+  await isBack('node-2', all);
   await until('its pods answer', async () => {
     await whoSees(machine, on('node-1'), on('node-2'), 'http');
     return true;
   });
+});
+
+test('after all this the machine has what the API says, and nothing else', { skip }, async () => {
+  const client = new Client(openKubeconfig(machine.env['KUBECONFIG']!));
+  try {
+    await untilNothingBesides(machine, client);
+  } finally {
+    client.transport.close();
+  }
 });
 
 test('node rm: nothing of it stays, and its pods are gone', { skip }, async () => {

@@ -1,5 +1,7 @@
 // Room controllers: a Node whose Lease is not renewed any more is not Ready: nobody knows how it is.
 import { isDeepStrictEqual } from 'node:util';
+import type { Client } from '../../client/client.ts';
+import type { Recorder } from '../../client/recorder.ts';
 import type { Node } from '../../objects/types.ts';
 import type { Controller, ControllerContext } from '../controller.ts';
 import { createQueue } from '../queue.ts';
@@ -52,17 +54,18 @@ export function startNodeHeartbeats({ client, informers, options, recorder }: Co
       heartbeats.set(name, { ...heartbeat, at: performance.now() });
       return queue.addAfter(name, grace);
     }
-    await lose(node);
-  }
-
-  async function lose(node: Node): Promise<void> {
-    const conditions = lostConditions(node, Date.now());
-    await client.update('Node', { ...node, status: { ...node.status, conditions } }, 'status');
-    const { name } = node.metadata;
-    events.event(node, 'Normal', 'NodeNotReady', `Node ${name} status is now: NodeNotReady`);
+    await loseNode(client, events, node);
   }
 
   return { close: queue.close };
+}
+
+/** Says that nobody knows how the node is. Its taints, its pods' conditions and the endpoints follow from that. */
+export async function loseNode(client: Client, events: Recorder, node: Node): Promise<void> {
+  const conditions = lostConditions(node, Date.now());
+  await client.update('Node', { ...node, status: { ...node.status, conditions } }, 'status');
+  const { name } = node.metadata;
+  events.event(node, 'Normal', 'NodeNotReady', `Node ${name} status is now: NodeNotReady`);
 }
 
 /** A status that the node itself has written is a sign of life too. */
