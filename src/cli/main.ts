@@ -27,6 +27,12 @@ function program(): Command {
     .option('--overlay <name>', 'how pods of different nodes meet: vxlan (default), host-gw, ipip, udp or none')
     .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
     .option('--racks <count>', 'L2 segments over which the nodes are spread (default 1)')
+    .addOption(
+      new Option('--datapath <name>', 'how packets of pods pass a node (default nftables; docs/datapath.md)').choices([
+        'nftables',
+        'ebpf',
+      ]),
+    )
     .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
     .option('--demo', 'with the demo application')
     .option('--foreground', 'stay in the foreground; Ctrl-C takes the cluster down')

@@ -1,5 +1,5 @@
 // Room cli: `podwire up`.
-import type { PartialConfig } from '../cluster/config.ts';
+import type { DatapathName, PartialConfig } from '../cluster/config.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import type { UpResult } from '../cluster/up.ts';
 import { Fault } from '../observe/fault.ts';
@@ -10,6 +10,7 @@ interface UpFlags {
   readonly config?: string;
   readonly apiPort?: string;
   readonly overlay?: string;
+  readonly datapath?: string;
   readonly directRouting?: boolean;
   readonly racks?: string;
   readonly demo?: boolean;
@@ -58,6 +59,7 @@ async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {
   if (flags.nodes !== undefined) said.push({ nodes: wholeNumber('--nodes', flags.nodes, 1, 200) });
   const network = {
     ...(flags.racks !== undefined && { racks: wholeNumber('--racks', flags.racks, 1, 16) }),
+    ...(flags.datapath !== undefined && { datapath: flags.datapath as DatapathName }),
     ...(await saidOverlay(flags)),
   };
   if (Object.keys(network).length > 0) said.push({ network });

@@ -1,6 +1,7 @@
 // Room cluster: looks the machine over: privileges, programs, kernel features, limits; and says how to mend each.
 import { spawnSync } from 'node:child_process';
 import { closeSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { probeFastPath } from '../kernel/fast-path.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { createNetns, netnsPath, removeNamespace } from '../sys/netns.ts';
@@ -147,6 +148,7 @@ function checkKernel(): CheckRow[] {
         { what: 'conntrack over netlink', detail: 'works', state: 'missing', mend: 'modprobe nf_conntrack_netlink' },
         () => kernel.flushConntrack([{ protocol: 'UDP', originalDst: '192.0.2.1', originalDstPort: 1 }]),
       ),
+      checkFastPath(),
       attempt({ what: 'SCTP', detail: 'works', state: 'absent', mend: 'modprobe sctp, for pods that speak SCTP' }, () =>
         closeSync(openSocket('inet', 'stream', IPPROTO_SCTP)),
       ),
@@ -155,6 +157,14 @@ function checkKernel(): CheckRow[] {
     kernel.close();
     removeNamespace(path);
   }
+}
+
+function checkFastPath(): CheckRow {
+  const what = 'eBPF fast path';
+  const answer = probeFastPath();
+  if ('numbers' in answer) return { what, state: 'ok', detail: 'works (podwire up --datapath ebpf)' };
+  const mend = 'Linux 5.18 or later with BTF and conntrack built in; nftables does without';
+  return { what, state: 'absent', detail: answer.missing, mend };
 }
 
 const IPPROTO_SCTP = 132;

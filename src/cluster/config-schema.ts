@@ -34,6 +34,7 @@ export const CONFIG_SCHEMA = fields({
     serviceCIDRs: cidrs,
     nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
+    datapath: { type: 'string', enum: ['nftables', 'ebpf'] },
     overlay: fields({
       backend: { type: 'string', enum: ['vxlan', 'host-gw', 'ipip', 'udp', 'none'] },
       directRouting: { type: 'boolean' },

@@ -1,6 +1,8 @@
 // Room cluster: what a cluster is made of. Every field has a default, a line in the config file and, where it matters, a flag.
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 
+export type DatapathName = 'nftables' | 'ebpf';
+
 export interface ClusterConfig {
   readonly name: string;
   readonly nodes: number;
@@ -17,6 +19,8 @@ export interface ClusterConfig {
     readonly nodePortRange: readonly [number, number];
     readonly mtu: number;
     readonly vxlan: { readonly vni: number; readonly port: number };
+    /** How packets of pods pass a node: all through its stack, or known flows past it by eBPF where the kernel can. */
+    readonly datapath: DatapathName;
     /** How pods of different nodes meet. */
     readonly overlay: OverlaySettings;
     /** L2 segments over which the nodes are spread, joined by a router. */
@@ -55,6 +59,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       nodePortRange: [30000, 32767],
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },
+      datapath: 'nftables',
       overlay: { backend: 'vxlan', directRouting: false },
       racks: 1,
     },

@@ -9,6 +9,7 @@ import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import type { ClusterConfig } from './config.ts';
+import { settleDatapath } from './datapath.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
 import { imageDir, nodeDir } from './paths.ts';
 import { findRuntime } from './programs.ts';
@@ -68,6 +69,7 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     dnsUpstreams: config.dns.upstreams.length > 0 ? config.dns.upstreams : machineResolvers(),
     mtu: network.mtu,
     vxlan: network.vxlan,
+    datapath: settleDatapath(config),
     overlay: network.overlay,
     segmentCIDRs: node.segmentCIDRs,
     routers: node.routers,

@@ -21,7 +21,7 @@ export interface FakeOptions {
   readonly conntrack?: ConntrackBackend;
 }
 
-type OnLink = Exclude<LinkItem, { kind: 'link' | 'sysctl' | 'ipip' }>;
+type OnLink = Exclude<LinkItem, { kind: 'link' | 'sysctl' | 'ipip' | 'fast-path' }>;
 
 export class FakeKernel implements Kernel {
   readonly #options: FakeOptions;
@@ -90,8 +90,8 @@ export class FakeKernel implements Kernel {
     if (item.netns !== undefined && !this.#namespaces.has(item.netns)) refuse('open namespace', 'ENOENT', item);
     if (item.kind === 'link') this.#putLink(item);
     else if (item.kind === 'sysctl') this.#store(item);
-    else if (item.kind === 'ipip') {
-      if (!this.#link(item.netns, item.link)) refuse('add ipip', 'ENODEV', item);
+    else if (item.kind === 'ipip' || item.kind === 'fast-path') {
+      if (!this.#link(item.netns, item.link)) refuse(`add ${item.kind}`, 'ENODEV', item);
       this.#store(item);
     } else {
       this.#checkOnLink(item);
@@ -230,7 +230,17 @@ function sameDevice(have: Link, want: Link): boolean {
 function rank(item: LinkItem): number {
   if (item.kind === 'link') return item.type.kind === 'bridge' ? 0 : item.type.kind === 'existing' ? 2 : 1;
   if (item.kind === 'route') return item.via === undefined ? 6 : 7;
-  return { sysctl: 3, ipip: 3, address: 4, neighbour: 5, fdb: 5, bucket: 5, 'ipip-peer': 5 }[item.kind];
+  const others = {
+    sysctl: 3,
+    ipip: 3,
+    'fast-path': 3,
+    address: 4,
+    neighbour: 5,
+    fdb: 5,
+    bucket: 5,
+    'ipip-peer': 5,
+  } as const;
+  return item.kind === 'fast-pod' || item.kind === 'fast-route' ? 8 : others[item.kind];
 }
 
 function refuse(operation: string, code: string, item: KernelItem): never {

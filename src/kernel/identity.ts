@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { familyOf } from '../addr/ip.ts';
 import { networkOf } from '../addr/prefix.ts';
-import type { KernelItem, LinkItem, Route } from './items.ts';
+import type { FastPathItem, KernelItem, LinkItem, Route } from './items.ts';
 
 /** Equal for two items of one identity, as items.ts and nft-items.ts define it. */
 export function identityOf(item: KernelItem): string {
@@ -23,6 +23,12 @@ export function identityOf(item: KernelItem): string {
       return `ipip-peer ${item.netns ?? ''} ${item.link} ${item.dst}`;
     case 'bucket':
       return `bucket ${item.netns ?? ''} ${item.link}`;
+    case 'fast-path':
+      return `fast-path ${item.netns ?? ''} ${item.link}`;
+    case 'fast-pod':
+      return `fast-pod ${item.netns ?? ''} ${item.ip}`;
+    case 'fast-route':
+      return `fast-route ${item.netns ?? ''} ${item.dst}`;
     case 'sysctl':
       return `sysctl ${item.netns ?? ''} ${item.key}`;
     case 'table':
@@ -56,11 +62,15 @@ export function isLinkItem(item: KernelItem): item is LinkItem {
   return item.kind !== 'table' && item.kind !== 'chain' && item.kind !== 'set' && item.kind !== 'element';
 }
 
+export function isFastPathItem(item: KernelItem): item is FastPathItem {
+  return item.kind === 'fast-path' || item.kind === 'fast-pod' || item.kind === 'fast-route';
+}
+
 /** Whether `read()` can tell of such an item at all: not of other namespaces, sysctls, token buckets, eBPF, and links that are not ours. */
 export function isReadable(item: KernelItem): boolean {
   if (!isLinkItem(item)) return true;
   if (item.netns !== undefined || item.kind === 'sysctl' || item.kind === 'bucket') return false;
-  if (item.kind === 'ipip' || item.kind === 'ipip-peer') return false;
+  if (item.kind === 'ipip' || item.kind === 'ipip-peer' || isFastPathItem(item)) return false;
   if (item.kind === 'link') return item.type.kind !== 'existing';
   return item.kind !== 'address' || isOurLink(item.link);
 }

@@ -1,7 +1,7 @@
 // Room kernel: IP in IP by eBPF on existing links of one namespace, for kernels without the tunnel device.
 import { closeSync } from 'node:fs';
 import { ipBytes } from '../addr/ip.ts';
-import { createPrefixMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
+import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
 import { SysError } from '../sys/ffi.ts';
 import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decapsulate, encapsulate, PEER_MAP, peerKey } from '../wire/bpf/ipip.ts';
@@ -28,7 +28,7 @@ export class IpipTunnels {
   attach(item: IpipTunnel): void {
     const index = this.#index(item.link);
     if (index === undefined) throw new KernelError('add ipip', 'ENODEV', undefined, item);
-    const map = this.#maps.get(item.link) ?? createPrefixMap({ ...PEER_MAP, maxEntries: MAX_PEERS });
+    const map = this.#maps.get(item.link) ?? createMap('prefixes', { ...PEER_MAP, maxEntries: MAX_PEERS });
     this.#maps.set(item.link, map);
     this.#try(newClsact(index), 'EEXIST');
     // First what receives: others may send already.
@@ -96,7 +96,7 @@ export class IpipTunnels {
 export function supportsIpipByEbpf(): boolean {
   let map: number | undefined;
   try {
-    map = createPrefixMap({ ...PEER_MAP, maxEntries: 1 });
+    map = createMap('prefixes', { ...PEER_MAP, maxEntries: 1 });
     for (const code of [encapsulate(map, '127.0.0.1'), decapsulate(map, '127.0.0.1')]) {
       closeSync(loadProgram(SCHED_CLS, code));
     }

@@ -25,6 +25,12 @@ function bareText(item: KernelItem): string {
       return `ipip ${item.dst} dev ${item.link} remote ${item.remote}`;
     case 'bucket':
       return `qdisc dev ${item.link} root tbf rate ${8 * item.rate}bit burst ${item.burst} limit ${item.limit}`;
+    case 'fast-path':
+      return `fast path dev ${item.link} from ${item.from} by eBPF`;
+    case 'fast-pod':
+      return `fast path to ${item.ip} dev ${item.link}`;
+    case 'fast-route':
+      return `fast path to ${item.dst} via ${item.via} dev ${item.link}`;
     case 'sysctl':
       return `${item.key.replaceAll('/', '.')}=${item.value}`;
     case 'table':

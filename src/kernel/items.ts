@@ -114,6 +114,31 @@ export interface TokenBucket extends InNetns {
   readonly limit: number;
 }
 
+/**
+ * What comes from a pod over this link, or from other nodes, goes to pods past the node's stack by an eBPF program, as far as
+ * its flow is known. Identity: netns, link.
+ */
+export interface FastPath extends InNetns {
+  readonly kind: 'fast-path';
+  readonly link: string;
+  readonly from: 'pod' | 'wire';
+}
+
+/** The fast path leads to this address over the node's end of the pod's veth. Identity: netns, ip. */
+export interface FastPod extends InNetns {
+  readonly kind: 'fast-pod';
+  readonly ip: IP;
+  readonly link: string;
+}
+
+/** The fast path leads to these pods of another node over the link, by the neighbour `via`. Identity: netns, dst. */
+export interface FastRoute extends InNetns {
+  readonly kind: 'fast-route';
+  readonly dst: CIDR;
+  readonly link: string;
+  readonly via: IP;
+}
+
 /** Identity: netns, key. `key` is the path below /proc/sys: `net/ipv4/ip_forward`. Never removed: set, or set anew. */
 export interface Sysctl extends InNetns {
   readonly kind: 'sysctl';
@@ -123,5 +148,7 @@ export interface Sysctl extends InNetns {
   readonly optional?: boolean;
 }
 
-export type LinkItem = Link | Address | Route | Neighbour | FdbEntry | Sysctl | TokenBucket | IpipTunnel | IpipPeer;
+export type FastPathItem = FastPath | FastPod | FastRoute;
+export type OverlayItem = FdbEntry | IpipTunnel | IpipPeer;
+export type LinkItem = Link | Address | Route | Neighbour | Sysctl | TokenBucket | OverlayItem | FastPathItem;
 export type KernelItem = LinkItem | NftItem;

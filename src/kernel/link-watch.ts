@@ -86,7 +86,7 @@ class RtnetlinkWatch implements LinkWatch {
     }
     this.#listener.onItem(item, gone);
     // With a link go its filters, of which the kernel says nothing.
-    if (gone) this.#listener.onItem({ kind: 'ipip', link: name, local: '' }, true);
+    if (gone) this.#filtersGone(name);
     if (!isOurLink(name) && (wasUp ?? false) !== (up && !gone)) this.#listener.onUnclear();
   }
 
@@ -111,7 +111,12 @@ class RtnetlinkWatch implements LinkWatch {
   /** Whichever of the link's filters it was: whoever wants one there puts it again. */
   #hearFilter(message: NetlinkMessage): void {
     const link = this.#names.get(structOf(message, TCMSG_LENGTH).getInt32(4, true));
-    if (link !== undefined) this.#listener.onItem({ kind: 'ipip', link, local: '' }, true);
+    if (link !== undefined) this.#filtersGone(link);
+  }
+
+  #filtersGone(link: string): void {
+    this.#listener.onItem({ kind: 'ipip', link, local: '' }, true);
+    this.#listener.onItem({ kind: 'fast-path', link, from: 'pod' }, true);
   }
 
   #hearRoute(message: NetlinkMessage): void {

@@ -2,11 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { inNetns } from '../sys/netns.ts';
+import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
-import { identityOf, isLinkItem, metricOf, satisfies } from './identity.ts';
+import { FastPathLinks } from './fast-path.ts';
+import { identityOf, isFastPathItem, isLinkItem, metricOf, satisfies } from './identity.ts';
 import { IpipTunnels } from './ipip-tunnels.ts';
-import type { KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
+import type { FastPathItem, KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
 import {
   type ConntrackFilter,
   type Kernel,
@@ -30,6 +32,8 @@ export interface LinuxOptions {
   /** Instead of the real ones. */
   readonly nft?: NftBackend;
   readonly conntrack?: ConntrackBackend;
+  /** What the fast path needs to know of the kernel; absent: looked up when first needed. */
+  readonly conntrackNumbers?: ConntrackNumbers;
 }
 
 export function openKernel(options: LinuxOptions = {}): Kernel {
@@ -46,6 +50,7 @@ class LinuxKernel implements Kernel {
   #nft: NftBackend | undefined;
   #conntrack: ConntrackBackend | undefined;
   #tunnels: IpipTunnels | undefined;
+  #fastPath: FastPathLinks | undefined;
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -101,10 +106,13 @@ class LinuxKernel implements Kernel {
     for (const item of puts) if (item.kind === 'ipip') this.#ipip().attach(item);
     for (const item of puts) if (item.kind === 'ipip-peer') this.#ipip().put(item);
     for (const [netns, group] of byNetns(puts.filter(isOnLink))) this.#put(session, netns, group);
+    // Last: the other end must be up before anything is sent there past the node.
+    for (const item of puts) if (isFastPathItem(item)) this.#fast().put(item);
 
     this.#applyNft(add, change, remove);
 
     const vanishing = namesOfVanishing(removed);
+    for (const item of removed) if (isFastPathItem(item)) this.#removeFast(item, vanishing);
     const loose = removed.filter(isOnLink).filter((item) => item.kind === 'route' || !vanishing.has(linkKey(item)));
     for (const [netns, group] of byNetns(loose)) this.#remove(session, netns, group, vanishing);
     for (const item of removed) if (item.kind === 'ipip-peer') this.#tunnels?.remove(item);
@@ -192,6 +200,16 @@ class LinuxKernel implements Kernel {
     return this.#tunnels;
   }
 
+  /** With a link go its programs. */
+  #removeFast(item: FastPathItem, vanishing: ReadonlySet<string>): void {
+    if (item.kind !== 'fast-path' || !vanishing.has(linkKey(item))) this.#fast().remove(item);
+  }
+
+  #fast(): FastPathLinks {
+    this.#fastPath ??= new FastPathLinks(this.#socket, this.#options.conntrackNumbers);
+    return this.#fastPath;
+  }
+
   #writeSysctl(item: Sysctl): void {
     // Sync on this very thread: /proc/sys/net shows the namespace of the thread that opens the file.
     const write = () => writeFileSync(`/proc/sys/${item.key}`, item.value, { flag: 'r+' });
@@ -226,6 +244,7 @@ class LinuxKernel implements Kernel {
     this.#removal.close();
     this.#socket.close();
     this.#tunnels?.close();
+    this.#fastPath?.close();
     this.#nft?.close();
     this.#conntrack?.close();
   }
@@ -265,7 +284,7 @@ function byNetns<T extends LinkItem>(items: readonly T[]): Map<string | undefine
   return Map.groupBy(items, (item) => item.netns);
 }
 
-function linkKey(item: OnLink): string {
+function linkKey(item: { readonly netns?: string; readonly link?: string }): string {
   return `${item.netns ?? ''} ${item.link}`;
 }
 

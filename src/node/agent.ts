@@ -3,6 +3,15 @@
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
+import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
+
+/**
+ * How packets of pods pass a node: all through its stack, or known flows past it by eBPF, which needs to know some numbers of the
+ * running kernel. `missing`: eBPF was asked for, and this is what the kernel lacks.
+ */
+export type Datapath =
+  | { readonly kind: 'nftables'; readonly missing?: string }
+  | { readonly kind: 'ebpf'; readonly numbers: ConntrackNumbers };
 
 export interface NodeOptions {
   readonly clusterName: string;
@@ -29,6 +38,8 @@ export interface NodeOptions {
   /** MTU of the leg on the fabric. */
   readonly mtu: number;
   readonly vxlan: { readonly vni: number; readonly port: number };
+  /** Absent: nftables. */
+  readonly datapath?: Datapath;
   /** Absent: VXLAN for every other node. */
   readonly overlay?: OverlaySettings;
   /** Prefixes of the segment on which the node is; absent: nodeCIDRs. */

@@ -31,7 +31,7 @@ export interface PodNetworkParts {
 export function createPodNetwork(parts: PodNetworkParts): RoutedPods {
   const { options, reconciler } = parts;
   const link = parts.nodeLink ?? linkOfNode(options);
-  reconciler.update(new Map([['node', planNode({ ...options, nodeLink: link })]]));
+  reconciler.update(new Map([['node', planNode({ ...options, nodeLink: link, fastPath: isFast(options) })]]));
   return new RoutedPods(parts);
 }
 
@@ -94,7 +94,8 @@ export class RoutedPods implements PodNetwork {
   }
 
   #plan(pod: PodAttachment, ips: readonly IP[]): Fragment {
-    return planPod({ ...pod, ips, nodeIPs: this.#options.nodeIPs, mtu: this.#mtu });
+    const { nodeIPs } = this.#options;
+    return planPod({ ...pod, ips, nodeIPs, mtu: this.#mtu, fastPath: isFast(this.#options) });
   }
 
   /** From now on pods have this MTU. Returns the fragments of those that are there. */
@@ -123,6 +124,10 @@ export class RoutedPods implements PodNetwork {
   retain(sandboxIds: ReadonlySet<string>): void {
     for (const { sandboxId } of this.#leases.all()) if (!sandboxIds.has(sandboxId)) this.detach(sandboxId);
   }
+}
+
+function isFast({ datapath }: NodeOptions): boolean {
+  return datapath?.kind === 'ebpf';
 }
 
 function podKey(sandboxId: string): string {

@@ -21,7 +21,8 @@ const DEFAULT: OverlaySettings = { backend: 'vxlan', directRouting: false };
 /** The options with all that the overlay's plans ask for. */
 export function withOverlay(options: NodeOptions, nodeLink = ''): NodeOptions & OverlayFacts {
   const { overlay = DEFAULT, segmentCIDRs = options.nodeCIDRs, routers = [] } = options;
-  return { ...options, overlay, segmentCIDRs, routers, nodeLink };
+  const fastPath = options.datapath?.kind === 'ebpf';
+  return { ...options, overlay, segmentCIDRs, routers, nodeLink, fastPath };
 }
 
 /**

@@ -89,7 +89,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const registered = node.register().then(() => step('registered'));
 
   const placed = { ...options, podCIDRs: await ownPodCIDRs(options, node) };
-  const kernel = openKernel();
+  const { datapath = { kind: 'nftables' } } = options;
+  const kernel = openKernel(datapath.kind === 'ebpf' ? { conntrackNumbers: datapath.numbers } : {});
   const reconciler = createReconciler(kernel);
   const nodeLink = linkOfNode(placed);
   const network = createPodNetwork({ options: placed, reconciler, kernel, nodeLink });

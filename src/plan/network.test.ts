@@ -50,6 +50,21 @@ test('a pod is a routed veth with nothing left to be learnt', () => {
   assert.ok(link.length <= 15);
 });
 
+test('a pod is on the fast path with all its addresses, unless what it receives is held back', () => {
+  const pod = { sandboxId: 'u1-0', podNamespace: 'shop', podName: 'web-0', netns: '/run/netns/pod', mtu: 1450 };
+  const place = { ...pod, ips: ['10.244.0.7', 'fd00:10:244::7'], nodeIPs: facts.nodeIPs, fastPath: true };
+  const shape = { rate: 8_000_000, burst: 800_000 };
+  const fast = (bandwidth: NonNullable<Parameters<typeof planPod>[0]['bandwidth']>) =>
+    lines(planPod({ ...place, bandwidth })).filter((line) => line.startsWith('fast path'));
+  const link = podLinkName('u1-0');
+  assert.deepEqual(fast({ egress: shape }), [
+    `fast path dev ${link} from pod by eBPF`,
+    `fast path to 10.244.0.7 dev ${link}`,
+    `fast path to fd00:10:244::7 dev ${link}`,
+  ]);
+  assert.deepEqual(fast({ ingress: shape }), []);
+});
+
 test('a dual-stack pod has one gateway a family', () => {
   const ips = ['10.244.0.7', 'fd00:10:244::7'];
   const pod = { sandboxId: 'u1-0', podNamespace: 'shop', podName: 'web-0', netns: '/run/netns/pod', mtu: 1450 };

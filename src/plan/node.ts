@@ -2,6 +2,7 @@
 import { familyOf, type IP } from '../addr/ip.ts';
 import { type CIDR, hostPrefix, parsePrefix } from '../addr/prefix.ts';
 import type { KernelItem, Sysctl } from '../kernel/items.ts';
+import { FAST_PATH_SYSCTL } from './fast-path.ts';
 import type { Fragment } from './plan.ts';
 
 export interface NodeNetworkFacts {
@@ -11,6 +12,8 @@ export interface NodeNetworkFacts {
   readonly nodeLink: string;
   readonly serviceCIDRs: readonly CIDR[];
   readonly dnsIPs: readonly IP[];
+  /** Known flows of pods go past the node's stack (datapath ebpf). */
+  readonly fastPath?: boolean;
 }
 
 /** Key `node`. */
@@ -23,6 +26,7 @@ export function planNode(facts: NodeNetworkFacts): Fragment {
     sysctl('net/ipv4/conf/all/rp_filter', '0'),
     // Pods of other nodes answer this node itself past the overlay, straight over the fabric: loose.
     sysctl(`net/ipv4/conf/${facts.nodeLink}/rp_filter`, '2'),
+    ...(facts.fastPath ? [FAST_PATH_SYSCTL] : []),
     ...(families.has(6) ? [sysctl('net/ipv6/conf/all/forwarding', '1')] : []),
     // Every node answers DNS itself, under one address.
     ...facts.dnsIPs.map((ip) => ({ kind: 'address', link: 'lo', address: hostPrefix(ip) }) as const),

@@ -5,6 +5,7 @@ import { type MAC, macFromIP } from '../addr/mac.ts';
 import { type CIDR, hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem, NetnsPath } from '../kernel/items.ts';
 import { type Bandwidth, planBuckets } from './bandwidth.ts';
+import { fastPod } from './fast-path.ts';
 import { type HostPort, publishPod } from './host-ports.ts';
 import type { Fragment } from './plan.ts';
 
@@ -21,6 +22,8 @@ export interface PodPlace {
   readonly ifname?: string;
   /** Of the pod's end; absent: one that follows from its first address. */
   readonly mac?: MAC;
+  /** Its known flows go past the node's stack (datapath ebpf). */
+  readonly fastPath?: boolean;
   /** What the pod reaches through this interface; absent: everything. */
   readonly routes?: readonly PodRoute[];
   /** Ports of the node that lead to it. */
@@ -69,6 +72,8 @@ export function planPod(pod: PodPlace): Fragment {
     ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, mac), ...podSide(pod, ifname, ip)]),
     ...planBuckets(pod.bandwidth ?? {}, { outer: link, inner: ifname, netns }),
     ...publishPod({ ...pod, hostPorts: pod.hostPorts ?? [] }),
+    // What a bucket at the node's end of the veth is to hold back must come by there.
+    ...(pod.fastPath && !pod.bandwidth?.ingress ? fastPod(link, pod.ips) : []),
   ];
   return { cause: { kind: 'Pod', namespace: pod.podNamespace, name: pod.podName }, items };
 }

@@ -4,7 +4,7 @@ import { koffi, lastErrno, libc, SysError } from './ffi.ts';
 
 const SYS_BPF: number = { x64: 321, arm64: 280 }[arch as string] ?? 280;
 const COMMAND = { mapCreate: 0, mapUpdate: 2, mapDelete: 3, progLoad: 5 } as const;
-const LPM_TRIE = 11;
+const MAP_TYPE = { hash: 1, prefixes: 11 } as const;
 const NO_PREALLOC = 1;
 export const SCHED_CLS = 3;
 const LOG_BYTES = 1 << 16;
@@ -62,10 +62,10 @@ export interface MapShape {
   readonly maxEntries: number;
 }
 
-/** A map in which the longest prefix wins. The fd is the caller's. */
-export function createPrefixMap({ keySize, valueSize, maxEntries }: MapShape): number {
+/** In `prefixes` the longest one wins. Entries take memory when they are made. The fd is the caller's. */
+export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, maxEntries }: MapShape): number {
   const attributes = {
-    map_type: LPM_TRIE,
+    map_type: MAP_TYPE[type],
     key_size: keySize,
     value_size: valueSize,
     max_entries: maxEntries,

@@ -42,8 +42,12 @@ export class ClusterNet implements Disposable {
   readonly #dir = mkdtempSync(`${tmpdir()}/pwt-`);
   readonly #pods: string[] = [];
 
-  constructor(name: string, nodes: readonly FabricNode[]) {
+  readonly #settings: Partial<NodeOptions>;
+
+  /** `settings`: of every node, in place of what is plain. */
+  constructor(name: string, nodes: readonly FabricNode[], settings: Partial<NodeOptions> = {}) {
     this.name = name;
+    this.#settings = settings;
     this.host = netnsPath(`pwt-${name}-host`);
     createNetns(this.host);
     const dual = nodes.some((node) => node.ips.length > 1);
@@ -93,6 +97,7 @@ export class ClusterNet implements Disposable {
       nodePortRange: [30000, 32767],
       ociRuntime: '',
       conmon: '',
+      ...this.#settings,
     };
   }
 

@@ -26,6 +26,8 @@ export interface OverlayFacts {
   readonly routers: readonly IP[];
   readonly overlay: OverlaySettings;
   readonly vxlan: { readonly vni: number; readonly port: number };
+  /** Known flows of pods go past the node's stack (datapath ebpf). */
+  readonly fastPath?: boolean;
 }
 
 export interface RemoteNode {

@@ -133,6 +133,42 @@ test('a way that carries less than the link leaves its pods less, in the family 
   assert.deepEqual(mtus('none'), ['1400', undefined]);
 });
 
+test('the fast path knows the links between nodes and the next hop of each plain route over them', () => {
+  const fast = (backend: OverlayName, more: object = {}) => {
+    const facts: OverlayFacts = {
+      ...factsOf(backend),
+      fastPath: true,
+      overlay: { backend, directRouting: false, ...more },
+    };
+    const all = [...lines(planOverlay(facts)), ...lines(planRemoteNode(facts, near))];
+    return all.filter((line) => line.startsWith('fast path'));
+  };
+  const wire = 'fast path dev eth0 from wire by eBPF';
+  assert.deepEqual(fast('host-gw'), [
+    wire,
+    'fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0',
+    'fast path to fd00:10:244:1::/64 via fd00:172:30::12 dev eth0',
+  ]);
+  assert.deepEqual(fast('vxlan'), [
+    wire,
+    'fast path dev pw-vxlan from wire by eBPF',
+    'fast path to 10.244.1.0/24 via 10.244.1.0 dev pw-vxlan',
+    'fast path to fd00:10:244:1::/64 via fe80::76:acff:fe1e:c dev pw-vxlan',
+  ]);
+  assert.deepEqual(fast('ipip', { datapath: 'ebpf' }), [wire, 'fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0']);
+  assert.deepEqual(fast('ipip'), [wire]);
+  assert.deepEqual(fast('udp'), [wire]);
+});
+
+test('a path that carries less than pods send is none for the fast path', () => {
+  const facts: OverlayFacts = { ...factsOf('none'), fastPath: true };
+  const items = lines(planRemoteNode(facts, { ...far, pathMtus: { 4: 1400 } }));
+  assert.deepEqual(
+    items.filter((line) => line.startsWith('fast path')),
+    ['fast path to fd00:10:244:2::/64 via fd00:172:30::2 dev eth0'],
+  );
+});
+
 test('where all nodes are on one segment there is nothing behind the router', () => {
   const { nodeCIDRs: segmentCIDRs } = factsOf('host-gw');
   assert.deepEqual(lines(planOverlay({ ...factsOf('host-gw'), segmentCIDRs })), []);

@@ -2,6 +2,7 @@
 import { type Family, familyOf, type IP } from '../../addr/ip.ts';
 import { type CIDR, networkOf, parsePrefix, prefixContains } from '../../addr/prefix.ts';
 import type { KernelItem } from '../../kernel/items.ts';
+import { fastRoutes, fastWires } from '../fast-path.ts';
 import type { Fragment } from '../plan.ts';
 import type { OverlayBackend, OverlayFacts, OverlayName, OverlaySettings, RemoteNode, Way } from './backend.ts';
 import { hostGw } from './host-gw.ts';
@@ -30,7 +31,11 @@ export function overlayMtu({ mtu, nodeIPs, overlay }: Pick<OverlayFacts, 'mtu' |
 
 /** Key `overlay`: this node's own end. */
 export function planOverlay(facts: OverlayFacts): Fragment {
-  const items = [...nodesBehindRouter(facts), ...backendOf(facts.overlay).own(facts)];
+  const items = [
+    ...nodesBehindRouter(facts),
+    ...backendOf(facts.overlay).own(facts),
+    ...(facts.fastPath ? fastWires(facts) : []),
+  ];
   return { cause: { kind: 'Node', name: facts.nodeName }, items };
 }
 
@@ -64,7 +69,8 @@ export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment 
       return carried.includes(way) ? narrowed(chosen.way(facts, way), roomFor(facts, node, way)) : [];
     }),
   ];
-  return { cause: { kind: 'Node', name: node.name }, items };
+  const fast = facts.fastPath ? fastRoutes(items, facts, overlayMtu(facts)) : [];
+  return { cause: { kind: 'Node', name: node.name }, items: [...items, ...fast] };
 }
 
 /** What a way that carries less leaves for pods; undefined: what the links say holds. */

@@ -40,6 +40,17 @@ test('jumps count instructions, a map takes two', () => {
   ]);
 });
 
+test('functions of the kernel, jumps without a condition, and an end with what is in r0', () => {
+  const asm = new Assembler().jump('set', 2, 7, 'end').jump('gt', 1, { r: 8 }, 'end').callKernel(0x10085).go('end');
+  assert.deepEqual(hex(asm.label('end').leave()), [
+    '4502030007000000', // if r2 & 7 goto +3
+    '2d81020000000000', // if r1 > r8 goto +2
+    '8520000085000100', // call kernel function 65669
+    '0500000000000000', // goto +0
+    '9500000000000000', // exit
+  ]);
+});
+
 test('a jump to nowhere is an error', () => {
   assert.throws(() => new Assembler().jump('eq', 0, 0, 'nowhere').assemble(), /no label nowhere/);
 });

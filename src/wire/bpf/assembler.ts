@@ -12,11 +12,13 @@ const ALU64 = 0x07;
 const JMP = 0x05;
 const FROM_REGISTER = 0x08;
 const ALU = { add: 0x00, and: 0x50, rsh: 0x70, xor: 0xa0, mov: 0xb0 } as const;
-const COMPARE = { eq: 0x10, ne: 0x50 } as const;
+/** Without a sign; `set`: any bit of the right is set in the left. */
+const COMPARE = { eq: 0x10, gt: 0x20, set: 0x40, ne: 0x50 } as const;
 const CALL = 0x85;
 const EXIT = 0x95;
 const LOAD_64 = 0x18;
 const PSEUDO_MAP_FD = 1;
+const PSEUDO_KFUNC_CALL = 2;
 const TO_BIG_ENDIAN_16 = 0xdc;
 const INSTRUCTION = 8;
 
@@ -79,6 +81,10 @@ export class Assembler {
     return this.#operate(JMP | COMPARE[when], left, right, label);
   }
 
+  go(label: string): this {
+    return this.#emit(JMP, 0, 0, 0, 0, label);
+  }
+
   label(name: string): this {
     this.#labels.set(name, this.#code.length);
     return this;
@@ -88,13 +94,23 @@ export class Assembler {
     return this.#emit(CALL, 0, 0, 0, helper);
   }
 
+  /** A function of the kernel itself, by the number of its type in the kernel's BTF. */
+  callKernel(type: number): this {
+    return this.#emit(CALL, 0, PSEUDO_KFUNC_CALL, 0, type);
+  }
+
   /** dst = the map of that file descriptor, which the kernel holds on to once the program is loaded. */
   loadMap(dst: Register, fd: number): this {
     return this.#emit(LOAD_64, dst, PSEUDO_MAP_FD, 0, fd).#emit(0, 0, 0, 0, 0);
   }
 
   exit(result: number): this {
-    return this.mov(0, result).#emit(EXIT, 0, 0, 0, 0);
+    return this.mov(0, result).leave();
+  }
+
+  /** Ends with what r0 holds. */
+  leave(): this {
+    return this.#emit(EXIT, 0, 0, 0, 0);
   }
 
   /** Throws a RangeError for a label that nobody has set. */

@@ -1,0 +1,152 @@
+// Room kernel: the fast path of one namespace: programs on links, and the maps in which they find pods and other nodes.
+import { closeSync, readFileSync } from 'node:fs';
+import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
+import { SysError } from '../sys/ffi.ts';
+import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
+import { findInBtf } from '../wire/bpf/btf.ts';
+import {
+  addressKey,
+  type ConntrackNumbers,
+  type FastPathMaps,
+  fromPod,
+  fromWire,
+  POD_MAP,
+  podValue,
+  ROUTE_MAP,
+  routeKey,
+  routeValue,
+} from '../wire/bpf/fast-path.ts';
+import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
+import { decodeLink, getLink } from '../wire/netlink/link.ts';
+import type { FastPath, FastPathItem, FastPod, FastRoute } from './items.ts';
+import { KernelError } from './kernel.ts';
+
+/** Behind the one that takes off outer headers (ipip-tunnels.ts). */
+const PRIORITY = 0x7078;
+const MAX_ENTRIES = 16384;
+const GONE = new Set(['ENOENT', 'EINVAL', 'ENODEV']);
+const BTF = '/sys/kernel/btf/vmlinux';
+const BUILDERS = { pod: fromPod, wire: fromWire } as const;
+
+/**
+ * A new one, as an agent has after its start, begins with empty maps and takes the place of the old one link by link: until its
+ * maps are filled packets go the node's way, and nothing is lost.
+ */
+export class FastPathLinks {
+  readonly #socket: NetlinkSocket;
+  readonly #numbers: ConntrackNumbers | undefined;
+  readonly #programs = new Map<FastPath['from'], number>();
+  #maps: FastPathMaps | undefined;
+
+  constructor(socket: NetlinkSocket, numbers: ConntrackNumbers | undefined) {
+    this.#socket = socket;
+    this.#numbers = numbers;
+  }
+
+  put(item: FastPathItem): void {
+    const index = this.#index(item.link);
+    if (index === undefined) throw new KernelError(`add ${item.kind}`, 'ENODEV', undefined, item);
+    this.#maps ??= createMaps();
+    if (item.kind === 'fast-path') this.#attach(item, index, this.#maps);
+    else if (item.kind === 'fast-pod') updateElement(this.#maps.pods, addressKey(item.ip), podValue(index));
+    else updateElement(this.#maps.routes, routeKey(item.dst), routeValue(index, item.via));
+  }
+
+  #attach(item: FastPath, index: number, maps: FastPathMaps): void {
+    this.#try(newClsact(index), 'EEXIST');
+    const program = this.#programs.get(item.from) ?? this.#load(item, maps);
+    const filter = { index, direction: 'ingress', priority: PRIORITY } as const;
+    this.#socket.request(replaceFilter(filter, program, `podwire-fast-path-${item.from}`));
+  }
+
+  /** One program serves all links of its kind. */
+  #load(item: FastPath, maps: FastPathMaps): number {
+    const numbers = this.#numbers ?? conntrackNumbers();
+    if (!numbers) throw new KernelError('add fast-path', 'EOPNOTSUPP', NO_CONNTRACK, item);
+    const program = loadProgram(SCHED_CLS, BUILDERS[item.from](maps, numbers));
+    this.#programs.set(item.from, program);
+    return program;
+  }
+
+  remove(item: FastPathItem): void {
+    if (item.kind === 'fast-path') {
+      const index = this.#index(item.link);
+      const filter = { index: index ?? 0, direction: 'ingress', priority: PRIORITY } as const;
+      if (index !== undefined) this.#try(deleteFilter(filter), ...GONE);
+    } else if (this.#maps) removeEntry(this.#maps, item);
+  }
+
+  #index(name: string): number | undefined {
+    const [answer] = this.#socket.ask([getLink({ name })]);
+    return answer && !(answer instanceof NetlinkError) ? decodeLink(answer).index : undefined;
+  }
+
+  #try(request: Parameters<NetlinkSocket['request']>[0], ...fine: string[]): void {
+    try {
+      this.#socket.request(request);
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || !fine.includes(error.code)) throw error;
+    }
+  }
+
+  /** Attached programs go on with their maps. */
+  close(): void {
+    const { pods, routes } = this.#maps ?? {};
+    for (const fd of [...this.#programs.values(), pods, routes]) if (fd !== undefined) closeSync(fd);
+    this.#programs.clear();
+    this.#maps = undefined;
+  }
+}
+
+function createMaps(): FastPathMaps {
+  const pods = createMap('hash', { ...POD_MAP, maxEntries: MAX_ENTRIES });
+  try {
+    return { pods, routes: createMap('prefixes', { ...ROUTE_MAP, maxEntries: MAX_ENTRIES }) };
+  } catch (error) {
+    closeSync(pods);
+    throw error;
+  }
+}
+
+function removeEntry(maps: FastPathMaps, item: FastPod | FastRoute): void {
+  try {
+    if (item.kind === 'fast-pod') deleteElement(maps.pods, addressKey(item.ip));
+    else deleteElement(maps.routes, routeKey(item.dst));
+  } catch (error) {
+    if (!(error instanceof SysError) || error.code !== 'ENOENT') throw error;
+  }
+}
+
+const NO_CONNTRACK = 'eBPF cannot look into connection tracking (bpf_skb_ct_lookup, Linux 5.18 with BTF)';
+
+/** Undefined when this kernel's programs cannot ask connection tracking. Reads some megabytes: ask once a process. */
+export function conntrackNumbers(): ConntrackNumbers | undefined {
+  let btf: Uint8Array;
+  try {
+    btf = readFileSync(BTF);
+  } catch {
+    return undefined;
+  }
+  const found = findInBtf(btf, { functions: ['bpf_skb_ct_lookup', 'bpf_ct_release'], fields: ['nf_conn.status'] });
+  const [lookup, release] = [found.get('bpf_skb_ct_lookup'), found.get('bpf_ct_release')];
+  const status = found.get('nf_conn.status');
+  if (lookup === undefined || release === undefined || status === undefined) return undefined;
+  return { lookup, release, status };
+}
+
+/** Whether this kernel takes the programs: what they need to know of it, or what it lacks. Needs root. */
+export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { readonly missing: string } {
+  const numbers = conntrackNumbers();
+  if (!numbers) return { missing: NO_CONNTRACK };
+  let maps: FastPathMaps | undefined;
+  try {
+    maps = createMaps();
+    for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers)));
+    return { numbers };
+  } catch (error) {
+    if (error instanceof SysError) return { missing: error.message };
+    throw error;
+  } finally {
+    if (maps) for (const fd of [maps.pods, maps.routes]) closeSync(fd);
+  }
+}

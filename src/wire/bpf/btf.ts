@@ -1,0 +1,70 @@
+// Room wire: the kernel's own description of its types (BTF, linux/btf.h), as far as programs of ours need numbers from it.
+
+const MAGIC = 0xeb9f;
+const KIND = { struct: 4, function: 12 } as const;
+/** btf_type: name, info, size or type. */
+const TYPE_WORDS = 3;
+/** Words after a btf_type by its kind: once, and for each of its members. */
+const EXTRA: Readonly<Record<number, readonly [once: number, each: number]>> = {
+  1: [1, 0],
+  3: [3, 0],
+  4: [0, 3],
+  5: [0, 3],
+  6: [0, 2],
+  13: [0, 2],
+  14: [1, 0],
+  15: [0, 3],
+  17: [1, 0],
+  19: [0, 3],
+};
+
+export interface BtfWants {
+  readonly functions: readonly string[];
+  /** Fields as `struct.field`. */
+  readonly fields: readonly string[];
+}
+
+/** Numbers of the functions that are there, and the offset in bytes of the fields that are. Throws a RangeError for what is no BTF. */
+export function findInBtf(btf: Uint8Array, { functions, fields }: BtfWants): Map<string, number> {
+  const view = new DataView(btf.buffer, btf.byteOffset, btf.length);
+  if (btf.length < 24 || view.getUint16(0, true) !== MAGIC)
+    throw new RangeError('not BTF in the order of this machine');
+  const part = (at: number) => {
+    const start = view.getUint32(4, true) + view.getUint32(at, true);
+    return btf.subarray(start, start + view.getUint32(at + 4, true));
+  };
+  const strings = Buffer.from(part(16));
+  const types = Uint8Array.from(part(8));
+  const words = new Uint32Array(types.buffer, 0, types.length >> 2);
+  const structs = new Set(fields.map((field) => field.split('.')[0]!));
+  const names = new Map([...functions, ...structs].map((name) => [offsetOf(strings, name), name]));
+  const found = new Map<string, number>();
+  for (let at = 0, number = 1; at < words.length; number++) {
+    const kind = (words[at + 1]! >>> 24) & 0x1f;
+    const count = words[at + 1]! & 0xffff;
+    const name = names.get(words[at]!);
+    if (name !== undefined && kind === KIND.function) found.set(name, number);
+    if (name !== undefined && kind === KIND.struct && structs.has(name)) {
+      for (const [field, offset] of membersOf(words.subarray(at + TYPE_WORDS, at + TYPE_WORDS + count * 3), strings)) {
+        if (fields.includes(`${name}.${field}`)) found.set(`${name}.${field}`, offset);
+      }
+    }
+    const [once, each] = EXTRA[kind] ?? [0, 0];
+    at += TYPE_WORDS + once + each * count;
+  }
+  return found;
+}
+
+/** A name has one place among the strings; -1 when no type has it. */
+function offsetOf(strings: Buffer, name: string): number {
+  const at = strings.indexOf(`\0${name}\0`, 0, 'latin1');
+  return at < 0 ? -1 : at + 1;
+}
+
+function* membersOf(words: Uint32Array, strings: Buffer): Generator<[string, number]> {
+  for (let at = 0; at < words.length; at += 3) {
+    const start = words[at]!;
+    // The upper byte is the width of a bit field, which none of those that are asked for is.
+    yield [strings.toString('latin1', start, strings.indexOf(0, start)), (words[at + 2]! & 0xffffff) >> 3];
+  }
+}

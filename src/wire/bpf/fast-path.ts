@@ -1,0 +1,195 @@
+// Room wire: the fast path as two tc programs: packets of known flows go from pod to pod past the node's own stack.
+import { familyOf, type IP, ipBytes } from '../../addr/ip.ts';
+import { type CIDR, parsePrefix } from '../../addr/prefix.ts';
+import { AF_INET, AF_INET6 } from '../netlink/rtnetlink.ts';
+import { Assembler } from './assembler.ts';
+
+/** `struct __sk_buff` */
+const SKB = { protocol: 16, ifindex: 40, data: 76, dataEnd: 80 } as const;
+const ETHERNET = 14;
+const HELPER = { mapLookup: 1, redirectNeighbour: 152, redirectPeer: 155 } as const;
+const TCP = 6;
+const UDP = 17;
+/** FIN, SYN, RST: where a flow begins and ends connection tracking must see it. */
+const TCP_TURNS = 0x07;
+const TC_UNSPEC = -1;
+/** `enum ip_conntrack_status` */
+const IPS = {
+  seenReply: 0x02,
+  assured: 0x04,
+  srcNat: 0x10,
+  dstNat: 0x20,
+  seqAdjust: 0x40,
+  dying: 0x200,
+  helper: 0x2000,
+};
+/** Such flows need more of each packet than its way. */
+const NOT_PLAIN = IPS.srcNat | IPS.dstNat | IPS.seqAdjust | IPS.dying | IPS.helper;
+
+/** What both families share; ports follow the IP header, which has no options. */
+interface IpLayout {
+  readonly label: string;
+  readonly header: number;
+  readonly next: number;
+  readonly src: number;
+  readonly addressBytes: number;
+}
+const IPV4: IpLayout = { label: 'ipv4', header: 20, next: 9, src: 12, addressBytes: 4 };
+const IPV6: IpLayout = { label: 'ipv6', header: 40, next: 6, src: 8, addressBytes: 16 };
+const ETH_P = { ipv4: 0x0008, ipv6: 0xdd86 } as const;
+
+/** Places on the stack. A route's key is a length and then the same 16 bytes as a pod's. */
+const DST = -16;
+const ROUTE = -20;
+const SRC = -40;
+/** `struct bpf_sock_tuple` */
+const TUPLE = -80;
+/** `struct bpf_ct_opts` as it was at first: netns, error, protocol. */
+const OPTIONS = -96;
+const OPTIONS_BYTES = 12;
+const TUPLE_BYTES = -104;
+const IS_REMOTE = -112;
+const CURRENT_NETNS = -1;
+
+/** Address of a pod of this node to the index of its link. */
+export const POD_MAP = { keySize: 16, valueSize: 8 } as const;
+/** Longest prefix of other nodes' pods to the link, and the neighbour there (`struct bpf_redir_neigh`). */
+export const ROUTE_MAP = { keySize: 20, valueSize: 24 } as const;
+const REDIR_NEIGH_BYTES = 20;
+
+/** Numbers of this kernel (BTF): bpf_skb_ct_lookup, bpf_ct_release, and where struct nf_conn has its status. */
+export interface ConntrackNumbers {
+  readonly lookup: number;
+  readonly release: number;
+  readonly status: number;
+}
+
+export interface FastPathMaps {
+  readonly pods: number;
+  readonly routes: number;
+}
+
+/** IPv4 as IPv6 writes it: ::ffff:a.b.c.d. */
+export function addressKey(ip: IP): Uint8Array {
+  const key = new Uint8Array(POD_MAP.keySize);
+  if (familyOf(ip) === 4) key.set([0xff, 0xff], 10);
+  const bytes = ipBytes(ip);
+  key.set(bytes, key.length - bytes.length);
+  return key;
+}
+
+export function podValue(index: number): Uint8Array {
+  const value = new Uint8Array(POD_MAP.valueSize);
+  new DataView(value.buffer).setUint32(0, index, true);
+  return value;
+}
+
+export function routeKey(dst: CIDR): Uint8Array {
+  const { ip, length, family } = parsePrefix(dst);
+  const key = new Uint8Array(ROUTE_MAP.keySize);
+  new DataView(key.buffer).setUint32(0, length + (family === 4 ? 96 : 0), true);
+  key.set(addressKey(ip), 4);
+  return key;
+}
+
+export function routeValue(index: number, via: IP): Uint8Array {
+  const value = new Uint8Array(ROUTE_MAP.valueSize);
+  const view = new DataView(value.buffer);
+  view.setUint32(0, index, true);
+  view.setUint32(4, familyOf(via) === 4 ? AF_INET : AF_INET6, true);
+  value.set(ipBytes(via), 8);
+  return value;
+}
+
+/** For what a pod sends, at the node's end of its veth: only under its own address, to pods here and on other nodes. */
+export function fromPod(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8Array {
+  const asm = parse();
+  lookUp(asm, maps.pods, SRC).jump('eq', 0, 0, 'pass').load('u32', 1, 0, 0).load('u32', 2, 6, SKB.ifindex);
+  asm.jump('ne', 1, { r: 2 }, 'pass');
+  lookUp(asm, maps.pods, DST).mov(2, 0).store('u64', 10, IS_REMOTE, { r: 2 }).jump('ne', 0, 0, 'found');
+  asm.store('u32', 10, ROUTE, 128).mov(2, 1).store('u64', 10, IS_REMOTE, { r: 2 });
+  lookUp(asm, maps.routes, ROUTE).jump('eq', 0, 0, 'pass').label('found').mov(8, { r: 0 });
+  requireKnownFlow(asm, conntrack).load('u64', 1, 10, IS_REMOTE).jump('ne', 1, 0, 'remote');
+  toPeer(asm);
+  asm.label('remote').load('u32', 1, 8, 0).mov(2, { r: 8 }).alu('add', 2, 4).mov(3, REDIR_NEIGH_BYTES).mov(4, 0);
+  asm.call(HELPER.redirectNeighbour).leave();
+  return asm.label('pass').exit(TC_UNSPEC).assemble();
+}
+
+/** For what comes to the node over a link between nodes, for pods here. */
+export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8Array {
+  const asm = lookUp(parse(), maps.pods, DST).jump('eq', 0, 0, 'pass').mov(8, { r: 0 });
+  toPeer(requireKnownFlow(asm, conntrack));
+  return asm.label('pass').exit(TC_UNSPEC).assemble();
+}
+
+/**
+ * Puts addresses and ports on the stack. r6 = the packet, r9 = the bit that conntrack must have for its flow. Passes what is
+ * not TCP or UDP, has IP options or extension headers, is a fragment, or begins or ends a connection.
+ */
+function parse(): Assembler {
+  const asm = new Assembler().mov(6, { r: 1 }).load('u32', 7, 1, SKB.data).load('u32', 8, 1, SKB.dataEnd);
+  asm.load('u32', 2, 1, SKB.protocol).jump('eq', 2, ETH_P.ipv4, 'ipv4').jump('eq', 2, ETH_P.ipv6, 'ipv6').go('pass');
+  parseIp(asm, IPV6).go('parsed');
+  parseIp(asm, IPV4);
+  return asm.label('parsed');
+}
+
+function parseIp(asm: Assembler, layout: IpLayout): Assembler {
+  const { label, header, next, src, addressBytes } = layout;
+  const ports = ETHERNET + header;
+  asm.label(label);
+  within(asm, ports + 8);
+  if (layout === IPV4) asm.load('u8', 2, 7, ETHERNET).jump('ne', 2, 0x45, 'pass');
+  // More fragments, or an offset, in network order.
+  if (layout === IPV4) asm.load('u16', 2, 7, ETHERNET + 6).jump('set', 2, 0xff3f, 'pass');
+  copyAddress(asm, layout, ETHERNET + src, SRC, TUPLE);
+  copyAddress(asm, layout, ETHERNET + src + addressBytes, DST, TUPLE + addressBytes);
+  asm.load('u32', 2, 7, ports).store('u32', 10, TUPLE + 2 * addressBytes, { r: 2 });
+  // By a register: only of those do older verifiers know the value again.
+  asm.mov(2, 2 * addressBytes + 4).store('u64', 10, TUPLE_BYTES, { r: 2 });
+  asm
+    .store('u32', 10, OPTIONS, CURRENT_NETNS)
+    .store('u32', 10, OPTIONS + 4, 0)
+    .store('u32', 10, OPTIONS + 8, 0);
+  asm.load('u8', 2, 7, ETHERNET + next).store('u8', 10, OPTIONS + 8, { r: 2 });
+  asm.mov(9, IPS.seenReply).jump('eq', 2, UDP, 'parsed').jump('ne', 2, TCP, 'pass').mov(9, IPS.assured);
+  within(asm, ports + 20);
+  return asm.load('u8', 2, 7, ports + 13).jump('set', 2, TCP_TURNS, 'pass');
+}
+
+/** Without this test the verifier lets nobody read so far. */
+function within(asm: Assembler, bytes: number): void {
+  asm.mov(1, { r: 7 }).alu('add', 1, bytes).jump('gt', 1, { r: 8 }, 'pass');
+}
+
+function copyAddress(asm: Assembler, { addressBytes }: IpLayout, from: number, key: number, tuple: number): void {
+  if (addressBytes === 4) asm.store('u64', 10, key, 0).store('u32', 10, key + 8, 0xffff_0000);
+  const first = 16 - addressBytes;
+  for (let at = 0; at < addressBytes; at += 4) {
+    asm
+      .load('u32', 2, 7, from + at)
+      .store('u32', 10, key + first + at, { r: 2 })
+      .store('u32', 10, tuple + at, { r: 2 });
+  }
+}
+
+function lookUp(asm: Assembler, map: number, key: number): Assembler {
+  return asm.loadMap(1, map).stackAddress(2, key).call(HELPER.mapLookup);
+}
+
+/**
+ * A flow that nobody translates and that was let in by the rules of the node: connection tracking has seen both its sides. All
+ * others, and with them those of Services, go the node's way, where rules and translation are.
+ */
+function requireKnownFlow(asm: Assembler, { lookup, release, status }: ConntrackNumbers): Assembler {
+  asm.mov(1, { r: 6 }).stackAddress(2, TUPLE).load('u64', 3, 10, TUPLE_BYTES).stackAddress(4, OPTIONS);
+  asm.mov(5, OPTIONS_BYTES).callKernel(lookup).jump('eq', 0, 0, 'pass');
+  asm.load('u64', 7, 0, status).mov(1, { r: 0 }).callKernel(release).jump('set', 7, NOT_PLAIN, 'pass');
+  return asm.alu('and', 7, { r: 9 }).jump('eq', 7, 0, 'pass');
+}
+
+/** Straight to the pod's end of the veth, as if it had come over it. */
+function toPeer(asm: Assembler): void {
+  asm.load('u32', 1, 8, 0).mov(2, 0).call(HELPER.redirectPeer).leave();
+}
