@@ -130,8 +130,34 @@ function program(): Command {
     .option('--network <name>', 'only of this CNI network')
     .option(...dataDir)
     .action(async (ips, options) => (await ipams()).runIpamRelease(ips, options));
+  addCni(podwire, command);
   podwire.commands.forEach(strict);
   return podwire;
+}
+
+type AddCommand = (parent: Command, usage: string, what: string, example: string) => Command;
+
+function addCni(podwire: Command, command: AddCommand): void {
+  const cni = podwire.command('cni').description('the pod network for container runtimes: a CNI plugin');
+  const cnis = () => import('./cni.ts');
+  const socket = ['--socket <path>', 'where the agent takes calls', '/run/podwire/cni.sock'] as const;
+  const places = (of: Command) =>
+    of
+      .option('--bin-dir <dir>', 'where the runtime looks for plugins', '/opt/cni/bin')
+      .option('--conf-dir <dir>', 'where the runtime looks for networks', '/etc/cni/net.d')
+      .option('--network <name>', 'name of the network', 'podwire');
+  places(command(cni, 'install', 'put the plugin and a network where container runtimes look', 'podwire cni install'))
+    .option('--subnet <prefix...>', 'of the network, one for each address of a container', ['10.22.0.0/16'])
+    .option('--node <node>', 'the pod network of this node of a cluster, in place of one that stands alone')
+    .option('--no-conflist', 'the plugin alone')
+    .option(...socket)
+    .action(async (options) => (await cnis()).runCniInstall(options));
+  places(command(cni, 'uninstall', 'take away what install has put there', 'podwire cni uninstall')).action(
+    async (options) => (await cnis()).runCniUninstall(options),
+  );
+  command(cni, 'agent', 'take the calls of plugins that stand alone: ten times faster', 'podwire cni agent')
+    .option(...socket)
+    .action(async (options) => (await cnis()).runCniAgent(options));
 }
 
 function tableOrJson(): Option {

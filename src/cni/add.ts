@@ -88,10 +88,9 @@ function connect(config: NetConfig, request: Request, attachment: Attachment, wi
   // With the lock: the last DEL of all takes the tables away unless it sees us.
   attachments.prepare();
   withFileLock(lockPath(config.dataDir), () => attachments.put(attachment));
-  attachments.sync(attachment);
+  request.host.sync(attachments.pathsOf(attachment));
   try {
-    using wiring = new Wiring();
-    wiring.connect(attachment, wires);
+    new Wiring(request.host).connect(attachment, wires);
   } catch (error) {
     quietly(() => detach(config, request));
     throw error;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { type Holder, holderKey } from '../ipam/file-leases.ts';
-import { replaceFile, syncIfThere } from '../ipam/state-file.ts';
+import { replaceFile } from '../ipam/state-file.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 
@@ -53,10 +53,10 @@ export class Attachments {
     replaceFile(this.#path(attachment), JSON.stringify(attachment));
   }
 
-  /** Waits until it is on the disk. */
-  sync(holder: Holder): void {
+  /** What must be on the disk for the attachment to be there. */
+  pathsOf(holder: Holder): readonly string[] {
     const path = this.#path(holder);
-    for (const each of [path, dirname(path)]) syncIfThere(each);
+    return [path, dirname(path)];
   }
 
   /** Undefined also when the file is torn: what it would tell is of an earlier boot. */

@@ -17,9 +17,9 @@ export function del(config: NetConfig, request: Request): void {
 export function detach(config: NetConfig, request: Request): void {
   const attachments = new Attachments(config.dataDir, config.name);
   const known = attachments.get(request);
-  if (known) remove(config, attachments, known);
+  if (known) remove(config, request, attachments, known);
   // Of an ADD that died before it could write it down nothing is in the kernel but perhaps a link, of a file that was torn.
-  else if (config.ipamType !== undefined) remove(config, attachments, unknown(config, request));
+  else if (config.ipamType !== undefined) remove(config, request, attachments, unknown(config, request));
 }
 
 function unknown({ name: network }: NetConfig, { containerID, ifname, netns = '' }: Request): Attachment {
@@ -27,8 +27,8 @@ function unknown({ name: network }: NetConfig, { containerID, ifname, netns = ''
   return { network, containerID, ifname, netns, ownsLink: true, attachedAt: '', ...nothing };
 }
 
-function remove(config: NetConfig, attachments: Attachments, attachment: Attachment): void {
-  using wiring = new Wiring();
+function remove(config: NetConfig, request: Request, attachments: Attachments, attachment: Attachment): void {
+  const wiring = new Wiring(request.host);
   if (!needsRules(attachment)) {
     wiring.disconnect(attachment);
     attachments.drop(attachment);
@@ -59,7 +59,7 @@ export function gc(config: NetConfig, request: Request): void {
   for (const attachment of attachments.all()) {
     const { containerID, ifname } = attachment;
     if (valid.some((each) => each.containerID === containerID && each.ifname === ifname)) continue;
-    remove(config, attachments, attachment);
+    remove(config, request, attachments, attachment);
   }
   ipamOf(config, request)?.gc();
 }

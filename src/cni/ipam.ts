@@ -40,7 +40,8 @@ export class OurIpam implements Ipam {
 
   #leases(rest: number): FileLeases {
     const { dataDir, name, reader } = this.#config;
-    return new FileLeases({ dir: leasesDir(reader.object('ipam')?.string('dataDir') || dataDir, name), rest });
+    const dir = leasesDir(reader.object('ipam')?.string('dataDir') || dataDir, name);
+    return new FileLeases({ dir, rest, sync: (paths) => this.#request.host.sync(paths) });
   }
 
   add(): Result {

@@ -1,5 +1,7 @@
 // Room cni: the program that a container runtime starts: `podwire-cni`, or under the name `podwire` its IPAM alone.
 import { readSync, writeSync } from 'node:fs';
+import { roleOf } from './call.ts';
+import { OneCall } from './host.ts';
 import { run } from './run.ts';
 
 const clock = new Int32Array(new SharedArrayBuffer(4));
@@ -26,8 +28,10 @@ function readAll(fd: number): string {
   }
 }
 
-const role = process.argv[2] === 'podwire' ? 'ipam' : 'interface';
-const { exitCode, stdout } = run(role, process.env, () => readAll(0));
+const role = roleOf(process.argv[2] ?? '');
+const host = new OneCall();
+const { exitCode, stdout } = run(role, process.env, () => readAll(0), host);
+host[Symbol.dispose]();
 let rest = Buffer.from(stdout ? `${stdout}\n` : '');
 while (rest.length > 0) rest = rest.subarray(patiently(() => writeSync(1, rest)));
 process.exitCode = exitCode;

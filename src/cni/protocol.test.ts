@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { readConfig } from './config.ts';
+import { OneCall } from './host.ts';
 import { readIpam } from './ipam-config.ts';
 import { Reader } from './reader.ts';
 import { readResult, resultJson } from './result.ts';
@@ -24,7 +25,7 @@ function call(
   role: Role = 'interface',
 ) {
   const stdin = typeof config === 'string' ? config : JSON.stringify(config);
-  const outcome = run(role, { ...ENV, ...(command && { CNI_COMMAND: command }), ...env }, () => stdin);
+  const outcome = run(role, { ...ENV, ...(command && { CNI_COMMAND: command }), ...env }, () => stdin, new OneCall());
   const answer = outcome.stdout ? JSON.parse(outcome.stdout) : undefined;
   return { ...outcome, answer };
 }

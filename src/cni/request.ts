@@ -1,5 +1,6 @@
 // Room cni: what a runtime asks: the verb and its variables, each checked as the specification wants.
 import { CniError, CODE } from './error.ts';
+import type { Host } from './host.ts';
 
 export const COMMANDS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] as const;
 export type Command = (typeof COMMANDS)[number];
@@ -18,6 +19,7 @@ export interface Request {
   readonly path: readonly string[];
   /** As it came, for delegates. */
   readonly env: Environment;
+  readonly host: Host;
 }
 
 const REQUIRED: Record<Command, readonly string[]> = {
@@ -32,7 +34,7 @@ const REQUIRED: Record<Command, readonly string[]> = {
 /** Names of containers and of networks. */
 export const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-export function readRequest(env: Environment): Request {
+export function readRequest(env: Environment, host: Host): Request {
   const command = env['CNI_COMMAND'];
   if (!isCommand(command)) {
     throw environment('CNI_COMMAND', command ? `"${command}" is none of ${COMMANDS.join(', ')}` : 'is not set');
@@ -57,6 +59,7 @@ export function readRequest(env: Environment): Request {
     args: readArgs(env['CNI_ARGS'] ?? ''),
     path: (env['CNI_PATH'] ?? '').split(':').filter(Boolean),
     env,
+    host,
   };
 }
 

@@ -6,6 +6,7 @@ import { check } from './check.ts';
 import { decodeConfig, type NetConfig, readConfig } from './config.ts';
 import { del, gc } from './del.ts';
 import { CniError, CODE } from './error.ts';
+import type { Host } from './host.ts';
 import { OurIpam } from './ipam.ts';
 import { isObject } from './reader.ts';
 import { type Command, type Environment, type Request, readRequest } from './request.ts';
@@ -50,15 +51,20 @@ const SINCE: Record<Command, CniVersion> = {
 };
 
 /** Never throws: what goes wrong is an error object on standard output. */
-export function run(role: Role, env: Environment, stdin: () => string): Outcome {
+export function run(role: Role, env: Environment, stdin: () => string, host: Host): Outcome {
   let text = '';
   try {
-    const request = readRequest(env);
+    const request = readRequest(env, host);
     text = stdin();
     return { exitCode: 0, stdout: answer(PLUGINS[role], request, text) };
   } catch (error) {
-    return { exitCode: 1, stdout: JSON.stringify({ cniVersion: versionIn(text), ...errorObject(error) }) };
+    return failure(error, text);
   }
+}
+
+/** `text` is the configuration. */
+export function failure(error: unknown, text: string): Outcome {
+  return { exitCode: 1, stdout: JSON.stringify({ cniVersion: versionIn(text), ...errorObject(error) }) };
 }
 
 function answer(plugin: Plugin, request: Request, text: string): string {

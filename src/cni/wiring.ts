@@ -2,7 +2,6 @@
 import { familyOf } from '../addr/ip.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
-import { openKernel } from '../kernel/linux.ts';
 import { bucketOf, type Shape } from '../plan/bandwidth.ts';
 import { portsOf } from '../plan/host-ports.ts';
 import { type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
@@ -10,6 +9,7 @@ import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
 import type { Attachment } from './attachment.ts';
+import type { Host } from './host.ts';
 import { needsRules, ownRules, sharedRules, tablesOf } from './rules.ts';
 
 /** The node's end of the veth. */
@@ -41,12 +41,15 @@ function linkItems(attachment: Attachment, wires: Wires): KernelItem[] {
   ];
 }
 
-export class Wiring implements Disposable {
-  #kernel: Kernel | undefined;
+export class Wiring {
+  readonly #host: Host;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
 
   get #node(): Kernel {
-    this.#kernel ??= openKernel();
-    return this.#kernel;
+    return this.#host.kernel();
   }
 
   /** The veth with all that is on it; with the rules in one transaction. Throws a KernelError. */
@@ -93,10 +96,6 @@ export class Wiring implements Disposable {
     const { outer, inner } = endsOf(attachment);
     if (ingress && outer !== undefined) setBucket(undefined, outer, ingress);
     if (egress) setBucket(attachment.netns, inner.index, egress);
-  }
-
-  [Symbol.dispose](): void {
-    this.#kernel?.close();
   }
 }
 

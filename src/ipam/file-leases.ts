@@ -15,7 +15,7 @@ import { type IP, isIP } from '../addr/ip.ts';
 import { Fault } from '../observe/fault.ts';
 import { withFileLock } from '../sys/flock.ts';
 import { type AddressRange, inRange, isReserved, type Reserved, rangeSize, roundFrom } from './range.ts';
-import { codeOf, listIfThere, replaceFile, syncIfThere } from './state-file.ts';
+import { codeOf, listIfThere, replaceFile, syncAll } from './state-file.ts';
 
 /**
  * Below the network's directory:
@@ -56,6 +56,8 @@ export interface FileLeasesOptions {
   readonly rest: number;
   readonly bootId?: string;
   readonly now?: () => number;
+  /** Sees to it that what is at these paths is on the disk; absent: waits for it. */
+  readonly sync?: (paths: readonly string[]) => void;
 }
 
 /** No address can be had. `later` is in how many milliseconds one has rested enough; absent when none is resting. */
@@ -96,7 +98,8 @@ export class FileLeases {
       return made;
     });
     // Outside the lock: two hundred containers at once wait for the disk together, not one after the other.
-    for (const path of [this.#holderPath(holder), this.#path('holders'), this.#path('addresses')]) syncIfThere(path);
+    const { sync = syncAll } = this.#options;
+    sync([this.#holderPath(holder), this.#path('holders'), this.#path('addresses')]);
     return lease;
   }
 

@@ -26,6 +26,10 @@ export function syncIfThere(path: string): void {
   }
 }
 
+export function syncAll(paths: readonly string[]): void {
+  for (const path of paths) syncIfThere(path);
+}
+
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }

@@ -195,6 +195,10 @@ export class FakeKernel implements Kernel {
     if (first) this.#options.nft!.apply(adds, changes, removes);
   }
 
+  removed(): Promise<void> {
+    return Promise.resolve();
+  }
+
   flushConntrack(filters: readonly ConntrackFilter[]): number {
     return this.#options.conntrack?.flush(filters) ?? 0;
   }

@@ -55,6 +55,8 @@ export interface Kernel {
   apply(transaction: Transaction): void;
   /** Whether others may have changed nftables in this namespace since this was last asked. Costs 5 us and no dump. */
   nftDisturbed(): boolean;
+  /** Settles when the links whose removal was asked for are gone: apply() only sees to it that none is counted any more. */
+  removed(): Promise<void>;
   /** Deletes matching conntrack entries; returns how many. */
   flushConntrack(filters: readonly ConntrackFilter[]): number;
   /** Deletes the conntrack entries of which it says true; returns how many. Costs a dump of all. */

@@ -37,18 +37,33 @@ export class LinkRemoval {
     this.#socket ??= new NetlinkSocket(NETLINK.ROUTE, this.#netns);
     this.#socket.requestAsync(deleteLink({ group: REMOVED_GROUP }), () => {
       this.#running = false;
+      if (!this.#pending) this.#settle();
       if (this.#closed) this.#socket?.close();
       else this.#run();
     });
   }
 
   #closed = false;
+  #waiting: (() => void)[] = [];
+
+  /** When nothing is marked any more. */
+  settled(): Promise<void> {
+    if (!this.#pending && !this.#running) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #settle(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
 
   /** Deletes now, on this thread, what is still marked. */
   flush(socket: NetlinkSocket): void {
     this.#pending = false;
     // ENODEV: nothing is marked any more.
     socket.batch([deleteLink({ group: REMOVED_GROUP })]);
+    if (!this.#running) this.#settle();
   }
 
   close(): void {

@@ -225,6 +225,10 @@ class LinuxKernel implements Kernel {
     }
   }
 
+  removed(): Promise<void> {
+    return this.#removal.settled();
+  }
+
   flushConntrack(filters: readonly ConntrackFilter[]): number {
     if (filters.length === 0) return 0;
     return this.#connections().flush(filters);

@@ -1,14 +1,16 @@
 // The plugin as a runtime starts it, in real namespaces: each rule of the specification that needs a kernel.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { heldInNetworks } from '../../src/cni/audit.ts';
+import { installed } from '../../src/observe/install.ts';
 import { removeNamespace, socketIn } from '../../src/sys/netns.ts';
 import { bindSocket } from '../../src/sys/socket.ts';
 import { serveIn, talk } from '../node/cluster-net.ts';
-import { NODE_IP, OUTSIDE_IP, plugin, rootSkip as skip, World } from './world.ts';
+import { installPlugin, NODE_IP, OUTSIDE_IP, plugin, rootSkip as skip, World } from './world.ts';
 
 /** PODWIRE_TEST_AT_ONCE=200 is the number that runtimes may be expected to reach: a minute of two processors. */
 const AT_ONCE = Number(process.env['PODWIRE_TEST_AT_ONCE'] ?? 50);
@@ -307,4 +309,21 @@ test('state that was torn, and a boot that is over, keep nobody from an address'
   writeFileSync(join(network, 'ipam', 'boot'), 'an earlier one');
   const result = await world.must('ADD', world.config(), { netns });
   assert.equal(result.ips[0].address, '10.22.0.2/32');
+});
+
+test('a bundle that is older than the source is passed over', { skip }, async () => {
+  const { plugin: installedPlugin, remove } = installPlugin();
+  try {
+    const root = join(dirname(installedPlugin), '..');
+    symlinkSync(installed('src'), join(root, 'src'));
+    const bundle = join(root, 'generated', 'bundle', 'cni.js');
+    const say = (words: string) => writeFileSync(bundle, `console.log(${JSON.stringify(words)});`);
+    const ask = () => execFileSync(installedPlugin, { env: { ...process.env, CNI_COMMAND: 'VERSION' }, input: '{}' });
+    say('{"of":"the bundle"}');
+    assert.deepEqual(JSON.parse(ask().toString()), { of: 'the bundle' });
+    utimesSync(bundle, 1, 1);
+    assert.ok(JSON.parse(ask().toString()).supportedVersions);
+  } finally {
+    remove();
+  }
 });

@@ -1,0 +1,91 @@
+// Room cli: `podwire cni agent | install | uninstall`.
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { nodeDir } from '../cluster/paths.ts';
+import { requireRoot } from '../cluster/root.ts';
+import { nodeSocket } from '../cni/call.ts';
+import {
+  conflistPath,
+  installConflist,
+  installProgram,
+  nodeConflist,
+  removeProgram,
+  standaloneConflist,
+} from '../cni/install.ts';
+import { isPrefix } from '../cni/reader.ts';
+import { startResident } from '../cni/resident.ts';
+import { Fault } from '../observe/fault.ts';
+import { installed } from '../observe/install.ts';
+
+interface PlaceFlags {
+  readonly binDir: string;
+  readonly confDir: string;
+  readonly network: string;
+}
+
+interface InstallFlags extends PlaceFlags {
+  /** The cluster. */
+  readonly name: string;
+  readonly node?: string;
+  readonly socket: string;
+  readonly subnet: readonly string[];
+  readonly conflist: boolean;
+}
+
+export function runCniInstall(flags: InstallFlags): void {
+  requireRoot();
+  const { binDir, confDir, network, node, conflist, subnet } = flags;
+  const dir = node === undefined ? undefined : nodeDir(flags.name, node);
+  if (dir !== undefined && !existsSync(dir)) {
+    throw new Fault(`cluster ${flags.name} has no node ${node}`, { mend: 'podwire status lists the nodes' });
+  }
+  for (const cidr of subnet) if (!isPrefix(cidr)) throw new Fault(`--subnet: ${cidr} is no prefix`, { exitCode: 2 });
+  const socket = dir === undefined ? flags.socket : nodeSocket(dir);
+  const fallback = installed('bin', 'podwire-cni');
+  const written = installProgram({ binDir, socket, fallback, architecture: process.arch });
+  const content =
+    dir === undefined ? standaloneConflist({ name: network, subnets: subnet }) : nodeConflist(network, dir);
+  if (conflist) written.push(installConflist(confDir, network, content));
+  for (const path of written) console.log(path);
+  if (dir === undefined) console.log("Works as it is; ten times faster while 'podwire cni agent' runs.");
+}
+
+export function runCniUninstall({ binDir, confDir, network }: PlaceFlags): void {
+  requireRoot();
+  const removed = removeProgram(binDir);
+  const conflist = conflistPath(confDir, network);
+  if (existsSync(conflist)) {
+    rmSync(conflist);
+    removed.push(conflist);
+  }
+  for (const path of removed) console.log(`Removed ${path}.`);
+  if (removed.length === 0) console.log('There was nothing.');
+}
+
+/** Until SIGTERM or SIGINT. */
+export async function runCniAgent({ socket }: { readonly socket: string }): Promise<void> {
+  requireRoot();
+  if (await isTaken(socket)) {
+    throw new Fault(`an agent takes calls at ${socket} already`, { mend: 'one is enough; --socket starts another' });
+  }
+  mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
+  const agent = startResident(socket);
+  console.log(`podwire cni agent: taking calls at ${socket}`);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      agent.close();
+      process.exit(0);
+    });
+  }
+}
+
+function isTaken(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on('error', () => resolve(false));
+  });
+}

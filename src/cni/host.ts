@@ -1,0 +1,30 @@
+// Room cni: the program in which a verb runs: one that ends with its call, or an agent that lives on.
+import { syncAll } from '../ipam/state-file.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { openKernel } from '../kernel/linux.ts';
+
+export interface Host {
+  /** Of the node's network namespace. */
+  kernel(): Kernel;
+  /** What is at these paths is on the disk before the call is answered. */
+  sync(paths: readonly string[]): void;
+}
+
+/** Opens what is asked for, and waits for the disk at once. */
+export class OneCall implements Host, Disposable {
+  #kernel: Kernel | undefined;
+
+  kernel(): Kernel {
+    this.#kernel ??= openKernel();
+    return this.#kernel;
+  }
+
+  sync(paths: readonly string[]): void {
+    syncAll(paths);
+  }
+
+  /** Links that were removed are gone afterwards. */
+  [Symbol.dispose](): void {
+    this.#kernel?.close();
+  }
+}

@@ -1,0 +1,109 @@
+// Room cni: the plugin put where container runtimes look for it: the thin client, and a conflist that names it.
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Fault } from '../observe/fault.ts';
+import { isArchitecture } from '../wire/elf/executable.ts';
+import { LONGEST_SOCKET_PATH } from './call.ts';
+import { shimProgram } from './shim.ts';
+
+/** Where runtimes look unless they are told otherwise. */
+export const BIN_DIR = '/opt/cni/bin';
+export const CONF_DIR = '/etc/cni/net.d';
+
+export interface InstallOptions {
+  readonly binDir: string;
+  /** Of the agent that takes the calls. */
+  readonly socket: string;
+  /** The plugin that needs no agent. */
+  readonly fallback: string;
+  /** As process.arch has it. */
+  readonly architecture: string;
+}
+
+const NAMES = { interface: 'podwire-cni', ipam: 'podwire' } as const;
+
+/** What runtimes start: `podwire-cni`, and `podwire`, its IPAM alone. Returns the files. Throws a Fault. */
+export function installProgram({ binDir, socket, fallback, architecture }: InstallOptions): string[] {
+  const files = filesIn(binDir);
+  mkdirSync(binDir, { recursive: true });
+  for (const path of Object.values(files)) requireOurs(path);
+  if (isArchitecture(architecture)) {
+    if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH) {
+      throw new Fault(`the path ${socket} is longer than the ${LONGEST_SOCKET_PATH} bytes that a socket's can have`, {
+        mend: 'choose another with --socket',
+      });
+    }
+    replace(files.interface, (path) =>
+      writeFileSync(path, shimProgram({ architecture, socket, fallback }), { mode: 0o755 }),
+    );
+  } else replace(files.interface, (path) => symlinkSync(fallback, path));
+  replace(files.ipam, (path) => symlinkSync(NAMES.interface, path));
+  return Object.values(files);
+}
+
+export function filesIn(binDir: string) {
+  return { interface: join(binDir, NAMES.interface), ipam: join(binDir, NAMES.ipam) };
+}
+
+/** A program that is being run cannot be written to, but another can take its name. */
+function replace(path: string, write: (path: string) => void): void {
+  const fresh = `${path}.${process.pid}.new`;
+  rmSync(fresh, { force: true });
+  write(fresh);
+  renameSync(fresh, path);
+}
+
+/** Whatever else is there is somebody's. */
+function requireOurs(path: string): void {
+  if (existsSync(path) && !isOurs(path)) {
+    throw new Fault(`${path} is not podwire's`, { mend: 'remove it, or choose another folder with --bin-dir' });
+  }
+}
+
+/** Both the thin client and the script name the plugin. */
+function isOurs(path: string): boolean {
+  return readFileSync(path).includes('podwire-cni');
+}
+
+/** Returns what was removed. */
+export function removeProgram(binDir: string): string[] {
+  const ours = Object.values(filesIn(binDir)).filter((path) => existsSync(path) && isOurs(path));
+  for (const path of ours) rmSync(path);
+  return ours;
+}
+
+export interface NetworkOptions {
+  readonly name: string;
+  /** One address of each. */
+  readonly subnets: readonly string[];
+}
+
+const CAPABILITIES = { portMappings: true, bandwidth: true, ips: true, mac: true, ipRanges: true, dns: true };
+
+/** A network of the plugin alone. Versions from 1.1.0 on bring GC and STATUS; older runtimes read `cniVersion`. */
+export function standaloneConflist({ name, subnets }: NetworkOptions): object {
+  const ipam = { type: NAMES.ipam, ranges: subnets.map((subnet) => [{ subnet }]) };
+  return conflist(name, { ipMasq: true, capabilities: CAPABILITIES, ipam });
+}
+
+/** A node's pod network. `nodeDir` is the node's directory of state. */
+export function nodeConflist(name: string, nodeDir: string): object {
+  const { ipRanges: _, ...capabilities } = CAPABILITIES;
+  return conflist(name, { nodeDir, capabilities });
+}
+
+function conflist(name: string, plugin: object): object {
+  const versions = { cniVersion: '1.0.0', cniVersions: ['0.4.0', '1.0.0', '1.1.0'] };
+  return { ...versions, name, plugins: [{ type: NAMES.interface, ...plugin }] };
+}
+
+export function conflistPath(confDir: string, network: string): string {
+  return join(confDir, `10-${network}.conflist`);
+}
+
+export function installConflist(confDir: string, network: string, content: object): string {
+  const path = conflistPath(confDir, network);
+  mkdirSync(confDir, { recursive: true });
+  replace(path, (fresh) => writeFileSync(fresh, `${JSON.stringify(content, undefined, 2)}\n`));
+  return path;
+}

@@ -1,0 +1,127 @@
+// Room cni: the stand-alone plugin as an agent: the same verbs on the same files, without the start of a program for each.
+import { closeSync, constants, fsync, openSync, statSync } from 'node:fs';
+import { codeOf } from '../ipam/state-file.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { openKernel } from '../kernel/linux.ts';
+import type { Host } from './host.ts';
+import { failure, type Outcome, run } from './run.ts';
+import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
+
+/** Where the thin client looks for it unless it was installed otherwise. */
+export const AGENT_SOCKET = '/run/podwire/cni.sock';
+
+/** Answers calls from its own network and mount namespace. Throws a SysError when the socket cannot be had. */
+export function startResident(socket: string): { close(): void } {
+  const host = new ResidentHost();
+  // Goes on with removals that an agent before us had begun.
+  host.kernel().read('links');
+  const server = serveCalls(socket, new Resident(host));
+  return {
+    close() {
+      server.close();
+      host.close();
+    },
+  };
+}
+
+class Resident implements Answerer {
+  readonly #host: ResidentHost;
+  readonly #net = namespaceOf('net');
+  readonly #mounts = namespaceOf('mnt');
+  /** Interfaces that are on their way out, by attachment. */
+  readonly #leaving = new Map<string, Promise<void>>();
+
+  constructor(host: ResidentHost) {
+    this.#host = host;
+  }
+
+  /** Paths and routes mean something else in other namespaces. */
+  takes({ net, mounts }: Call): boolean {
+    return same(net, this.#net) && same(mounts, this.#mounts);
+  }
+
+  async answer({ role, env, stdin }: Call): Promise<Outcome> {
+    const { CNI_COMMAND: command, CNI_CONTAINERID, CNI_IFNAME } = env;
+    const key = `${CNI_CONTAINERID} ${CNI_IFNAME}`;
+    if (command === 'ADD') await (this.#leaving.get(key) ?? this.#leaving.get('GC'));
+    // Plugins to which we delegate are given the rest of our own environment.
+    const outcome = run(role, { ...process.env, ...env }, () => stdin, this.#host);
+    if (command === 'DEL' || command === 'GC') this.#remember(command === 'GC' ? command : key);
+    try {
+      await this.#host.synced();
+      return outcome;
+    } catch (error) {
+      return failure(error, stdin);
+    }
+  }
+
+  #remember(key: string): void {
+    const gone = this.#host.kernel().removed();
+    this.#leaving.set(key, gone);
+    void gone.then(() => {
+      if (this.#leaving.get(key) === gone) this.#leaving.delete(key);
+    });
+  }
+}
+
+function same(a: NamespaceId, b: NamespaceId): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
+  const { dev, ino } = statSync(`/proc/thread-self/ns/${kind}`);
+  return { dev, ino };
+}
+
+/** Keeps its sockets, and lets many calls wait for the disk together. */
+class ResidentHost implements Host {
+  #kernel: Kernel | undefined;
+  #dirty = new Set<string>();
+  #current: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
+
+  kernel(): Kernel {
+    this.#kernel ??= openKernel();
+    return this.#kernel;
+  }
+
+  sync(paths: readonly string[]): void {
+    for (const path of paths) this.#dirty.add(path);
+  }
+
+  /** Settles when what was named until now is on the disk. */
+  synced(): Promise<void> {
+    if (this.#dirty.size === 0) return Promise.resolve();
+    this.#next ??= this.#current
+      .catch(() => {})
+      .then(() => {
+        const paths = [...this.#dirty];
+        this.#dirty = new Set();
+        this.#next = undefined;
+        this.#current = Promise.all(paths.map(syncOne)).then(() => undefined);
+        return this.#current;
+      });
+    return this.#next;
+  }
+
+  close(): void {
+    this.#kernel?.close();
+  }
+}
+
+function syncOne(path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    try {
+      const fd = openSync(path, constants.O_RDONLY);
+      fsync(fd, (error) => {
+        closeSync(fd);
+        if (error) reject(error);
+        else resolve();
+      });
+    } catch (error) {
+      // Somebody has removed it meanwhile.
+      if (codeOf(error) === 'ENOENT') resolve();
+      else reject(error as Error);
+    }
+  });
+}

@@ -1,0 +1,105 @@
+// Room cni: an agent's socket: calls of the thin client are read, taken or left, answered.
+import { closeSync, fstatSync, readSync, writeSync } from 'node:fs';
+import { logger } from '../observe/log.ts';
+import { listenUnix, type UnixMessage, type UnixPeer } from '../sys/unix-listener.ts';
+import { ACCEPTED, decodeCall, encodeReply, roleOf } from './call.ts';
+import type { Environment } from './request.ts';
+import type { Outcome, Role } from './run.ts';
+
+const log = logger('cni');
+/** Variables of more bytes than this are nobody's. */
+const MOST_BYTES = 1 << 20;
+
+export interface NamespaceId {
+  readonly dev: number;
+  readonly ino: number;
+}
+
+export interface Call {
+  readonly role: Role;
+  /** The variables CNI_… of the caller. */
+  readonly env: Environment;
+  readonly stdin: string;
+  /** In which the caller lives. */
+  readonly net: NamespaceId;
+  readonly mounts: NamespaceId;
+  /** An fd of the namespace at CNI_NETNS, where the caller could open it; open until the call is answered. */
+  readonly containerFd: number | undefined;
+}
+
+export interface Answerer {
+  /** Whether the call is for this agent; if not, the caller helps itself. */
+  takes(call: Call): boolean;
+  answer(call: Call): Promise<Outcome>;
+}
+
+export function serveCalls(path: string, answerer: Answerer): { close(): void } {
+  const pending = new Map<UnixPeer, { bytes: Buffer; fds: number[] }>();
+  return listenUnix(path, (peer, message) => {
+    const { bytes, fds } = joined(pending.get(peer), message);
+    pending.delete(peer);
+    const leave = () => {
+      for (const fd of fds) closeSync(fd);
+      peer.close();
+    };
+    if (!message) return leave();
+    try {
+      const call = decodeCall(bytes);
+      if (call) void answer(peer, callOf(call, fds), fds, answerer).finally(leave);
+      else if (bytes.length > MOST_BYTES) leave();
+      else pending.set(peer, { bytes, fds });
+    } catch (error) {
+      log.warn({ err: error }, 'a call that could not be read');
+      leave();
+    }
+  });
+}
+
+function joined(before: { bytes: Buffer; fds: number[] } | undefined, message: UnixMessage | undefined) {
+  const parts = [before, message].filter((part) => part !== undefined);
+  return { bytes: Buffer.concat(parts.map((part) => part.bytes)), fds: parts.flatMap((part) => part.fds) };
+}
+
+function callOf({ program, env }: { program: string; env: Environment }, fds: readonly number[]): Call {
+  const [stdin, net, mounts, containerFd] = fds;
+  if (stdin === undefined || net === undefined || mounts === undefined) throw new RangeError('file descriptors lack');
+  return {
+    role: roleOf(program),
+    env,
+    stdin: readWhole(stdin),
+    net: namespaceId(net),
+    mounts: namespaceId(mounts),
+    containerFd,
+  };
+}
+
+function namespaceId(fd: number): NamespaceId {
+  const { dev, ino } = fstatSync(fd);
+  return { dev, ino };
+}
+
+function readWhole(fd: number): string {
+  const bytes = Buffer.alloc(fstatSync(fd).size);
+  let length = 0;
+  while (length < bytes.length) {
+    const read = readSync(fd, bytes, length, bytes.length - length, length);
+    if (read === 0) break;
+    length += read;
+  }
+  return bytes.toString('utf8', 0, length);
+}
+
+async function answer(peer: UnixPeer, call: Call, fds: readonly number[], answerer: Answerer): Promise<void> {
+  try {
+    // A caller that has given up is not told of: then somebody else does the work.
+    if (!answerer.takes(call) || !peer.send(Uint8Array.of(ACCEPTED))) return;
+    const { exitCode, stdout } = await answerer.answer(call);
+    const memory = fds[0]!;
+    const offset = fstatSync(memory).size;
+    const bytes = Buffer.from(stdout ? `${stdout}\n` : '');
+    for (let at = 0; at < bytes.length; ) at += writeSync(memory, bytes, at, bytes.length - at, offset + at);
+    peer.send(encodeReply(exitCode, offset));
+  } catch (error) {
+    log.error({ err: error }, 'a call could not be answered');
+  }
+}
