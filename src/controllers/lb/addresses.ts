@@ -73,13 +73,14 @@ class LoadBalancerAddresses implements Controller {
     if (!hasFinalizer(service)) return;
     const had = this.#book.of(key);
     const { loadBalancer, conditions = [] } = service.status ?? {};
-    if (loadBalancer?.ingress?.length) {
-      const rest = conditions.filter(({ type }) => type !== ASSIGNED_CONDITION);
-      await this.#patchStatus(service, { loadBalancer: { ingress: null }, conditions: rest });
+    const rest = conditions.filter(({ type }) => type !== ASSIGNED_CONDITION);
+    let current = service;
+    if (loadBalancer?.ingress?.length || rest.length < conditions.length) {
+      current = await this.#patchStatus(service, { loadBalancer: { ingress: null }, conditions: rest });
     }
     const finalizers = service.metadata.finalizers!.filter((name) => name !== CLEANUP_FINALIZER);
     try {
-      await this.#patch(service, { metadata: { finalizers } });
+      await this.#patch(current, { metadata: { finalizers } });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
