@@ -10,4 +10,4 @@ export type {
   NftTable,
   NftValue,
 } from '../wire/nft/items.ts';
-export type { NftFamily, NftRule, NftStatement, NftVerdict } from '../wire/nft/rule.ts';
+export type { NftFamily, NftRule, NftSelector, NftStatement, NftVerdict } from '../wire/nft/rule.ts';

@@ -53,7 +53,7 @@ const peer = fc.oneof(
   selector.map((podSelector) => ({ podSelector })),
   selector.map((namespaceSelector) => ({ namespaceSelector })),
   fc.record({ podSelector: selector, namespaceSelector: selector }),
-  block.map((ipBlock) => ({ ipBlock })),
+  { weight: 2, arbitrary: block.map((ipBlock) => ({ ipBlock })) },
 );
 const protocol = fc.option(fc.constantFrom(...PROTOCOLS), { nil: undefined });
 const port = fc.oneof(

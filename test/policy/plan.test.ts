@@ -1,0 +1,60 @@
+// The plan for a node's kernel, walked by packets: it lets pass what the engine lets pass, and counts the rule that the engine names.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Flow, judgeSide } from '../../src/plan/policy/judge.ts';
+import { ruleText } from '../../src/plan/policy/rules.ts';
+import { Ruleset } from '../../src/trace/packet-walk.ts';
+import { NodeUnderTest } from './node.ts';
+import { step } from './steps.ts';
+import { flow, world } from './worlds.ts';
+
+const RUNS = Number(process.env['PODWIRE_POLICY_RUNS'] ?? 500);
+/** What passes where the node forwards: traffic between its pods and others, not its own. */
+function checkFlows(node: NodeUnderTest, flows: readonly Flow[]): void {
+  const { engine } = node;
+  const here = (ip: string) => engine.podAt(ip)?.node === 'n1';
+  const rulesets = { 4: new Ruleset(node.items(4)), 6: new Ruleset(node.items(6)) };
+  for (const each of flows) {
+    if (engine.nodeIPs('n1').includes(each.from) || engine.nodeIPs('n1').includes(each.to)) continue;
+    const family = each.from.includes(':') ? 6 : 4;
+    const { verdict, found } = rulesets[family].walk('forward', node.packet(family, each));
+    const sides = [
+      ...(here(each.from) ? [judgeSide(engine, 'egress', each)] : []),
+      ...(here(each.to) ? [judgeSide(engine, 'ingress', each)] : []),
+    ];
+    const allowed = sides.every((side) => side.allowed);
+    assert.equal(verdict, allowed ? 'accept' : 'drop', `${JSON.stringify(each)}: ${JSON.stringify(found)}`);
+    const counted = found.map(({ comment = '' }) => comment).filter((comment) => / (in|e)gress\[/.test(comment));
+    const named = sides.flatMap((side) => (side.because === 'rule' ? [ruleText(side.matches[0]!.rule)] : []));
+    const refusedFirst = sides[0]?.direction === 'egress' && !sides[0].allowed;
+    assert.deepEqual(counted, refusedFirst ? [] : named, JSON.stringify(each));
+  }
+}
+
+test('any cluster, any flow: the planned rules decide as the engine does, and count the rule that it names', () => {
+  fc.assert(
+    fc.property(world, fc.array(flow, { minLength: 20, maxLength: 60 }), (cluster, flows) => {
+      checkFlows(new NodeUnderTest(cluster), flows as Flow[]);
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test('after any changes the plan is what it would be had it been made of the end alone', () => {
+  fc.assert(
+    fc.property(
+      world,
+      fc.array(step, { minLength: 1, maxLength: 25 }),
+      fc.array(flow, { minLength: 30 }),
+      (cluster, steps, flows) => {
+        const node = new NodeUnderTest({ ...cluster, policies: [] });
+        for (const change of steps) node.take(change);
+        const items = ({ desired }: NodeUnderTest) => [...desired.items].sort(([a], [b]) => (a < b ? -1 : 1));
+        assert.deepEqual(items(node), items(new NodeUnderTest(node.cluster)));
+        checkFlows(node, flows as Flow[]);
+      },
+    ),
+    { numRuns: RUNS },
+  );
+});
