@@ -1,110 +1,194 @@
-// CNI ADD and DEL, one by one and 50 at once: our plugin as a program, our agent, and the Go chain bridge + host-local + portmap.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+// CNI ADD and DEL, one by one and 50 at once: our thin client with an agent, our plugin alone, inside a node's agent, and the Go chain.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { removeNamespace } from '../src/sys/netns.ts';
-import { type Call, plugin, REFERENCE, World } from '../test/cni/world.ts';
+import { startAgent, thinClient } from '../test/cni/agent-world.ts';
+import { plugin, REFERENCE, World } from '../test/cni/world.ts';
 import { ClusterNet } from '../test/node/cluster-net.ts';
 import { median, printMachine, quantile } from './measure.ts';
 
-const ROUNDS = 20;
+const ROUNDS = Number(process.env['ROUNDS'] ?? 20);
 const AT_ONCE = 50;
+const BATCHES = 3;
 
-interface Contestant {
-  readonly name: string;
-  add(id: string, netns: string): Promise<void>;
-  del(id: string, netns: string): Promise<void>;
-}
-
-function ours(world: World, ports: boolean): Contestant {
-  const base = world.config({ ipMasq: ports });
-  const call = (verb: string, id: string, netns: string) => {
-    const runtimeConfig = ports ? { portMappings: [{ hostPort: portOf(id), containerPort: 80 }] } : {};
-    return world.must(verb, { ...base, runtimeConfig }, { netns, container: id });
-  };
-  return {
-    name: ports ? 'podwire-cni with ipMasq and a port' : 'podwire-cni',
-    add: (id, netns) => call('ADD', id, netns),
-    del: (id, netns) => call('DEL', id, netns),
-  };
-}
-
-let port = 20_000;
-const ports = new Map<string, number>();
-function portOf(id: string): number {
-  if (!ports.has(id)) ports.set(id, port++);
-  return ports.get(id)!;
-}
-
-/** As libcni runs a conflist: each plugin with the result of the one before. */
-function reference(world: World, withPorts: boolean): Contestant {
-  const ipam = { type: 'host-local', dataDir: join(world.dir, 'host-local'), ranges: [[{ subnet: '10.33.0.0/16' }]] };
-  const bridge = { type: 'bridge', bridge: 'cni-bench', isDefaultGateway: true, ipMasq: withPorts, ipam };
-  const results = new Map<string, object>();
-  const run = (verb: string, type: string, config: object, call: Call) =>
-    world.must(verb, { cniVersion: '1.0.0', name: 'bench', ...config }, { ...call, program: join(REFERENCE, type) });
-  const portmap = (id: string) => ({
-    type: 'portmap',
-    snat: true,
-    prevResult: results.get(id),
-    runtimeConfig: { portMappings: [{ hostPort: portOf(id), containerPort: 80, protocol: 'tcp' }] },
-  });
-  return {
-    name: withPorts ? 'bridge + host-local + portmap, ipMasq and a port' : 'bridge + host-local',
-    add: async (container, netns) => {
-      results.set(container, await run('ADD', 'bridge', bridge, { netns, container }));
-      if (withPorts) await run('ADD', 'portmap', portmap(container), { netns, container });
-    },
-    del: async (container, netns) => {
-      if (withPorts) await run('DEL', 'portmap', portmap(container), { netns, container });
-      await run('DEL', 'bridge', { ...bridge, prevResult: results.get(container) }, { netns, container });
-    },
-  };
-}
-
-function agent(net: ClusterNet): Contestant {
-  const { network } = net.nodes[0]!;
-  return {
-    name: 'podwire agent',
-    add: async (id, netns) => {
-      network.attach({ sandboxId: id, netns, podUid: id, podNamespace: 'default', podName: id });
-    },
-    del: async (id) => network.detach(id),
-  };
-}
-
+/** What one container costs, in milliseconds. */
 interface Samples {
   readonly add: number[];
   readonly del: number[];
+  /** From the moment when the first of fifty was asked for. */
   readonly addAtOnce: number[];
   readonly delAtOnce: number[];
 }
 
-async function timed(work: () => Promise<void>, into: number[], start = performance.now()): Promise<void> {
-  await work();
-  into.push(performance.now() - start);
+interface Pod {
+  readonly id: string;
+  readonly netns: string;
+  readonly port: number;
 }
 
-async function measure(contestants: readonly Contestant[], world: World): Promise<Map<Contestant, Samples>> {
-  const samples = new Map(
-    contestants.map((each) => [each, { add: [], del: [], addAtOnce: [], delAtOnce: [] } as Samples]),
-  );
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const [each, { add, del }] of samples) {
-      const netns = world.container();
-      // The first round warms caches, and makes bridges and tables.
-      await timed(() => each.add(`r${round}`, netns), round === 0 ? [] : add);
-      await timed(() => each.del(`r${round}`, netns), round === 0 ? [] : del);
-      removeNamespace(netns);
-    }
+/** Programs are started by bash, which forks in a fraction of a millisecond and tells microseconds: `lines` are its commands. */
+interface Contestant {
+  readonly name: string;
+  lines(verb: 'ADD' | 'DEL', pod: Pod, file: (name: string, content: object) => string): string[];
+}
+
+let port = 20_000;
+
+function call(verb: string, { id, netns }: Pod, program: string, config: string, output: string): string {
+  const variables = `CNI_COMMAND=${verb} CNI_CONTAINERID=${id} CNI_NETNS=${netns} CNI_IFNAME=eth0`;
+  return `${variables} CNI_PATH=${dirname(program)}:${REFERENCE} ${program} < ${config} > ${output}`;
+}
+
+function ours(name: string, world: World, program: string, ports: boolean): Contestant {
+  return {
+    name: `${name}${ports ? ', ipMasq and a port' : ''}`,
+    lines: (verb, pod, file) => {
+      const runtimeConfig = ports ? { portMappings: [{ hostPort: pod.port, containerPort: 80 }] } : {};
+      const config = world.config({ ipMasq: ports, runtimeConfig });
+      return [call(verb, pod, program, file(`${pod.id}.conf`, config), '/dev/null')];
+    },
+  };
+}
+
+/** As libcni runs a conflist: each plugin with the result of the one before, which bash puts in without another program. */
+function reference(world: World, ports: boolean): Contestant {
+  const ipam = { type: 'host-local', dataDir: join(world.dir, 'host-local'), ranges: [[{ subnet: '10.33.0.0/16' }]] };
+  const common = { cniVersion: '1.0.0', name: 'bench' };
+  const bridge = { ...common, type: 'bridge', bridge: 'cni-bench', isDefaultGateway: true, ipMasq: ports, ipam };
+  return {
+    name: `bridge + host-local${ports ? ' + portmap, ipMasq and a port' : ''}`,
+    lines: (verb, pod, file) => {
+      const first = file(`${pod.id}.conf`, bridge);
+      const runtimeConfig = { portMappings: [{ hostPort: pod.port, containerPort: 80, protocol: 'tcp' }] };
+      const second = file(`${pod.id}.portmap`, { ...common, type: 'portmap', snat: true, runtimeConfig });
+      const result = `${first}.result`;
+      const withResult = `c=$(<${second}); printf '%s' "\${c%?},\\"prevResult\\":$(<${result})}" > ${second}.whole`;
+      const run = (type: string, config: string, output: string) =>
+        call(verb, pod, join(REFERENCE, type), config, output);
+      const portmap = ports ? [withResult, run('portmap', `${second}.whole`, '/dev/null')] : [];
+      if (verb === 'ADD') return [run('bridge', first, result), ...portmap];
+      return [...portmap, run('bridge', first, '/dev/null')];
+    },
+  };
+}
+
+class Runner {
+  readonly #world: World;
+  readonly #dir: string;
+  #count = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#dir = join(world.dir, 'bench');
+    mkdirSync(this.#dir);
   }
-  for (const [each, { addAtOnce, delAtOnce }] of samples) {
-    const pods = Array.from({ length: AT_ONCE }, (_, i) => [`m${i}`, world.container()] as const);
+
+  pods(count: number): Pod[] {
+    return Array.from({ length: count }, () => {
+      const id = `b${this.#count++}`;
+      return { id, netns: this.#world.container(), port: port++ };
+    });
+  }
+
+  readonly #file = (name: string, content: object): string => {
+    const path = join(this.#dir, name);
+    writeFileSync(path, JSON.stringify(content));
+    return path;
+  };
+
+  /** Milliseconds of each. At once: each one's end, counted from the beginning of all. */
+  run(contestant: Contestant, verb: 'ADD' | 'DEL', pods: readonly Pod[], atOnce: boolean): number[] {
+    const times = join(this.#dir, 'times');
+    const parts = pods.map((pod) => contestant.lines(verb, pod, this.#file).join('\n'));
+    const body = atOnce
+      ? ['s=$EPOCHREALTIME', ...parts.map((part) => `{ ${part}\necho "$s $EPOCHREALTIME" >> ${times}; } &`), 'wait']
+      : parts.map((part) => `s=$EPOCHREALTIME\n${part}\necho "$s $EPOCHREALTIME" >> ${times}`);
+    writeFileSync(times, '');
+    const script = join(this.#dir, 'script');
+    writeFileSync(script, ['set -e', ...body, ''].join('\n'));
+    this.#world.in(this.#world.node, 'bash', script);
+    const lines = readFileSync(times, 'utf8').trim().split('\n');
+    if (lines.length !== pods.length) throw new Error(`${contestant.name}: ${verb} failed`);
+    return lines.map((line) => {
+      const [start, end] = line.split(' ').map(Number);
+      return (end! - start!) * 1000;
+    });
+  }
+
+  measure(contestants: readonly Contestant[]): Map<Contestant, Samples> {
+    const samples = new Map(contestants.map((each) => [each, emptySamples()]));
+    // The first warms caches, and makes bridges and tables.
+    for (let round = 0; round <= ROUNDS; round++) {
+      for (const [each, { add, del }] of samples) {
+        const pods = this.pods(1);
+        const times = [this.run(each, 'ADD', pods, false), this.run(each, 'DEL', pods, false)];
+        if (round > 0) {
+          add.push(...times[0]!);
+          del.push(...times[1]!);
+        }
+        for (const { netns } of pods) removeNamespace(netns);
+      }
+    }
+    for (let batch = 0; batch < BATCHES; batch++) {
+      for (const [each, { addAtOnce, delAtOnce }] of samples) {
+        const pods = this.pods(AT_ONCE);
+        addAtOnce.push(...this.run(each, 'ADD', pods, true));
+        delAtOnce.push(...this.run(each, 'DEL', pods, true));
+        for (const { netns } of pods) removeNamespace(netns);
+      }
+    }
+    return samples;
+  }
+}
+
+function emptySamples(): Samples {
+  return { add: [], del: [], addAtOnce: [], delAtOnce: [] };
+}
+
+/** What a pod of the cluster's own costs its node's agent. */
+function insideAgent(runner: Runner): Samples {
+  using net = new ClusterNet(`bench${process.pid}`, [
+    { name: 'node-1', ips: ['172.30.0.11'], podCIDRs: ['10.244.0.0/16'] },
+  ]);
+  const { network } = net.nodes[0]!;
+  const samples = emptySamples();
+  const attach = ({ id, netns, port: hostPort }: Pod) => {
+    const names = { podUid: id, podNamespace: 'default', podName: id };
+    network.attach({
+      sandboxId: id,
+      netns,
+      ...names,
+      hostPorts: [{ hostPort, containerPort: 80, protocol: 'tcp' }],
+    });
+  };
+  const timed = (work: () => void, into: number[], start = performance.now()) => {
+    work();
+    into.push(performance.now() - start);
+  };
+  for (let round = 0; round <= ROUNDS; round++) {
+    const [pod] = runner.pods(1);
+    timed(() => attach(pod!), round === 0 ? [] : samples.add);
+    timed(() => network.detach(pod!.id), round === 0 ? [] : samples.del);
+    removeNamespace(pod!.netns);
+  }
+  for (let batch = 0; batch < BATCHES; batch++) {
+    const pods = runner.pods(AT_ONCE);
     const start = performance.now();
-    await Promise.all(pods.map(([id, netns]) => timed(() => each.add(id, netns), addAtOnce, start)));
+    for (const pod of pods) timed(() => attach(pod), samples.addAtOnce, start);
     const end = performance.now();
-    await Promise.all(pods.map(([id, netns]) => timed(() => each.del(id, netns), delAtOnce, end)));
+    for (const { id } of pods) timed(() => network.detach(id), samples.delAtOnce, end);
+    for (const { netns } of pods) removeNamespace(netns);
   }
   return samples;
+}
+
+function report(name: string, each: Samples, peer: Samples | undefined): void {
+  console.log(name);
+  for (const what of ['add', 'del', 'addAtOnce', 'delAtOnce'] as const) {
+    const ratio = peer ? `, ${(median(peer[what]) / median(each[what])).toFixed(2)} x as fast as the Go chain` : '';
+    const figures = `median ${median(each[what]).toFixed(2)} ms, p99 ${quantile(each[what], 0.99).toFixed(2)} ms`;
+    console.log(`  ${what.padEnd(9)} ${figures}${ratio}`);
+  }
 }
 
 printMachine();
@@ -112,28 +196,18 @@ const hasReference = existsSync(join(REFERENCE, 'portmap'));
 if (!hasReference) console.log(`peer: the reference plugins are not in ${REFERENCE}; not run`);
 {
   using world = new World();
-  using net = new ClusterNet(`bench${process.pid}`, [
-    { name: 'node-1', ips: ['172.30.0.11'], podCIDRs: ['10.244.0.0/16'] },
+  await using _ = await startAgent(world);
+  const client = thinClient(world, '/nonexistent');
+  const runner = new Runner(world);
+  const contestants = [false, true].flatMap((ports) => [
+    ours('podwire-cni, thin client and agent', world, client, ports),
+    ours('podwire-cni alone', world, plugin(), ports),
+    ...(hasReference ? [reference(world, ports)] : []),
   ]);
-  plugin();
-  const contestants = [
-    ours(world, false),
-    ...(hasReference ? [reference(world, false)] : []),
-    ours(world, true),
-    ...(hasReference ? [reference(world, true)] : []),
-    agent(net),
-  ];
-  report(await measure(contestants, world));
-}
-
-function report(samples: ReadonlyMap<Contestant, Samples>): void {
+  const started = performance.now();
+  const samples = runner.measure(contestants);
   const peer = [...samples].find(([{ name }]) => name.startsWith('bridge + host-local + portmap'))?.[1];
-  for (const [{ name }, each] of samples) {
-    console.log(name);
-    for (const what of ['add', 'del', 'addAtOnce', 'delAtOnce'] as const) {
-      const ratio = peer ? `, ${(median(peer[what]) / median(each[what])).toFixed(2)} x as fast as the Go chain` : '';
-      const figures = `median ${median(each[what]).toFixed(2)} ms, p99 ${quantile(each[what], 0.99).toFixed(2)} ms`;
-      console.log(`  ${what.padEnd(9)} ${figures}${ratio}`);
-    }
-  }
+  for (const [{ name }, each] of samples) report(name, each, peer);
+  report('podwire: inside the agent of a node, with a port', insideAgent(runner), peer);
+  console.log(`took ${((performance.now() - started) / 1000).toFixed(0)} s`);
 }

@@ -3,9 +3,12 @@ import { closeSync, constants, fsync, openSync, statSync } from 'node:fs';
 import { codeOf } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import { logger } from '../observe/log.ts';
 import type { Host } from './host.ts';
-import { failure, type Outcome, run } from './run.ts';
+import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
+
+const log = logger('cni');
 
 /** Where the thin client looks for it unless it was installed otherwise. */
 export const AGENT_SOCKET = '/run/podwire/cni.sock';
@@ -47,12 +50,7 @@ class Resident implements Answerer {
     // Plugins to which we delegate are given the rest of our own environment.
     const outcome = run(role, { ...process.env, ...env }, () => stdin, this.#host);
     if (command === 'DEL' || command === 'GC') this.#remember(command === 'GC' ? command : key);
-    try {
-      await this.#host.synced();
-      return outcome;
-    } catch (error) {
-      return failure(error, stdin);
-    }
+    return outcome;
   }
 
   #remember(key: string): void {
@@ -73,12 +71,15 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
   return { dev, ino };
 }
 
-/** Keeps its sockets, and lets many calls wait for the disk together. */
+/**
+ * Keeps its sockets. Nobody waits for the disk: a lease counts in the boot in which it was given and in no other, so what a
+ * power cut takes away is what nobody would read; and what kills us leaves all in the kernel's cache. Calls that come
+ * together are written out together.
+ */
 class ResidentHost implements Host {
   #kernel: Kernel | undefined;
   #dirty = new Set<string>();
-  #current: Promise<void> = Promise.resolve();
-  #next: Promise<void> | undefined;
+  #syncing = false;
 
   kernel(): Kernel {
     this.#kernel ??= openKernel();
@@ -87,21 +88,17 @@ class ResidentHost implements Host {
 
   sync(paths: readonly string[]): void {
     for (const path of paths) this.#dirty.add(path);
+    if (!this.#syncing) setImmediate(() => void this.#syncAll());
+    this.#syncing = true;
   }
 
-  /** Settles when what was named until now is on the disk. */
-  synced(): Promise<void> {
-    if (this.#dirty.size === 0) return Promise.resolve();
-    this.#next ??= this.#current
-      .catch(() => {})
-      .then(() => {
-        const paths = [...this.#dirty];
-        this.#dirty = new Set();
-        this.#next = undefined;
-        this.#current = Promise.all(paths.map(syncOne)).then(() => undefined);
-        return this.#current;
-      });
-    return this.#next;
+  async #syncAll(): Promise<void> {
+    while (this.#dirty.size > 0) {
+      const paths = [...this.#dirty];
+      this.#dirty = new Set();
+      for (const path of paths) await syncOne(path);
+    }
+    this.#syncing = false;
   }
 
   close(): void {
@@ -109,19 +106,18 @@ class ResidentHost implements Host {
   }
 }
 
-function syncOne(path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    try {
-      const fd = openSync(path, constants.O_RDONLY);
+async function syncOne(path: string): Promise<void> {
+  try {
+    const fd = openSync(path, constants.O_RDONLY);
+    await new Promise<void>((resolve) => {
       fsync(fd, (error) => {
+        if (error) log.warn({ err: error, path }, 'state could not be written to the disk');
         closeSync(fd);
-        if (error) reject(error);
-        else resolve();
+        resolve();
       });
-    } catch (error) {
-      // Somebody has removed it meanwhile.
-      if (codeOf(error) === 'ENOENT') resolve();
-      else reject(error as Error);
-    }
-  });
+    });
+  } catch (error) {
+    // Somebody has removed it meanwhile.
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
 }

@@ -58,13 +58,8 @@ export function run(role: Role, env: Environment, stdin: () => string, host: Hos
     text = stdin();
     return { exitCode: 0, stdout: answer(PLUGINS[role], request, text) };
   } catch (error) {
-    return failure(error, text);
+    return { exitCode: 1, stdout: JSON.stringify({ cniVersion: versionIn(text), ...errorObject(error) }) };
   }
-}
-
-/** `text` is the configuration. */
-export function failure(error: unknown, text: string): Outcome {
-  return { exitCode: 1, stdout: JSON.stringify({ cniVersion: versionIn(text), ...errorObject(error) }) };
 }
 
 function answer(plugin: Plugin, request: Request, text: string): string {

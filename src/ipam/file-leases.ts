@@ -8,14 +8,13 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
-  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { type IP, isIP } from '../addr/ip.ts';
 import { Fault } from '../observe/fault.ts';
 import { withFileLock } from '../sys/flock.ts';
 import { type AddressRange, inRange, isReserved, type Reserved, rangeSize, roundFrom } from './range.ts';
-import { codeOf, listIfThere, replaceFile, syncAll } from './state-file.ts';
+import { codeOf, listIfThere, overwriteFile, replaceFile, syncAll } from './state-file.ts';
 
 /**
  * Below the network's directory:
@@ -121,7 +120,7 @@ export class FileLeases {
       for (const ip of taken) rmSync(this.#addressPath(ip), { force: true });
       throw error;
     }
-    writeFileSync(this.#path('last'), JSON.stringify(last));
+    overwriteFile(this.#path('last'), JSON.stringify(last));
     return taken;
   }
 
