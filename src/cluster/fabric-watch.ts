@@ -1,8 +1,9 @@
 // Room cluster: what others delete or change of the fabric, of the nodes' legs and of the machine's routes comes back.
 import { identityOf, satisfies } from '../kernel/identity.ts';
 import { itemText } from '../kernel/item-text.ts';
-import type { KernelItem, LinkItem } from '../kernel/items.ts';
-import { type LinkWatch, watchLinks } from '../kernel/link-watch.ts';
+import type { KernelItem, LinkItem, Sysctl } from '../kernel/items.ts';
+import { type LinkWatch, type WatchOptions, watchLinks } from '../kernel/link-watch.ts';
+import { isAnnounced, readSysctl } from '../kernel/sysctls.ts';
 import { logger } from '../observe/log.ts';
 import { netnsPath } from '../sys/netns.ts';
 import { ensureFabric, type FabricOptions, fabricItems } from './fabric.ts';
@@ -12,6 +13,9 @@ const log = logger('fabric');
 /** What is deleted with one command comes as many messages; and whoever keeps deleting is answered four times a second. */
 const GATHER_MS = 20;
 const GAP_MS = 250;
+/** Of most sysctls the kernel tells nobody. */
+const LOOK_MS = 500;
+const SYSCTLS_AT_ONCE = 32;
 
 /** Watches one state of the fabric: close it before a change of ours, and watch the new state after it. */
 export class FabricWatch {
@@ -19,6 +23,8 @@ export class FabricWatch {
   readonly #wanted: ReadonlyMap<string, KernelItem>;
   readonly #watches: LinkWatch[];
   readonly #touched = new Map<string, KernelItem>();
+  readonly #unheard: Sysctl[];
+  readonly #looking: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   #notBefore = 0;
 
@@ -26,24 +32,44 @@ export class FabricWatch {
     this.#options = options;
     this.#wanted = new Map(fabricItems(options).map((item) => [identityOf(item), item]));
     const { clusterName, nodes, hostNetns } = options;
-    const parts = ['fabric', ...nodes.map(({ name }) => name)];
-    const spaces = parts.map((part) => netnsPath(netnsName(clusterName, part)));
-    this.#watches = [this.#watch(hostNetns, undefined), ...spaces.map((path) => this.#watch(path, path))];
+    const pathOf = (part: string) => netnsPath(netnsName(clusterName, part));
+    this.#watches = [
+      this.#watch(hostNetns, undefined),
+      this.#watch(pathOf('fabric'), pathOf('fabric')),
+      // Its routes and neighbours are the agent's affair.
+      ...nodes.map(({ name }) => this.#watch(pathOf(name), pathOf(name), ['LINK', 'IPV4_IFADDR', 'IPV6_IFADDR'])),
+    ];
+    const sysctls = [...this.#wanted.values()].filter((item) => item.kind === 'sysctl');
+    this.#unheard = sysctls.filter((item) => !isAnnounced(item));
+    this.#looking = setInterval(() => this.#lookAtSysctls(), LOOK_MS).unref();
   }
 
   /** Items of the machine's own namespace carry no path. */
-  #watch(path: string | undefined, netns: string | undefined): LinkWatch {
+  #watch(path: string | undefined, netns: string | undefined, groups?: WatchOptions['groups']): LinkWatch {
     const listener = {
       onItem: (item: LinkItem, gone: boolean) => this.#hear(netns === undefined ? item : { ...item, netns }, gone),
       onUnclear: () => {},
     };
-    return watchLinks(listener, path);
+    return watchLinks(listener, { netns: path, ...(groups && { groups }) });
   }
 
   #hear(item: LinkItem, gone: boolean): void {
     const want = this.#wanted.get(identityOf(item));
     if (!want || (!gone && holds(item, want))) return;
-    this.#touched.set(identityOf(item), want);
+    this.#suspect(want);
+  }
+
+  /** Some at a time, in turn: in a large fabric a look at all of them would be work. */
+  #lookAtSysctls(): void {
+    for (const item of this.#unheard.splice(0, SYSCTLS_AT_ONCE)) {
+      this.#unheard.push(item);
+      const value = readSysctl(item);
+      if (value !== undefined && value !== item.value) this.#suspect(item);
+    }
+  }
+
+  #suspect(want: KernelItem): void {
+    this.#touched.set(identityOf(want), want);
     this.#timer ??= setTimeout(() => this.#mend(), Math.max(GATHER_MS, this.#notBefore - performance.now())).unref();
   }
 
@@ -61,6 +87,7 @@ export class FabricWatch {
   }
 
   close(): void {
+    clearInterval(this.#looking);
     clearTimeout(this.#timer);
     for (const watch of this.#watches) watch.close();
   }

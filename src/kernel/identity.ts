@@ -93,6 +93,7 @@ export function satisfies(have: KernelItem, want: KernelItem): boolean {
   if (have.kind === 'address' && want.kind === 'address') {
     return have.address === want.address && !have.noPrefixRoute === !want.noPrefixRoute;
   }
+  if (have.kind === 'sysctl' && want.kind === 'sysctl') return have.value === want.value;
   return sameItem(have, want);
 }
 

@@ -1,7 +1,5 @@
 // Room kernel: the real one: a network namespace's state over netlink.
-import { writeFileSync } from 'node:fs';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
-import { inNetns } from '../sys/netns.ts';
 import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
@@ -25,6 +23,7 @@ import { asKernelError, codeOf, refused, Session, type Step } from './linux-sess
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftCount, NftItem, NftSet } from './nft-items.ts';
 import { openNft } from './nft-linux.ts';
+import { writeSysctl } from './sysctls.ts';
 
 export interface LinuxOptions {
   /** Path of the namespace; absent: the calling thread's. */
@@ -211,12 +210,8 @@ class LinuxKernel implements Kernel {
   }
 
   #writeSysctl(item: Sysctl): void {
-    // Sync on this very thread: /proc/sys/net shows the namespace of the thread that opens the file.
-    const write = () => writeFileSync(`/proc/sys/${item.key}`, item.value, { flag: 'r+' });
-    const netns = item.netns ?? this.#options.netns;
     try {
-      if (netns === undefined) write();
-      else inNetns(netns, write);
+      writeSysctl(item, this.#options.netns);
     } catch (error) {
       const code = codeOf(error);
       if (code === undefined) throw error;

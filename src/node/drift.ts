@@ -1,8 +1,9 @@
 // Room node: what others delete or change of the node's network comes back within a second, and the log says what it was.
 import { identityOf, satisfies } from '../kernel/identity.ts';
-import type { LinkItem } from '../kernel/items.ts';
+import type { Link, LinkItem } from '../kernel/items.ts';
 import { type Kernel, KernelError, type KernelPart } from '../kernel/kernel.ts';
-import { type LinkWatch, watchLinks } from '../kernel/link-watch.ts';
+import { type FarEnd, type LinkWatch, watchLinks } from '../kernel/link-watch.ts';
+import { readSysctl } from '../kernel/sysctls.ts';
 import { logger } from '../observe/log.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 
@@ -18,8 +19,8 @@ export interface DriftParts {
   readonly onRepaired?: (repaired: readonly string[]) => void;
 }
 
-/** nftables tells nobody cheaply (a listener makes loads ten times slower): its generation is asked for. */
-const NFT_LOOK_MS = 400;
+/** nftables tells nobody cheaply (a listener makes loads ten times slower): its generation is asked for. So are most sysctls. */
+const LOOK_MS = 400;
 /** What is deleted with one command comes as many messages. */
 const GATHER_MS = 20;
 const SHORTEST_GAP_MS = 250;
@@ -37,26 +38,60 @@ class DriftWatch {
   readonly #touched = new Set<string>();
   readonly #due = new Map<KernelPart, NodeJS.Timeout>();
   readonly #notBefore = { links: 0, nft: 0 };
+  #unclear = false;
   #problem: string | undefined;
 
   constructor(parts: DriftParts) {
     this.#parts = parts;
     const listener = {
       onItem: (item: LinkItem, gone: boolean) => this.#hear(item, gone),
-      onUnclear: () => this.#schedule('links'),
+      onUnclear: () => {
+        this.#unclear = true;
+        this.#schedule('links');
+      },
+      farEndOf: (link: string) => this.#farEndOf(link),
     };
-    this.#links = watchLinks(listener, parts.netns);
+    this.#links = watchLinks(listener, { netns: parts.netns });
     parts.kernel.nftDisturbed();
-    this.#looking = setInterval(() => this.#lookAtNft(), NFT_LOOK_MS).unref();
+    this.#looking = setInterval(() => {
+      this.#lookAtNft();
+      this.#lookAtSysctls();
+    }, LOOK_MS).unref();
+  }
+
+  #farEndOf(link: string): FarEnd | undefined {
+    const want = this.#parts.reconciler.wanted(identityOf({ kind: 'link', name: link } as Link));
+    if (want?.kind !== 'link' || want.type.kind !== 'veth') return undefined;
+    const { netns, name } = want.type.peer;
+    return netns === undefined ? undefined : { netns, name };
   }
 
   /** What we do ourselves is heard too: it is as the plan wants it, or in no plan any more. */
   #hear(item: LinkItem, gone: boolean): void {
     const identity = identityOf(item);
     const want = this.#parts.reconciler.wanted(identity);
-    if (!want || (!gone && holds(item, want))) return;
+    if (!want) return;
+    // What was not yet as wanted in an earlier message is now: we ourselves had not done with it.
+    if (!gone && holds(item, want)) return void this.#touched.delete(identity);
     this.#touched.add(identity);
     this.#schedule('links');
+  }
+
+  /** A plan has few of these: what it sets for each link, the kernel tells of. */
+  #lookAtSysctls(): void {
+    const { reconciler, netns: home } = this.#parts;
+    for (const [identity, item] of reconciler.unheard) {
+      let value: string | undefined;
+      try {
+        value = readSysctl(item, home);
+      } catch {
+        // Its namespace is going.
+        continue;
+      }
+      if (value === undefined || value === item.value) continue;
+      this.#touched.add(identity);
+      this.#schedule('links');
+    }
   }
 
   #lookAtNft(): void {
@@ -75,12 +110,18 @@ class DriftWatch {
   }
 
   #repair(part: KernelPart): void {
+    const { reconciler } = this.#parts;
     this.#due.delete(part);
     const touched = new Set(part === 'links' ? this.#touched : []);
-    if (part === 'links') this.#touched.clear();
+    const isIdle = part === 'links' && !this.#unclear && ![...touched].some((each) => reconciler.wanted(each));
+    if (part === 'links') {
+      this.#touched.clear();
+      this.#unclear = false;
+    }
+    if (isIdle) return;
     const started = performance.now();
     try {
-      const repaired = this.#parts.reconciler.repair({ part, touched });
+      const repaired = reconciler.repair({ part, touched });
       if (repaired.length > 0) this.#tell(repaired);
       this.#problem = undefined;
     } catch (error) {

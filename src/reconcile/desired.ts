@@ -1,6 +1,7 @@
 // Room reconcile: the desired state as the sum of keyed fragments, where several may hold the same item.
 import { identityOf } from '../kernel/identity.ts';
-import type { KernelItem } from '../kernel/items.ts';
+import type { KernelItem, Sysctl } from '../kernel/items.ts';
+import { isAnnounced } from '../kernel/sysctls.ts';
 import type { Fragment } from '../plan/plan.ts';
 
 interface Claim {
@@ -13,6 +14,8 @@ export class DesiredState {
   readonly fragments = new Map<string, Fragment>();
   /** Identity to the item that is wanted. */
   readonly items = new Map<string, KernelItem>();
+  /** Those of the items that change without anybody's hearing of it. */
+  readonly unheard = new Map<string, Sysctl>();
   readonly #claims = new Map<string, Claim | Claim[]>();
 
   /** Replaces or drops one fragment; returns the identities that it held or holds. */
@@ -46,7 +49,12 @@ export class DesiredState {
     if (claims === undefined) this.#claims.set(identity, claim);
     else if (Array.isArray(claims)) claims.push(claim);
     else this.#claims.set(identity, [claims, claim]);
-    this.items.set(identity, claim.item);
+    this.#put(identity, claim.item);
+  }
+
+  #put(identity: string, item: KernelItem): void {
+    this.items.set(identity, item);
+    if (item.kind === 'sysctl' && !isAnnounced(item)) this.unheard.set(identity, item);
   }
 
   #drop(identity: string, key: string): void {
@@ -55,10 +63,11 @@ export class DesiredState {
     const last = rest.at(-1);
     if (last) {
       this.#claims.set(identity, rest.length === 1 ? last : rest);
-      this.items.set(identity, last.item);
+      this.#put(identity, last.item);
     } else {
       this.#claims.delete(identity);
       this.items.delete(identity);
+      this.unheard.delete(identity);
     }
   }
 }

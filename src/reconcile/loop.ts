@@ -1,7 +1,7 @@
 // Room reconcile: applies the difference between what was last put into the kernel and what the plan wants.
 import { identityOf, isLinkItem, isReadable, satisfies } from '../kernel/identity.ts';
 import { itemText } from '../kernel/item-text.ts';
-import type { KernelItem } from '../kernel/items.ts';
+import type { KernelItem, Sysctl } from '../kernel/items.ts';
 import { type Kernel, KernelError, type KernelPart, type Transaction } from '../kernel/kernel.ts';
 import type { Fragment } from '../plan/plan.ts';
 import { DesiredState } from './desired.ts';
@@ -81,6 +81,10 @@ class ReconcileLoop implements Reconciler {
     clearTimeout(this.#timer);
   }
 
+  get unheard(): ReadonlyMap<string, Sysctl> {
+    return this.#desired.unheard;
+  }
+
   wanted(identity: string): KernelItem | undefined {
     return this.#desired.items.get(identity);
   }
@@ -154,7 +158,16 @@ class ReconcileLoop implements Reconciler {
     this.#refresh(read, blind.keys());
     const failures = this.#applyBlind(diff(this.#applied, this.#desired.items, blind.keys()));
     const restored = [...touched].flatMap((identity) => blind.get(identity) ?? []);
-    return [...texts(seen), ...restored.map((item) => `added ${itemText(item)}`), ...failures];
+    return [...texts(seen), ...restored.map((item) => this.#restoredText(item)), ...failures];
+  }
+
+  /** In a pod's namespace: of which pod. */
+  #restoredText(item: KernelItem): string {
+    const verb = item.kind === 'sysctl' ? 'set' : 'added';
+    const [key] = this.#desired.holders(identityOf(item));
+    const cause = key === undefined ? undefined : this.#desired.fragments.get(key)?.cause;
+    const whose = 'netns' in item && cause?.kind === 'Pod' ? ` (pod ${cause.namespace}/${cause.name})` : '';
+    return `${verb} ${itemText(item)}${whose}`;
   }
 
   /** What a dump does not tell of the fragments that hold any of these. */

@@ -1,5 +1,5 @@
 // Room reconcile: the one loop that makes the kernel hold the plan.
-import type { KernelItem } from '../kernel/items.ts';
+import type { KernelItem, Sysctl } from '../kernel/items.ts';
 import type { KernelPart } from '../kernel/kernel.ts';
 import type { Fragment } from '../plan/plan.ts';
 
@@ -21,6 +21,8 @@ export interface Reconciler {
   repair(suspicion: Suspicion): string[];
   /** The item of that identity as it should be, or undefined when no fragment wants one. */
   wanted(identity: string): KernelItem | undefined;
+  /** Sysctls that are wanted and whose change the kernel tells nobody, by identity. */
+  readonly unheard: ReadonlyMap<string, Sysctl>;
   /** Ends retries on its own account. The kernel stays open, and as it is. */
   close(): void;
   /** The plan as it stands, for status, trace and tests. */

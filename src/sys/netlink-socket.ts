@@ -12,6 +12,7 @@ import {
   NLMSG_ERROR,
 } from '../wire/netlink/message.ts';
 import { koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
+import { NamespacedReceive, NETLINK_LISTEN_ALL_NSID } from './namespaced-receive.ts';
 import { inNetns } from './netns.ts';
 import { bindRaw, openSocket, SO, SOL, setSocketOption } from './socket.ts';
 
@@ -53,11 +54,17 @@ function refusal(message: NetlinkMessage, index: number): NetlinkError {
 /** One buffer for all sockets of a thread: what is kept beyond the call is copied out. */
 let receiveBuffer: Buffer | undefined;
 
+function bufferOfThread(): Buffer {
+  receiveBuffer ??= Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+  return receiveBuffer;
+}
+
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
   #seq = 1;
   #sndbuf = DEFAULT_SNDBUF;
   #closed = false;
+  #namespaced: NamespacedReceive | undefined;
 
   /** `netns`: path of the namespace whose state it speaks of; absent: the calling thread's. */
   constructor(protocol: number, netns?: string) {
@@ -187,9 +194,11 @@ export class NetlinkSocket implements Disposable {
 
   /** The messages of one datagram, copied; none when `flags` says not to wait and nothing is queued. */
   #receive(flags: number): NetlinkMessage[] {
-    receiveBuffer ??= Buffer.allocUnsafeSlow(RECEIVE_BYTES);
-    const buffer = receiveBuffer;
-    const length = retryInterrupted(() => Number(cRecv(this.fd, buffer, buffer.length, flags | MSG_TRUNC)));
+    const buffer = bufferOfThread();
+    const receive = () =>
+      this.#namespaced?.receive(this.fd, flags | MSG_TRUNC) ??
+      Number(cRecv(this.fd, buffer, buffer.length, flags | MSG_TRUNC));
+    const length = retryInterrupted(receive);
     if (length === -1) {
       const errno = lastErrno();
       if (errno === constants.errno.EAGAIN && flags & MSG_DONTWAIT) return [];
@@ -218,16 +227,27 @@ export class NetlinkSocket implements Disposable {
 
   /**
    * Joins multicast groups and hands every message on as it comes, until stop() or close(). `onLoss` is called when the kernel
-   * had to drop messages: read the state anew. A socket that listens should do nothing else.
+   * had to drop messages: read the state anew. A socket that listens should do nothing else. With `elsewhere` it hears the
+   * namespaces that have an id in its own too (those of veths' far ends do), and `nsid` is that id.
    */
-  subscribe(groups: readonly number[], onMessage: (message: NetlinkMessage) => void, onLoss: () => void): () => void {
+  subscribe(
+    groups: readonly number[],
+    onMessage: (message: NetlinkMessage, nsid: number | undefined) => void,
+    onLoss: () => void,
+    options: { readonly elsewhere?: boolean } = {},
+  ): () => void {
+    if (options.elsewhere) {
+      setSocketOption(this.fd, SOL.NETLINK, NETLINK_LISTEN_ALL_NSID, 1);
+      this.#namespaced = new NamespacedReceive(bufferOfThread());
+    }
     for (const group of groups) setSocketOption(this.fd, SOL.NETLINK, NETLINK_ADD_MEMBERSHIP, group);
     const handle = koffi.node.poll(this.fd, { readable: true }, () => {
       while (listening.has(handle)) {
         try {
           const messages = this.#receive(MSG_DONTWAIT);
           if (messages.length === 0) return;
-          for (const message of messages) onMessage(message);
+          const nsid = this.#namespaced?.nsid;
+          for (const message of messages) onMessage(message, nsid);
         } catch (error) {
           if (!(error instanceof SysError) || error.code !== 'ENOBUFS') throw error;
           onLoss();

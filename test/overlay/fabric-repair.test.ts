@@ -9,6 +9,8 @@ import { netnsPath } from '../../src/sys/netns.ts';
 import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, talk } from '../node/cluster-net.ts';
 
+const sysctl = (where: string, key: string) =>
+  execFileSync('nsenter', [`--net=${where}`, 'sysctl', '-n', key], { encoding: 'utf8' }).trim();
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 const NODES = [
   { name: 'node-1', ips: ['172.30.0.11'], podCIDRs: ['10.244.0.0/24'] },
@@ -36,9 +38,13 @@ test('what is deleted by hand of the fabric is back, and pods meet again', { ski
       [fabric, 'ip link del pw-node-1'],
       [one.netns, 'ip addr flush dev eth0'],
       [one.netns, 'ip link set eth0 down'],
+      [fabric, 'sysctl -qw net.ipv4.ip_forward=0'],
+      [fabric, 'sysctl -qw net.ipv4.conf.pw-fabric.send_redirects=1'],
     ] as const) {
       await t.test(command, async () => {
         execFileSync('nsenter', [`--net=${where}`, 'sh', '-c', command]);
+        const [key, value] = /sysctl -qw (.*)=(.*)/.exec(command)?.slice(1) ?? [];
+        if (key) await until('it is set back', async () => sysctl(where, key) !== value, 20_000);
         const reach = async (space: string, src: string) => (await talk(space, to.ip, echo.port))[0] === src;
         await until('pods meet', () => reach(from.netns, from.ip), 20_000);
         await until('the machine reaches pods', () => reach(net.host, '172.30.0.1'), 20_000);

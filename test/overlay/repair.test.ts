@@ -32,8 +32,32 @@ const HANDS: readonly [command: string, repaired: RegExp][] = [
   ['ip route flush proto 201', /^added route 10\.244\.1\.0\/24 /],
   ['ip addr del 10.96.0.10/32 dev lo', /^added addr 10\.96\.0\.10\/32 dev lo/],
   ['ip link set eth0 down && ip link set eth0 up', /^added route 10\.96\.0\.0\/16 dev eth0/],
+  ['sysctl -qw net.ipv4.ip_forward=0', /^set net\.ipv4\.ip_forward=1$/],
+  ['sysctl -qw net.ipv6.conf.all.forwarding=0', /^set net\.ipv6\.conf\.all\.forwarding=1$/],
+  ['sysctl -qw net.ipv4.conf.pw-vxlan.rp_filter=1', /^set net\.ipv4\.conf\.pw-vxlan\.rp_filter=0$/],
+  [
+    `sysctl -qw net.ipv4.conf.${podLinkName('a1')}.rp_filter=0`,
+    new RegExp(`^set net.ipv4.conf.${podLinkName('a1')}.rp_filter=1`),
+  ],
   ['nft flush table ip podwire', /^changed chain ip podwire masquerade/],
   ['nft flush ruleset', /^added table ip podwire/],
+];
+
+/** The same inside a pod's own namespace. */
+const HANDS_IN_POD: readonly [command: string, repaired: RegExp][] = [
+  ['ip addr del 10.244.0.1/32 dev eth0', /^added .*addr 10\.244\.0\.1\/32 dev eth0 \(pod default\/a1\)/],
+  ['ip -6 addr flush dev eth0', /^added .*addr fd00:10:244::1\/128 dev eth0 \(pod default\/a1\)/],
+  ['ip route del default', /^added .*route 0\.0\.0\.0\/0 via 169\.254\.1\.1 dev eth0/],
+  ['ip -6 route del default', /^added .*route ::\/0 via fe80::ecee:eeff:feee:eeee dev eth0/],
+  ['ip neigh del 169.254.1.1 dev eth0', /^added .*neigh 169\.254\.1\.1 lladdr ee:ee:ee:ee:ee:ee dev eth0/],
+  [
+    'ip neigh replace 169.254.1.1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent',
+    /^added .*neigh 169\.254\.1\.1 lladdr ee:ee/,
+  ],
+  ['ip link set eth0 down', /^added .*link eth0 mtu 1450/],
+  ['ip link set eth0 mtu 1300', /^added .*link eth0 mtu 1450/],
+  ['ip link set lo down', /^added .*link lo /],
+  ['ip link del eth0', new RegExp(`^added link ${podLinkName('a1')} `)],
 ];
 
 function watched(node: TestNode): { repaired: string[]; close(): void } {
@@ -60,10 +84,14 @@ test('what is deleted or changed by hand is back within a second, and is named',
   await using echo6 = await serveIn(to.netns, to.ips[1]!);
   const watch = watched(one);
   try {
-    for (const [command, expected] of HANDS) {
-      await t.test(command, async () => {
+    const hands = [
+      ...HANDS.map((hand) => [one.netns, ...hand] as const),
+      ...HANDS_IN_POD.map((hand) => [from.netns, ...hand] as const),
+    ];
+    for (const [where, command, expected] of hands) {
+      await t.test(`${where === one.netns ? '' : 'in a pod: '}${command}`, async () => {
         watch.repaired.length = 0;
-        execFileSync('nsenter', [`--net=${one.netns}`, 'sh', '-c', command]);
+        execFileSync('nsenter', [`--net=${where}`, 'sh', '-c', command]);
         const started = performance.now();
         const found = () => watch.repaired.find((line) => expected.test(line));
         while (!found() && performance.now() - started < LIMIT_MS) await new Promise((done) => setTimeout(done, 5));
@@ -98,6 +126,8 @@ test('what the node does itself is no drift, and a quiet node looks at nothing',
   });
   try {
     for (let i = 0; i < 5; i++) net.addPod(one, `p${i}`);
+    // What was heard of these is dealt with before they go.
+    await new Promise((resolve) => setTimeout(resolve, 100));
     for (let i = 0; i < 5; i++) one.network.detach(`p${i}`);
     // Its end is heard after all that came before.
     const ended = new Promise<void>((resolve) => {

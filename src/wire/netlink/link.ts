@@ -14,6 +14,7 @@ const IFLA = {
   LINKINFO: 18,
   GROUP: 27,
   NET_NS_FD: 28,
+  LINK_NETNSID: 37,
   EXT_MASK: 29,
 };
 const IFLA_INFO_KIND = 1;
@@ -129,6 +130,8 @@ export interface LinkState {
   readonly group: number;
   /** Index of a veth's other end, in the namespace where that lives. */
   readonly peerIndex: number | undefined;
+  /** Id of that namespace in this one; undefined when it is this one. */
+  readonly peerNsid: number | undefined;
   /** `veth`, `bridge`, …; undefined for devices without a kind, such as lo. */
   readonly kind: string | undefined;
   readonly vxlan: (VxlanOptions & { learning: boolean }) | undefined;
@@ -151,6 +154,7 @@ export function decodeLink(message: NetlinkMessage): LinkState {
     master: attributes.u32(IFLA.MASTER) ?? 0,
     group: attributes.u32(IFLA.GROUP) ?? 0,
     peerIndex: kind === 'veth' ? attributes.u32(IFLA.LINK) : undefined,
+    peerNsid: kind === 'veth' ? attributes.u32(IFLA.LINK_NETNSID) : undefined,
     kind,
     vxlan: kind === 'vxlan' ? decodeVxlan(info?.nested(IFLA_INFO_DATA)) : undefined,
     ipip: kind === 'ipip' ? decodeIpip(info?.nested(IFLA_INFO_DATA)) : undefined,

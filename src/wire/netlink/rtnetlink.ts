@@ -18,6 +18,7 @@ export const RTM = {
   GETNEIGH: 30,
   DELQDISC: 37,
   DELTFILTER: 45,
+  NEWNETCONF: 80,
 } as const;
 
 /** Multicast groups, for NetlinkSocket.subscribe. */
@@ -29,6 +30,8 @@ export const RTNLGRP = {
   IPV4_ROUTE: 7,
   IPV6_IFADDR: 9,
   IPV6_ROUTE: 11,
+  IPV4_NETCONF: 24,
+  IPV6_NETCONF: 25,
 } as const;
 
 export const AF_INET = 2;
