@@ -94,7 +94,7 @@ export class Members {
   }
 
   async #halt(worker: NodeWorker): Promise<void> {
-    if (!this.#stopped.has(worker.layout.name)) await worker.stop();
+    if (!this.#stopped.has(worker.layout.name)) await worker.stop(true);
     this.#stopped.delete(worker.layout.name);
   }
 

@@ -40,7 +40,10 @@ export interface NodeWorker {
   cutOff(cut: boolean): Promise<void>;
   /** One step of the way to another overlay. Throws a Fault when the node refuses it or does not answer. */
   changeOverlay(settings: OverlaySettings, step: OverlayStep): Promise<void>;
-  stop(): Promise<void>;
+  /** Gives a load balancer address to another node, `to` where it is given; returns to which, or undefined when the node has it not or nobody else can. */
+  moveAddress(ip: string, to?: string): Promise<string | undefined>;
+  /** `leave`: the node is to go, and others are to have its load balancer addresses at once. */
+  stop(leave?: boolean): Promise<void>;
 }
 
 type FromAgent =
@@ -48,6 +51,7 @@ type FromAgent =
   | { type: 'report'; report: AgentReport | undefined }
   | { type: 'overlay'; step: OverlayStep; problem: string | undefined }
   | { type: 'cut'; cut: boolean }
+  | { type: 'address'; ip: string; to: string }
   | { type: 'stopped' }
   | { type: 'failed'; message: string };
 
@@ -153,12 +157,13 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       // An agent that dies comes again with what is in force.
       if (step === 'finish') options = { ...options, overlay: settings };
     },
-    async stop() {
+    moveAddress: (ip, to) => askAddress(worker, ip, to),
+    async stop(leave = false) {
       if (stopping) return;
       stopping = true;
       if (!alive) return;
       const exited = new Promise((resolve) => worker.once('exit', resolve));
-      worker.postMessage({ type: 'stop' });
+      worker.postMessage({ type: 'stop', leave });
       const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
       await exited;
       clearTimeout(limit);
@@ -200,4 +205,10 @@ async function askOverlay(node: string, worker: Worker, settings: OverlaySetting
   const answer = await ask(worker, question, pick, OVERLAY_LIMIT_MS);
   if (!answer) throw new Fault(`${node} does not answer`);
   if (answer.problem !== undefined) throw new Fault(`${node}: ${answer.problem}`);
+}
+
+async function askAddress(worker: Worker, ip: string, to: string | undefined): Promise<string | undefined> {
+  const pick = (m: FromAgent) => (m.type === 'address' && m.ip === ip ? m : undefined);
+  const answer = await ask(worker, { type: 'address', ip, to }, pick, REPORT_LIMIT_MS);
+  return answer?.to || undefined;
 }

@@ -252,6 +252,18 @@ const LAWS: Record<string, Law> = {
     assertHolds(kernel.read(), last, bridge, address);
   },
 
+  'an address is the node’s own by a local route, and IPv6 neighbours are answered for it': ({ kernel }) => {
+    const local = (dst: string): Route => ({ kind: 'route', dst, type: 'local', link: 'lo' });
+    const proxy = { kind: 'proxy', link: 'pwbr', ip: 'fd00:10:30::200' } as const;
+    const loUp = { kind: 'link', name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } } as const;
+    kernel.apply(adding(loUp, bridge, local('172.30.0.200/32'), local('fd00:10:30::200/128'), proxy));
+    assertHolds(kernel.read(), bridge, local('172.30.0.200/32'), local('fd00:10:30::200/128'), proxy);
+    kernel.apply(adding(local('172.30.0.200/32'), proxy));
+    kernel.apply(removing(local('172.30.0.200/32'), local('fd00:10:30::200/128'), proxy));
+    kernel.apply(removing(proxy));
+    assertHolds(kernel.read(), bridge);
+  },
+
   'IPv6 addresses, routes and neighbours': ({ kernel }) => {
     const items: KernelItem[] = [
       bridge,

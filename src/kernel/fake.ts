@@ -240,6 +240,7 @@ function rank(item: LinkItem): number {
     'fast-path': 3,
     address: 4,
     neighbour: 5,
+    proxy: 5,
     fdb: 5,
     bucket: 5,
     'ipip-peer': 5,

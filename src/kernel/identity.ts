@@ -15,6 +15,8 @@ export function identityOf(item: KernelItem): string {
       return `route ${item.netns ?? ''} ${item.dst} ${metricOf(item)}`;
     case 'neighbour':
       return `neighbour ${item.netns ?? ''} ${item.link} ${item.ip}`;
+    case 'proxy':
+      return `proxy ${item.netns ?? ''} ${item.link} ${item.ip}`;
     case 'fdb':
       return `fdb ${item.netns ?? ''} ${item.link} ${item.mac}`;
     case 'ipip':
@@ -52,8 +54,9 @@ export function metricOf(route: Pick<Route, 'dst' | 'metric'>): number {
 }
 
 /** What an absent scope means: a route without a gateway leads to neighbours on the link. IPv6 knows no scopes. */
-export function scopeOf(route: Route): 'global' | 'link' {
+export function scopeOf(route: Route): 'global' | 'link' | 'host' {
   if (route.scope && familyOf(route.dst) === 4) return route.scope;
+  if (route.type === 'local' && familyOf(route.dst) === 4) return 'host';
   const direct = route.type === 'unicast' && route.via === undefined;
   return direct && familyOf(route.dst) === 4 ? 'link' : 'global';
 }

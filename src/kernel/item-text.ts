@@ -17,6 +17,8 @@ function bareText(item: KernelItem): string {
       return routeText(item);
     case 'neighbour':
       return `neigh ${item.ip} lladdr ${item.mac} dev ${item.link} nud permanent`;
+    case 'proxy':
+      return `neigh proxy ${item.ip} dev ${item.link}`;
     case 'fdb':
       return `fdb ${item.mac} dev ${item.link} dst ${item.dst}`;
     case 'ipip':

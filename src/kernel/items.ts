@@ -57,12 +57,13 @@ export interface Address extends InNetns {
 export interface Route extends InNetns {
   readonly kind: 'route';
   readonly dst: CIDR;
-  readonly type: 'unicast' | 'unreachable' | 'blackhole';
+  /** `local` over lo: the address is this node's, as if a link had it. */
+  readonly type: 'unicast' | 'local' | 'unreachable' | 'blackhole';
   readonly link?: string;
   readonly via?: IP;
   /** The gateway is reachable though no address of the link covers it (RTNH_F_ONLINK). */
   readonly onlink?: boolean;
-  readonly scope?: 'global' | 'link';
+  readonly scope?: 'global' | 'link' | 'host';
   readonly src?: IP;
   readonly metric?: number;
   readonly mtu?: number;
@@ -74,6 +75,13 @@ export interface Neighbour extends InNetns {
   readonly link: string;
   readonly ip: IP;
   readonly mac: MAC;
+}
+
+/** The link answers NDP for an address that it has not got. Identity: netns, link, ip. The kernel tells nobody when one goes. */
+export interface ProxyNeighbour extends InNetns {
+  readonly kind: 'proxy';
+  readonly link: string;
+  readonly ip: IP;
 }
 
 /** A permanent entry of a VXLAN device: frames for `mac` go to the node at `dst`. Identity: netns, link, mac. */
@@ -150,5 +158,14 @@ export interface Sysctl extends InNetns {
 
 export type FastPathItem = FastPath | FastPod | FastRoute;
 export type OverlayItem = FdbEntry | IpipTunnel | IpipPeer;
-export type LinkItem = Link | Address | Route | Neighbour | Sysctl | TokenBucket | OverlayItem | FastPathItem;
+export type LinkItem =
+  | Link
+  | Address
+  | Route
+  | Neighbour
+  | ProxyNeighbour
+  | Sysctl
+  | TokenBucket
+  | OverlayItem
+  | FastPathItem;
 export type KernelItem = LinkItem | NftItem;

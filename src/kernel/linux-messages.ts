@@ -2,7 +2,14 @@
 import { deleteAddress, newAddress } from '../wire/netlink/address.ts';
 import { type LinkKind, type LinkSettings, newLink, setLink } from '../wire/netlink/link.ts';
 import type { NetlinkRequest } from '../wire/netlink/message.ts';
-import { deleteFdbEntry, deleteNeighbour, newFdbEntry, newNeighbour } from '../wire/netlink/neighbour.ts';
+import {
+  deleteFdbEntry,
+  deleteNeighbour,
+  deleteProxy,
+  newFdbEntry,
+  newNeighbour,
+  newProxy,
+} from '../wire/netlink/neighbour.ts';
 import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
 import { deleteRoute, newRoute, type RouteState, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
 import { metricOf, scopeOf } from './identity.ts';
@@ -11,13 +18,14 @@ import {
   type FdbEntry,
   type Link,
   type Neighbour,
+  type ProxyNeighbour,
   ROUTE_PROTOCOL,
   type Route,
   type TokenBucket,
 } from './items.ts';
 
 /** Items that hang on a link or lead over it. */
-export type OnLink = Address | Route | Neighbour | FdbEntry | TokenBucket;
+export type OnLink = Address | Route | Neighbour | ProxyNeighbour | FdbEntry | TokenBucket;
 
 /** The index of a link by its name, undefined when there is none. */
 export type Indexes = (name: string) => number | undefined;
@@ -71,6 +79,8 @@ export function addRequest(item: OnLink, indexes: Indexes, replace: boolean): Ne
       return newRoute(routeState(item, index), replace);
     case 'neighbour':
       return newNeighbour(index, item.ip, item.mac);
+    case 'proxy':
+      return newProxy(index, item.ip, ROUTE_PROTOCOL);
     case 'fdb':
       return newFdbEntry(index, item.mac, item.dst);
     case 'bucket':
@@ -106,6 +116,8 @@ export function removeRequest(item: OnLink, indexes: Indexes): NetlinkRequest | 
       return deleteAddress(index, item.address);
     case 'neighbour':
       return deleteNeighbour(index, item.ip);
+    case 'proxy':
+      return deleteProxy(index, item.ip);
     case 'fdb':
       return deleteFdbEntry(index, item.mac);
     case 'bucket':

@@ -1,15 +1,16 @@
 // Room kernel: dumps of one namespace turned into the items that are ours.
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
+import type { MAC } from '../addr/mac.ts';
 import { parsePrefix } from '../addr/prefix.ts';
 import { SysError } from '../sys/ffi.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
-import { decodeNeighbour, getNeighbours } from '../wire/netlink/neighbour.ts';
+import { decodeNeighbour, getNeighbours, getProxies } from '../wire/netlink/neighbour.ts';
 import { decodeRoute, getRoutes, type RouteState, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
 import { isOurLink } from './identity.ts';
-import type { Address, FdbEntry, Link, LinkItem, LinkType, Neighbour, Route } from './items.ts';
+import type { Address, FdbEntry, Link, LinkItem, LinkType, Neighbour, ProxyNeighbour, Route } from './items.ts';
 import { ROUTE_PROTOCOL } from './items.ts';
 import { REMOVED_GROUP } from './link-removal.ts';
 
@@ -26,6 +27,7 @@ export function readLinkItems(socket: NetlinkSocket): LinkItem[] {
     ...readAddresses(socket, ours),
     ...readNeighbours(socket, ours),
     ...readFdb(socket, ours),
+    ...readProxies(socket, names),
     ...readRoutes(socket, names),
   ];
 }
@@ -71,6 +73,17 @@ function readNeighbours(socket: NetlinkSocket, ours: ReadonlyMap<number, LinkSta
       const link = ours.get(index);
       if (link && ip && mac && permanent) items.push({ kind: 'neighbour', link: link.name, ip, mac });
     }
+  }
+  return items;
+}
+
+/** By our mark alone: they hang on links that are not ours. */
+function readProxies(socket: NetlinkSocket, names: ReadonlyMap<number, string>): ProxyNeighbour[] {
+  const items: ProxyNeighbour[] = [];
+  for (const message of socket.dump(getProxies(6))) {
+    const { index, ip, protocol } = decodeNeighbour(message);
+    const link = names.get(index);
+    if (link !== undefined && ip !== undefined && protocol === ROUTE_PROTOCOL) items.push({ kind: 'proxy', link, ip });
   }
   return items;
 }
@@ -138,4 +151,14 @@ export function linkWithAddress(ip: IP, netns?: string): string | undefined {
       .map(decodeLink)
       .find((link) => link.index === found.index)?.name
   );
+}
+
+/** Index and MAC of a link; undefined when there is none of that name, or it has no MAC. */
+export function linkFacts(name: string, netns?: string): { readonly index: number; readonly mac: MAC } | undefined {
+  using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+  const link = socket
+    .dump(getLink())
+    .map(decodeLink)
+    .find((each) => each.name === name);
+  return link?.mac === undefined ? undefined : { index: link.index, mac: link.mac };
 }

@@ -253,7 +253,7 @@ function isNftItem(item: KernelItem): item is NftItem {
   return !isLinkItem(item);
 }
 
-const ON_LINK: ReadonlySet<KernelItem['kind']> = new Set(['address', 'neighbour', 'fdb', 'route', 'bucket']);
+const ON_LINK: ReadonlySet<KernelItem['kind']> = new Set(['address', 'neighbour', 'proxy', 'fdb', 'route', 'bucket']);
 
 function isOnLink(item: LinkItem): item is OnLink {
   return ON_LINK.has(item.kind);
@@ -264,7 +264,7 @@ function isOfOneLink(item: Sysctl): boolean {
   return /\/(conf|neigh)\/(?!all\/|default\/)/.test(item.key);
 }
 
-const ORDER = { address: 0, neighbour: 1, fdb: 1, bucket: 1, route: 2 } as const;
+const ORDER = { address: 0, neighbour: 1, proxy: 1, fdb: 1, bucket: 1, route: 2 } as const;
 
 function inOrder(items: readonly OnLink[]): OnLink[] {
   return items.toSorted((a, b) => ORDER[a.kind] - ORDER[b.kind] || directFirst(a) - directFirst(b));

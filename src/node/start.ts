@@ -7,6 +7,8 @@ import { createRecorder } from '../client/recorder.ts';
 import type { Transport } from '../client/transport.ts';
 import { type DnsStatus, startDns } from '../dns/start.ts';
 import { openKernel } from '../kernel/linux.ts';
+import type { ClaimReport } from '../lb/speaker.ts';
+import type { LoadBalancer } from '../lb/start.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { createReconciler } from '../reconcile/loop.ts';
@@ -16,6 +18,7 @@ import type { NodeOptions } from './agent.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { watchDrift } from './drift.ts';
 import { startKubeletServer } from './kubelet/server.ts';
+import { startNodeLoadBalancer } from './load-balancer.ts';
 import { createPodNetwork, linkOfNode } from './network.ts';
 import { NodeObject } from './node-object.ts';
 import { machineCapacity, machineInfo } from './node-status.ts';
@@ -38,6 +41,8 @@ export interface AgentReport {
   /** Fragments of the plan that are in force: pods, Services, other nodes and what they share. */
   readonly planned: number;
   readonly overlay: OverlaySettings;
+  /** Load balancer addresses for which the node answers. */
+  readonly addresses: readonly ClaimReport[];
   readonly sandboxes: number;
   readonly runningContainers: number;
 }
@@ -50,8 +55,10 @@ export interface Agent {
   report(): AgentReport;
   /** One step of the way to another overlay, in one transaction. Throws a KernelError. */
   changeOverlay(settings: OverlaySettings, step: OverlayStep): void;
-  /** Stops our own parts; pods, links and rules stay as they are. */
-  close(): Promise<void>;
+  /** Gives a load balancer address to another node; returns to which, or undefined when this node has it not or nobody else can. */
+  moveAddress(ip: string, to?: string): string | undefined;
+  /** Stops our own parts; pods, links and rules stay as they are. `leave`: the node goes, so other nodes are to have its load balancer addresses. */
+  close(leave?: boolean): Promise<void>;
 }
 
 /**
@@ -107,6 +114,13 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     informers: { services, slices: endpointSlices, nodes },
   });
   step('DNS and Services begun');
+  const loadBalancer: LoadBalancer = await startNodeLoadBalancer({
+    options: placed,
+    nodeLink,
+    reconciler,
+    kernel,
+    informers: { services, slices: endpointSlices, nodes },
+  });
 
   const recorder = createRecorder(client, 'kubelet', { host: options.nodeName });
   const configs = new ConfigWatch(client);
@@ -150,11 +164,14 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       dns: dns.status(),
       planned: reconciler.plan.size,
       overlay: overlay.settings,
+      addresses: loadBalancer.report(),
       sandboxes: runtime.sandboxes().length,
       runningContainers: runtime.containers().filter((each) => each.state === 'running').length,
     }),
     changeOverlay: (settings, step) => overlay.change(settings, step),
-    async close() {
+    moveAddress: (ip, to) => loadBalancer.move(ip, to),
+    async close(leave = false) {
+      await loadBalancer.close(leave);
       node.close();
       pods?.close();
       configs.close();

@@ -22,13 +22,18 @@ type ToAgent =
   | { type: 'report' }
   | { type: 'cut'; cut: boolean }
   | { type: 'overlay'; settings: OverlaySettings; step: OverlayStep }
-  | { type: 'stop' };
+  | { type: 'address'; ip: string; to: string | undefined }
+  | { type: 'stop'; leave: boolean };
 
 parentPort!.on('message', (message: ToAgent) => {
   if (message.type === 'start') start(message.port).catch(fail);
-  if (message.type === 'stop') void stop();
+  if (message.type === 'stop') void stop(message.leave);
   if (message.type === 'overlay') changeOverlay(message.settings, message.step);
   if (message.type === 'cut') cut(message.cut);
+  if (message.type === 'address') {
+    const to = agent?.moveAddress(message.ip, message.to);
+    parentPort!.postMessage({ type: 'address', ip: message.ip, to: to ?? '' });
+  }
   if (message.type === 'report') parentPort!.postMessage({ type: 'report', report: agent?.report() });
 });
 
@@ -61,9 +66,9 @@ function changeOverlay(settings: OverlaySettings, step: OverlayStep): void {
   parentPort!.postMessage({ type: 'overlay', step, problem });
 }
 
-async function stop(): Promise<void> {
+async function stop(leave: boolean): Promise<void> {
   try {
-    await agent?.close();
+    await agent?.close(leave);
   } catch (error) {
     log.warn({ err: error }, 'the agent did not stop in good order');
   }

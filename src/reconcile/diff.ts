@@ -39,6 +39,7 @@ const RANK: Record<KernelItem['kind'], number> = {
   'fast-route': 9,
   address: 6,
   neighbour: 7,
+  proxy: 7,
   fdb: 7,
   bucket: 7,
   route: 8,

@@ -8,7 +8,9 @@ import { AF_BRIDGE, afOf, afOfFamily, RTM, structOf } from './rtnetlink.ts';
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const NUD_PERMANENT = 0x80;
+const NDA_PROTOCOL = 12;
 const NTF_SELF = 2;
+const NTF_PROXY = 8;
 const NDMSG_LENGTH = 12;
 
 function ndmsg(af: number, index: number, flags: number): Uint8Array {
@@ -32,6 +34,24 @@ export function newNeighbour(index: number, ip: IP, mac: MAC): NetlinkRequest {
 export function deleteNeighbour(index: number, ip: IP): NetlinkRequest {
   const writer = new AttributeWriter().struct(ndmsg(afOf(ip), index, 0)).bytes(NDA_DST, ipBytes(ip));
   return { type: RTM.DELNEIGH, flags: 0, body: writer.finish() };
+}
+
+/** The link answers for the address though it has not got it. `protocol` says who wants that (NDA_PROTOCOL, Linux 5.2). */
+export function newProxy(index: number, ip: IP, protocol: number): NetlinkRequest {
+  const writer = new AttributeWriter().struct(ndmsg(afOf(ip), index, NTF_PROXY)).bytes(NDA_DST, ipBytes(ip));
+  writer.u8(NDA_PROTOCOL, protocol);
+  return { type: RTM.NEWNEIGH, flags: NLM_F.CREATE | NLM_F.REPLACE, body: writer.finish() };
+}
+
+/** ENOENT when it is not there. */
+export function deleteProxy(index: number, ip: IP): NetlinkRequest {
+  const writer = new AttributeWriter().struct(ndmsg(afOf(ip), index, NTF_PROXY)).bytes(NDA_DST, ipBytes(ip));
+  return { type: RTM.DELNEIGH, flags: 0, body: writer.finish() };
+}
+
+/** A dump of addresses for which links answer. */
+export function getProxies(family: Family): NetlinkRequest {
+  return { type: RTM.GETNEIGH, flags: 0, body: ndmsg(afOfFamily(family), 0, NTF_PROXY) };
 }
 
 /** Frames for `mac` go to the VXLAN end at `dst`. */
@@ -60,6 +80,8 @@ export interface NeighbourState {
   /** The neighbour's address; of a forwarding entry the node to which it leads. */
   readonly ip: IP | undefined;
   readonly mac: MAC | undefined;
+  /** Absent: nobody said. */
+  readonly protocol?: number;
 }
 
 /** Throws a NetlinkFormatError when the message is malformed. */
@@ -68,6 +90,7 @@ export function decodeNeighbour(message: NetlinkMessage): NeighbourState {
   const attributes = new Attributes(message.body, NDMSG_LENGTH);
   const ip = attributes.bytes(NDA_DST);
   const mac = attributes.bytes(NDA_LLADDR);
+  const protocol = attributes.u8(NDA_PROTOCOL);
   attributes.check();
   return {
     index: header.getInt32(4, true),
@@ -75,5 +98,6 @@ export function decodeNeighbour(message: NetlinkMessage): NeighbourState {
     fdb: header.getUint8(0) === AF_BRIDGE,
     ip: ip?.length === 4 || ip?.length === 16 ? formatIP(ip) : undefined,
     mac: mac?.length === 6 ? formatMAC(mac) : undefined,
+    ...(protocol && { protocol }),
   };
 }

@@ -11,8 +11,8 @@ const RTAX_MTU = 2;
 const RTNH_F_ONLINK = 4;
 const RTMSG_LENGTH = 12;
 export const RT_TABLE_MAIN = 254;
-const TYPES = { unicast: 1, blackhole: 6, unreachable: 7 } as const;
-const SCOPES = { global: 0, link: 253 } as const;
+const TYPES = { unicast: 1, local: 2, blackhole: 6, unreachable: 7 } as const;
+const SCOPES = { global: 0, link: 253, host: 254 } as const;
 
 export type RouteType = keyof typeof TYPES;
 
@@ -26,7 +26,7 @@ export interface RouteState {
   readonly index?: number;
   readonly via?: IP;
   readonly onlink?: boolean;
-  readonly scope: 'global' | 'link';
+  readonly scope: 'global' | 'link' | 'host';
   readonly src?: IP;
   /** Smaller wins. IPv6 turns 0 into 1024. */
   readonly metric: number;
@@ -80,7 +80,7 @@ export function getRoutes(family: Family, protocol: number, table: number): Netl
   return { type: RTM.GETROUTE, flags: 0, body: new AttributeWriter().struct(header).u32(RTA.TABLE, table).finish() };
 }
 
-/** Undefined for types that are never ours (local, broadcast, multicast). Throws a NetlinkFormatError when malformed. */
+/** Undefined for types that are never ours (broadcast, multicast). Throws a NetlinkFormatError when malformed. */
 export function decodeRoute(message: NetlinkMessage): RouteState | undefined {
   const header = structOf(message, RTMSG_LENGTH);
   const type = nameOf(TYPES, header.getUint8(7));
@@ -97,7 +97,7 @@ export function decodeRoute(message: NetlinkMessage): RouteState | undefined {
     protocol: header.getUint8(5),
     table: attributes.u32(RTA.TABLE) ?? header.getUint8(4),
     // IPv6 hangs its unreachable routes on lo.
-    ...(index !== undefined && type === 'unicast' && { index }),
+    ...(index !== undefined && (type === 'unicast' || type === 'local') && { index }),
     ...(via !== undefined && { via }),
     ...((header.getUint32(8, true) & RTNH_F_ONLINK) !== 0 && { onlink: true }),
     scope,
