@@ -59,6 +59,19 @@ function program(): Command {
     .addOption(tableOrJson())
     .action(async (options) => (await import('./check.ts')).runCheck(options));
 
+  const lb = command(podwire, 'lb', 'which node answers for which load balancer address', 'podwire lb')
+    .addOption(tableOrJson())
+    .enablePositionalOptions()
+    .action(async (options) => (await import('./lb.ts')).runLbList(options));
+  command(lb, 'rehearse', 'move an address on purpose and measure the blackout', 'podwire lb rehearse svc/web -n shop')
+    .argument('<service>', 'svc/NAME')
+    .option('-n, --namespace <namespace>', 'of the Service', 'default')
+    .option('--to <node>', 'to which node (default: the next best)')
+    .option('--address <ip>', 'which of its addresses (default: the first)')
+    .option('--stay', 'do not move it back')
+    .addOption(tableOrJson())
+    .action(async (service, options) => (await import('./lb.ts')).runLbRehearse(service, options));
+
   const node = podwire.command('node').description('the nodes of a cluster');
   command(
     node,
@@ -191,5 +204,5 @@ function report(error: unknown): number {
 }
 
 function sentence(text: string): string {
-  return /^(podwire|docker) /.test(text) ? `Try: ${text}` : `${text[0]!.toUpperCase()}${text.slice(1)}`;
+  return /^(podwire|docker|kubectl) /.test(text) ? `Try: ${text}` : `${text[0]!.toUpperCase()}${text.slice(1)}`;
 }

@@ -4,6 +4,7 @@ import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { serveControl } from './control.ts';
 import { launchBox } from './launch.ts';
+import type { Move } from './load-balancer.ts';
 import type { MemberVerb } from './members.ts';
 import { clusterPaths } from './paths.ts';
 import { writePidfile } from './pidfile.ts';
@@ -34,6 +35,8 @@ async function run(name: string, demo: boolean): Promise<void> {
       const { verb, node } = said as { verb: MemberVerb; node: string };
       return box.live.changeNodes(verb, node);
     },
+    lb: async () => (await import('./load-balancer.ts')).balancedAddresses(box),
+    'lb-move': async (said: unknown) => (await import('./load-balancer.ts')).moveAddress(box, said as Move),
   };
   const control = await serveControl(clusterPaths(name).control, () => boxStatus(box), verbs);
   let closing = false;

@@ -89,6 +89,7 @@ export class Election {
   #listenUntil = Infinity;
   #lastBeat = -Infinity;
   #lastTick: number | undefined;
+  #wasCutOff = false;
 
   constructor(options: ElectionOptions, hands: Hands) {
     this.#options = options;
@@ -172,7 +173,15 @@ export class Election {
     this.#hands.note(ip, `not claimed: ${mac} answers for it`);
   }
 
+  /** Who comes back among the others hears them out before it claims anything. */
+  #noteCutOff(now: number): void {
+    const cutOff = !this.peers.isWithMost(now);
+    if (this.#wasCutOff && !cutOff) this.#listenUntil = now + LISTEN_MS;
+    this.#wasCutOff = cutOff;
+  }
+
   #judgeAll(now: number): void {
+    if (this.#listenUntil !== Infinity) this.#noteCutOff(now);
     for (const ip of new Set([...this.#claims.keys(), ...this.#wishes.keys(), ...this.#wanted.keys()])) {
       this.#judge(ip, now);
     }
