@@ -122,7 +122,12 @@ export class Election {
     this.#judgeAll(now);
   }
 
-  /** Call it every 25 to 50 ms while isActive. Returns true when it wants to be called again at once, after what has come in was read. */
+  /** Milliseconds until tick() should be called, while isActive. */
+  get tickMs(): number {
+    return this.#wishes.size > 0 ? ASK_GAP_MS / 2 : BEAT_MS / 2;
+  }
+
+  /** Call it every tickMs while isActive. Returns true when it wants to be called again at once, after what has come in was read. */
   tick(now: number): boolean {
     const slept = now - (this.#lastTick ?? now);
     this.#lastTick = now;

@@ -15,7 +15,6 @@ import type { Member } from './peers.ts';
 const log = logger('lb');
 /** UDP, between the nodes' own addresses. */
 export const LB_PORT = 7946;
-const TICK_MS = 25;
 /** The kernel tells nobody when an entry for NDP goes: it is looked at. */
 const LOOK_MS = 500;
 /** The same is not noted more often. */
@@ -93,7 +92,7 @@ export class Speaker implements Hands {
       // What came while this thread did something else is read before anything is judged.
       if (again) setTimeout(() => !this.#closed && this.#election.tick(performance.now()), 1).unref();
       this.#run();
-    }, TICK_MS).unref();
+    }, this.#election.tickMs).unref();
   }
 
   claim(ip: IP, why: string): boolean {
