@@ -3,13 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatIP } from '../addr/ip.ts';
+import { logger } from '../observe/log.ts';
 import { RCODE, type ResourceRecord, TYPE } from '../wire/dns/message.ts';
-import { Forwarder, parseUpstreams } from './forward.ts';
+import { Forwarder } from './forward.ts';
 import { type Answer, failed } from './query.ts';
 import { ResponseCache } from './response-cache.ts';
 import { parseReverseName } from './reverse-zones.ts';
 import { DnsStats } from './stats.ts';
 import { Frames, frame } from './tcp-frames.ts';
+import { parseUpstreams } from './upstream-addresses.ts';
+import { LoopNames, UpstreamSet } from './upstream-set.ts';
 
 const a = (ttl: number): ResourceRecord => ({ name: 'www.test', class: 1, ttl, type: 'A', address: '192.0.2.1' });
 const soa = (ttl: number, minimum: number): ResourceRecord => {
@@ -30,12 +33,13 @@ const lifetimes: readonly [what: string, answer: Answer, seconds: number][] = [
 for (const [what, answer, seconds] of lifetimes) {
   test(`cache: ${what}`, () => {
     let now = 1000;
-    const cache = new ResponseCache(10, () => now);
+    const cache = new ResponseCache({ size: 10, staleFor: 0 }, () => now);
     cache.put('key', answer);
-    assert.equal(cache.size, seconds > 0 ? 1 : 0);
+    const { success, denial } = cache.sizes;
+    assert.equal(success + denial, seconds > 0 ? 1 : 0);
     now += seconds - 1;
     if (seconds > 0) {
-      const [record] = [...cache.get('key')!.answers, ...cache.get('key')!.authorities];
+      const [record] = [...cache.get('key')!.answer.answers, ...cache.get('key')!.answer.authorities];
       const [original] = [...answer.answers, ...answer.authorities];
       assert.equal(record?.ttl, original!.ttl - (seconds - 1));
     }
@@ -45,13 +49,13 @@ for (const [what, answer, seconds] of lifetimes) {
 }
 
 test('cache: the oldest entry makes room', () => {
-  const cache = new ResponseCache(2);
+  const cache = new ResponseCache({ size: 2 });
   for (const key of ['one', 'two', 'three']) cache.put(key, { ...ok, answers: [a(60)] });
-  assert.deepEqual([cache.get('one'), cache.size], [undefined, 2]);
+  assert.deepEqual([cache.get('one'), cache.sizes], [undefined, { success: 2, denial: 0 }]);
 });
 
 test('upstreams: addresses with ports, never ourselves, near ones from the own namespace', () => {
-  const policy = { dnsIPs: ['10.96.0.10'], nodeCIDRs: ['172.30.0.0/24'], netns: '/proc/1/ns/net' };
+  const policy = { dnsIPs: ['10.96.0.10'], nearCIDRs: ['172.30.0.0/24'], netns: '/proc/1/ns/net' };
   const texts = ['192.0.2.53', '127.0.0.1#5353', 'fd00::53#53', '172.30.0.1', '10.96.0.10', 'dns.google', '1.1.1.1#0'];
   assert.deepEqual(parseUpstreams(texts, policy), {
     upstreams: [
@@ -65,7 +69,7 @@ test('upstreams: addresses with ports, never ourselves, near ones from the own n
 });
 
 test('without an upstream every question outside fails at once', async () => {
-  const { handler } = new Forwarder({ upstreams: [] });
+  const { handler } = new Forwarder({ upstreams: new UpstreamSet([], new LoopNames(), logger('dns')) });
   const flags = { recursionDesired: true, dnssecOk: false, checkingDisabled: false };
   const answer = await handler({ name: 'www.test', lower: 'www.test', type: 1, ...flags });
   assert.deepEqual([answer?.rcode, answer?.ede?.code], [RCODE.SERVFAIL, 22]);

@@ -1,69 +1,107 @@
-// Room dns: answers of upstream resolvers, kept for as long as they allow, positive and negative (RFC 2308).
+// Room dns: answers of upstream resolvers, kept for as long as they allow, positive and negative (RFC 2308), and stale when need be.
 import { RCODE } from '../wire/dns/message.ts';
 import type { Answer } from './query.ts';
+import { type CacheSettings, DEFAULT_SETTINGS } from './settings.ts';
 
-/** Seconds. Longer promises are not believed: an upstream may be split-horizon and the laptop may move. */
-const MAX_POSITIVE = 300;
-const MAX_NEGATIVE = 30;
+/** TTL of records that are given beyond their time, in seconds (RFC 8767 section 5). */
+const STALE_TTL = 30;
+/** An answer is fetched anew when less than this share of its time is left, if it has been asked for again. */
+const PREFETCH_SHARE = 0.1;
+const PREFETCH_HITS = 2;
 
 interface Entry {
   readonly answer: Answer;
   /** Seconds. */
   readonly storedAt: number;
   readonly expiresAt: number;
+  hits: number;
+}
+
+export interface Found {
+  /** With the TTLs that are left. */
+  readonly answer: Answer;
+  /** `due`: true still, and worth asking for again; `stale`: better than nothing. */
+  readonly freshness: 'fresh' | 'due' | 'stale';
+  /** Seconds of the cache's clock at which its TTLs change, or its time is over. */
+  readonly sameUntil: number;
 }
 
 export class ResponseCache {
   readonly #entries = new Map<string, Entry>();
-  readonly #size: number;
+  readonly #settings: CacheSettings;
   readonly #now: () => number;
 
   /** `now` in seconds. */
-  constructor(size: number, now: () => number = () => performance.now() / 1000) {
-    this.#size = size;
+  constructor(settings: Partial<CacheSettings> = {}, now: () => number = () => performance.now() / 1000) {
+    this.#settings = { ...DEFAULT_SETTINGS.cache, ...settings };
     this.#now = now;
   }
 
-  get size(): number {
-    return this.#entries.size;
+  /** How many say that there is something, and how many that there is nothing. */
+  get sizes(): { readonly success: number; readonly denial: number } {
+    let success = 0;
+    for (const { answer } of this.#entries.values()) if (isPositive(answer)) success++;
+    return { success, denial: this.#entries.size - success };
   }
 
-  /** With the TTLs that are left. */
-  get(key: string): Answer | undefined {
+  get(key: string): Found | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
     const now = this.#now();
-    if (now >= entry.expiresAt) {
+    const { answer, storedAt, expiresAt } = entry;
+    if (now >= expiresAt) {
+      if (now < expiresAt + this.#settings.staleFor) {
+        return { answer: withTTL(answer, () => STALE_TTL), freshness: 'stale', sameUntil: now };
+      }
       this.#entries.delete(key);
       return undefined;
     }
-    return aged(entry.answer, Math.floor(now - entry.storedAt));
+    entry.hits++;
+    const age = Math.floor(now - storedAt);
+    const due = this.#settings.prefetch && entry.hits >= PREFETCH_HITS && isLate(entry, now);
+    return {
+      answer: age === 0 ? answer : withTTL(answer, (ttl) => Math.max(0, ttl - age)),
+      freshness: due ? 'due' : 'fresh',
+      sameUntil: Math.min(storedAt + age + 1, expiresAt),
+    };
   }
 
   put(key: string, answer: Answer): void {
-    const ttl = lifetime(answer);
-    if (ttl <= 0) return;
+    const ttl = this.#lifetime(answer);
+    if (ttl <= 0 || this.#settings.size === 0) return;
     // A Map keeps the order of insertion: the oldest goes first.
     this.#entries.delete(key);
-    if (this.#entries.size >= this.#size) this.#entries.delete(this.#entries.keys().next().value!);
+    if (this.#entries.size >= this.#settings.size) this.#entries.delete(this.#entries.keys().next().value!);
     const now = this.#now();
-    this.#entries.set(key, { answer, storedAt: now, expiresAt: now + ttl });
+    this.#entries.set(key, { answer, storedAt: now, expiresAt: now + ttl, hits: 0 });
+  }
+
+  /** Seconds; 0 for what must not be kept: failures, and negative answers without SOA. */
+  #lifetime(answer: Answer): number {
+    if (answer.rcode !== RCODE.NOERROR && answer.rcode !== RCODE.NXDOMAIN) return 0;
+    const ttls = [...answer.answers, ...answer.authorities].map((record) => record.ttl);
+    if (isPositive(answer)) return Math.min(this.#settings.maxTTL, ...ttls);
+    const soa = answer.authorities.find((record) => record.type === 'SOA');
+    return soa?.type === 'SOA' ? Math.min(this.#settings.maxNegativeTTL, soa.minimum, ...ttls) : 0;
   }
 }
 
-/** Seconds; 0 for what must not be kept: failures, and negative answers without SOA. */
-function lifetime(answer: Answer): number {
-  if (answer.rcode !== RCODE.NOERROR && answer.rcode !== RCODE.NXDOMAIN) return 0;
-  const ttls = [...answer.answers, ...answer.authorities].map((record) => record.ttl);
-  if (answer.rcode === RCODE.NOERROR && answer.answers.length > 0) return Math.min(MAX_POSITIVE, ...ttls);
-  const soa = answer.authorities.find((record) => record.type === 'SOA');
-  return soa?.type === 'SOA' ? Math.min(MAX_NEGATIVE, soa.minimum, ...ttls) : 0;
+export function isPositive({ rcode, answers }: Answer): boolean {
+  return rcode === RCODE.NOERROR && answers.length > 0;
 }
 
-function aged(answer: Answer, seconds: number): Answer {
-  if (seconds === 0) return answer;
-  const age = <T extends { readonly ttl: number }>(records: readonly T[]) =>
-    records.map((record) => ({ ...record, ttl: Math.max(0, record.ttl - seconds) }));
+function isLate({ storedAt, expiresAt }: Entry, now: number): boolean {
+  return expiresAt - now <= Math.max(1, (expiresAt - storedAt) * PREFETCH_SHARE);
+}
+
+function withTTL(answer: Answer, change: (ttl: number) => number): Answer {
+  const changed = <T extends { readonly ttl: number }>(records: readonly T[]) =>
+    records.map((record) => ({ ...record, ttl: change(record.ttl) }));
   const { answers, authorities, additionals } = answer;
-  return { ...answer, answers: age(answers), authorities: age(authorities), additionals: age(additionals) };
+  return {
+    ...answer,
+    answers: changed(answers),
+    authorities: changed(authorities),
+    additionals: changed(additionals),
+  };
 }

@@ -2,17 +2,23 @@
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { Fault } from '../observe/fault.ts';
+import { podwireVersion } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
 import { SysError } from '../sys/ffi.ts';
+import type { SearchesOf } from './autopath.ts';
 import { chain } from './chain.ts';
-import { Forwarder, parseUpstreams } from './forward.ts';
+import { staticHosts } from './hosts.ts';
 import { listenTcp } from './listen-tcp.ts';
 import { listenUdp, type UdpOptions } from './listen-udp.ts';
 import type { Listener } from './listener.ts';
+import { serveMetrics } from './metrics-server.ts';
+import { openOutside } from './outside.ts';
 import { PacketCache } from './packet-cache.ts';
 import { ClusterRecords } from './records.ts';
 import { type Respond, responder } from './respond.ts';
+import { DEFAULT_SETTINGS, type ServerSettings } from './settings.ts';
 import { type DnsCounts, DnsStats } from './stats.ts';
+import type { UpstreamStatus } from './upstream-set.ts';
 import { unlessOwn } from './upstream-socket.ts';
 import { allSynced, type DnsInformers, watchRecords } from './watch.ts';
 
@@ -29,6 +35,9 @@ export interface DnsOptions {
   readonly clusterPodCIDRs: readonly CIDR[];
   readonly serviceCIDRs: readonly CIDR[];
   readonly nodeCIDRs: readonly CIDR[];
+  /** Where metrics are served beside the DNS addresses. */
+  readonly nodeIPs?: readonly IP[];
+  readonly dns?: ServerSettings;
 }
 
 export interface StartDns {
@@ -38,13 +47,15 @@ export interface StartDns {
   readonly upstreamNetns?: string;
   /** Other than 53 in tests that are not root. */
   readonly port?: number;
+  /** Search lists of this node's pods, for autopath. */
+  readonly searchesOf?: SearchesOf;
   /** Called once the names of the cluster are answered. */
   readonly onSynced?: () => void;
 }
 
 export interface DnsStatus extends DnsCounts {
   readonly synced: boolean;
-  readonly upstreams: readonly { readonly address: string; readonly healthy: boolean }[];
+  readonly upstreams: readonly UpstreamStatus[];
 }
 
 export interface DnsServer {
@@ -58,8 +69,9 @@ export interface DnsServer {
  * Listens at once, in the calling thread's network namespace, and answers for the cluster when the informers have
  * synced. Keeps answering from what it knows while the API server is away. Throws a Fault when an address cannot be bound.
  */
-export function startDns({ informers, options, upstreamNetns, port = 53, onSynced }: StartDns): DnsServer {
+export function startDns({ informers, options, upstreamNetns, port = 53, searchesOf, onSynced }: StartDns): DnsServer {
   const log = logger('dns', { node: options.nodeName });
+  const settings = options.dns ?? DEFAULT_SETTINGS;
   const packets = new PacketCache(PACKETS);
   const records = new ClusterRecords({
     zone: options.clusterDomain,
@@ -67,30 +79,48 @@ export function startDns({ informers, options, upstreamNetns, port = 53, onSynce
     onChange: (dependency) => packets.drop(dependency),
   });
   const netns = unlessOwn(upstreamNetns ?? '/proc/self/ns/net');
-  const { upstreams, refused } = parseUpstreams(options.dnsUpstreams, { ...options, netns });
-  for (const upstream of refused) log.warn({ upstream }, 'not used as an upstream resolver');
-  const forwarder = new Forwarder({ upstreams });
+  const outside = openOutside({ options, settings, netns, log });
   const stats = new DnsStats();
   let synced = false;
   const resolve = chain({
     records,
     isSynced: () => synced,
     reverseCIDRs: [...options.serviceCIDRs, ...options.clusterPodCIDRs, ...options.nodeCIDRs],
-    forward: forwarder.handler,
+    hosts: staticHosts(settings.hosts, () => records.apex()[0]),
+    rewrites: settings.rewrites,
+    ...(settings.autopath && searchesOf && { searchesOf }),
+    ...outside.handlers,
   });
-  const respond = responder({ resolve, stats, log, packets });
-  const listeners = listenOnAll(options.dnsIPs, port, respond, { ready: { packets, stats } });
+  const respond = responder({ resolve, stats, log, packets, queryLog: settings.queryLog });
+  // Who wants to read every question has every question read.
+  const udp = settings.queryLog ? {} : { ready: { packets, stats } };
+  const listeners = listenOnAll(options.dnsIPs, port, respond, udp);
   const stopWatching = watchRecords(informers, records);
   const ready = allSynced(informers).then(() => {
     synced = true;
     onSynced?.();
   });
+  const hostEntries = Object.keys(settings.hosts).length;
+  const metrics =
+    settings.metricsPort > 0 &&
+    serveMetrics({
+      ips: [...options.dnsIPs, ...(options.nodeIPs ?? [])],
+      port: settings.metricsPort,
+      isReady: () => synced,
+      sources: () => ({ stats, ...outside, hostEntries, version: podwireVersion() }),
+      log,
+    });
   return {
     ready,
-    status: () => ({ ...stats.snapshot(), synced, upstreams: forwarder.upstreams }),
+    status: () => ({
+      ...stats.snapshot(),
+      synced,
+      upstreams: outside.forwarders.flatMap((each) => each.upstreams.status),
+    }),
     close() {
       stopWatching();
       for (const listener of listeners) listener.close();
+      if (metrics) metrics.close();
     },
   };
 }
