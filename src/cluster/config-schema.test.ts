@@ -40,6 +40,13 @@ const REFUSED: [text: string, says: RegExp][] = [
   ['dns: { upstreams: ["192.0.2.1:53"] }', /dns\.upstreams\.0 must be an address, or address#port/],
   ['dns: { upstreams: [dns.example] }', /dns\.upstreams\.0 must be an address, or address#port/],
   ['loadBalancer: { addresses: [10.0.0.9-1] }', /loadBalancer\.addresses\.0 must be a CIDR, an address or a range/],
+  ['dns: { stubDomains: { "corp.example": [] } }', /dns\.stubDomains\.corp\.example must NOT have fewer than 1 items/],
+  ['dns: { stubDomains: { "a..b": ["192.0.2.1"] } }', /dns\.stubDomains must be a name such as/],
+  ['dns: { hosts: { db.corp.example: [db] } }', /dns\.hosts\.db\.corp\.example\.0 must be an IP address/],
+  ['dns: { rewrites: { "*x": a.b } }', /dns\.rewrites must be a name such as .*, or \*\.example\.com/],
+  ['dns: { rewrites: { a.b: "*.c" } }', /dns\.rewrites\.a\.b must be a name such as db\.example\.com$/],
+  ['dns: { cache: { ttl: 5 } }', /there is no field dns\.cache\.ttl; fields here are size, maxTTL/],
+  ['dns: { metricsPort: -1 }', /dns\.metricsPort must be >= 0/],
   ['nodes: {', /config file .*config\.yaml: /],
 ];
 for (const [text, says] of REFUSED) {

@@ -9,10 +9,17 @@ import { Fault } from '../observe/fault.ts';
 import type { PartialConfig } from './config.ts';
 
 const cidrs = { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', format: 'cidr' } };
+const resolvers = { type: 'array', items: { type: 'string', format: 'resolver' } };
+const seconds = { type: 'integer', minimum: 0, maximum: 604800 };
 const port = { type: 'integer', minimum: 1, maximum: 65535 };
 
 function fields(properties: Record<string, object>): object {
   return { type: 'object', additionalProperties: false, properties };
+}
+
+/** Any names of DNS, each with such a value. */
+function byName(value: object): object {
+  return { type: 'object', propertyNames: { format: 'name' }, additionalProperties: value };
 }
 
 /** A cluster's name stands in the names of namespaces and interfaces. */
@@ -42,7 +49,29 @@ export const CONFIG_SCHEMA = fields({
     racks: { type: 'integer', minimum: 1, maximum: 16 },
     vxlan: fields({ vni: { type: 'integer', minimum: 1, maximum: 16777215 }, port }),
   }),
-  dns: fields({ upstreams: { type: 'array', items: { type: 'string', format: 'resolver' } } }),
+  dns: fields({
+    upstreams: resolvers,
+    stubDomains: byName({ ...resolvers, minItems: 1 }),
+    hosts: byName({ type: 'array', minItems: 1, items: { type: 'string', format: 'ip' } }),
+    rewrites: {
+      type: 'object',
+      propertyNames: { format: 'rewritten' },
+      patternProperties: {
+        '^[*]': { type: 'string', format: 'rewritten' },
+        '^[^*]': { type: 'string', format: 'name' },
+      },
+    },
+    autopath: { type: 'boolean' },
+    queryLog: { type: 'boolean' },
+    metricsPort: { type: 'integer', minimum: 0, maximum: 65535 },
+    cache: fields({
+      size: { type: 'integer', minimum: 0, maximum: 10_000_000 },
+      maxTTL: seconds,
+      maxNegativeTTL: seconds,
+      prefetch: { type: 'boolean' },
+      staleFor: seconds,
+    }),
+  }),
   loadBalancer: fields({ addresses: { type: 'array', items: { type: 'string', format: 'range' } } }),
   api: fields({ port }),
 });
@@ -67,7 +96,15 @@ export function readConfigFile(file: string): PartialConfig {
 export function checkConfig(value: unknown, where: string): PartialConfig {
   const ajv = new Ajv({
     allErrors: true,
-    formats: { cidr: isCIDR, domain: DOMAIN, range: isRange, resolver: isResolver },
+    formats: {
+      cidr: isCIDR,
+      domain: DOMAIN,
+      ip: isIP,
+      name: NAME,
+      range: isRange,
+      resolver: isResolver,
+      rewritten: (text: string) => NAME.test(text.replace(/^\*\./, '')),
+    },
   });
   const validate = ajv.compile<PartialConfig>(CONFIG_SCHEMA);
   if (validate(value)) return value;
@@ -95,6 +132,9 @@ function isRange(text: string): boolean {
 
 const DOMAIN = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
+/** Upper case and underscores too, as DNS has them. */
+const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
+
 /** `address` or `address#port`, as DNS servers' own configs have it. */
 function isResolver(text: string): boolean {
   const [address, port, ...more] = text.split('#');
@@ -104,6 +144,9 @@ function isResolver(text: string): boolean {
 const EXAMPLES: Readonly<Record<string, string>> = {
   cidr: 'a CIDR such as 10.244.0.0/16',
   domain: 'a domain of lower-case labels such as cluster.local',
+  ip: 'an IP address such as 192.0.2.7',
+  name: 'a name such as db.example.com',
+  rewritten: 'a name such as db.example.com, or *.example.com for all below it',
   range: 'a CIDR, an address or a range such as 172.30.0.200-172.30.0.250',
   resolver: 'an address, or address#port such as 192.0.2.53#5353',
 };

@@ -1,4 +1,5 @@
 // Room cluster: what a cluster is made of. Every field has a default, a line in the config file and, where it matters, a flag.
+import { DEFAULT_SETTINGS, type ServerSettings } from '../dns/settings.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 
 export type DatapathName = 'nftables' | 'ebpf';
@@ -26,8 +27,8 @@ export interface ClusterConfig {
     /** L2 segments over which the nodes are spread, joined by a router. */
     readonly racks: number;
   };
-  /** Resolvers of everything outside the cluster domain: `address` or `address#port`. Empty: the machine's own. */
-  readonly dns: { readonly upstreams: readonly string[] };
+  /** `upstreams`: resolvers of everything outside the cluster domain, `address` or `address#port`. Empty: the machine's own. */
+  readonly dns: ServerSettings & { readonly upstreams: readonly string[] };
   /** Addresses of the LBPool `default`; absent: a range of nodeCIDRs. Empty: there is no such pool. */
   readonly loadBalancer: { readonly addresses?: readonly string[] };
   /** Port of the API server on loopback. */
@@ -39,7 +40,7 @@ export type PartialConfig = {
   readonly [K in keyof ClusterConfig]?: ClusterConfig[K] extends readonly unknown[] | number | string | undefined
     ? ClusterConfig[K]
     : {
-        readonly [L in keyof ClusterConfig[K]]?: L extends 'overlay'
+        readonly [L in keyof ClusterConfig[K]]?: L extends 'overlay' | 'cache'
           ? Partial<ClusterConfig[K][L]>
           : ClusterConfig[K][L];
       };
@@ -63,7 +64,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       overlay: { backend: 'vxlan', directRouting: false },
       racks: 1,
     },
-    dns: { upstreams: [] },
+    dns: { upstreams: [], ...DEFAULT_SETTINGS },
     loadBalancer: {},
     api: { port: 6443 + slot },
   };
@@ -83,7 +84,7 @@ export function mergeConfig(base: ClusterConfig, ...parts: readonly PartialConfi
         ...part.network,
         overlay: { ...merged.network.overlay, ...part.network?.overlay },
       },
-      dns: { ...merged.dns, ...part.dns },
+      dns: { ...merged.dns, ...part.dns, cache: { ...merged.dns.cache, ...part.dns?.cache } },
       loadBalancer: { ...merged.loadBalancer, ...part.loadBalancer },
       api: { ...merged.api, ...part.api },
     };

@@ -70,6 +70,7 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     nodeCIDRs: network.nodeCIDRs,
     clusterPodCIDRs: network.podCIDRs,
     dnsIPs: dnsServiceIPs(config),
+    dns: config.dns,
     dnsUpstreams: config.dns.upstreams.length > 0 ? config.dns.upstreams : machineResolvers(),
     mtu: network.mtu,
     vxlan: network.vxlan,

@@ -9,7 +9,7 @@ import { ready } from './ready.ts';
 import type { ClusterRecords } from './records.ts';
 import { reverseZones } from './reverse-zones.ts';
 import { rewriting } from './rewrite.ts';
-import type { Rewrite } from './settings.ts';
+import type { ServerSettings } from './settings.ts';
 
 export interface ChainOptions {
   readonly records: ClusterRecords;
@@ -21,7 +21,7 @@ export interface ChainOptions {
   readonly isLoop?: (query: Query) => boolean;
   readonly hosts?: Handler;
   readonly stubs?: Handler;
-  readonly rewrites?: readonly Rewrite[];
+  readonly rewrites?: ServerSettings['rewrites'];
   /** Absent: nobody's search list is walked. */
   readonly searchesOf?: SearchesOf;
 }
@@ -51,6 +51,6 @@ export function chain(options: ChainOptions): Resolver {
     }
     return undefined;
   });
-  const resolve = rewriting(options.rewrites ?? [], (query) => chased(query) ?? failed(RCODE.REFUSED));
+  const resolve = rewriting(options.rewrites ?? {}, (query) => chased(query) ?? failed(RCODE.REFUSED));
   return options.searchesOf ? autopath(options.searchesOf, resolve) : resolve;
 }

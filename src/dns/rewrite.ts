@@ -3,13 +3,13 @@ import type { Name } from '../wire/dns/message.ts';
 import { isWithin, lowerName, relativeTo } from '../wire/dns/name.ts';
 import type { Resolver } from './chain.ts';
 import type { Answer, Query } from './query.ts';
-import type { Rewrite } from './settings.ts';
+import type { ServerSettings } from './settings.ts';
+
+const WILDCARD = '*.';
 
 /** Once: what a rewrite leads to is not rewritten again. */
-export function rewriting(rules: readonly Rewrite[], resolve: Resolver): Resolver {
-  const lowered = rules.map((rule) =>
-    'name' in rule ? { ...rule, name: lowerName(rule.name) } : { ...rule, suffix: lowerName(rule.suffix) },
-  );
+export function rewriting(rules: ServerSettings['rewrites'], resolve: Resolver): Resolver {
+  const lowered = Object.entries(rules).map(([from, to]) => [lowerName(from), to] as const);
   if (lowered.length === 0) return resolve;
   return (query) => {
     const name = rewritten(lowered, query);
@@ -21,12 +21,12 @@ export function rewriting(rules: readonly Rewrite[], resolve: Resolver): Resolve
   };
 }
 
-function rewritten(rules: readonly Rewrite[], { name, lower }: Query): Name | undefined {
-  for (const rule of rules) {
-    if ('name' in rule && rule.name === lower) return rule.to;
-    if (!('suffix' in rule) || !isWithin(lower, rule.suffix)) continue;
-    const left = relativeTo(name, rule.suffix);
-    return left === '' ? rule.to : `${left}.${rule.to}`;
+function rewritten(rules: readonly (readonly [from: Name, to: Name])[], { name, lower }: Query): Name | undefined {
+  for (const [from, to] of rules) {
+    if (from === lower) return to;
+    const suffix = from.startsWith(WILDCARD) ? from.slice(WILDCARD.length) : undefined;
+    if (suffix === undefined || suffix === lower || !isWithin(lower, suffix)) continue;
+    return to.startsWith(WILDCARD) ? `${relativeTo(name, suffix)}.${to.slice(WILDCARD.length)}` : to;
   }
   return undefined;
 }

@@ -2,9 +2,6 @@
 import type { IP } from '../addr/ip.ts';
 import type { Name } from '../wire/dns/message.ts';
 
-/** One name, or all names at and below a suffix, asked for in place of others. */
-export type Rewrite = { readonly name: Name; readonly to: Name } | { readonly suffix: Name; readonly to: Name };
-
 /** Of answers from outside the cluster. */
 export interface CacheSettings {
   /** Answers; 0 keeps none. */
@@ -23,8 +20,11 @@ export interface ServerSettings {
   readonly stubDomains: Readonly<Record<Name, readonly string[]>>;
   /** Names that are answered from here. */
   readonly hosts: Readonly<Record<Name, readonly IP[]>>;
-  /** The first that fits is taken. */
-  readonly rewrites: readonly Rewrite[];
+  /**
+   * A name to the one that is asked for in its place; `*.suffix` to `*.other`: of every name below, or to one name for all
+   * of them. The first that fits is taken.
+   */
+  readonly rewrites: Readonly<Record<Name, Name>>;
   /** Walk a pod's search list for it. */
   readonly autopath: boolean;
   /** One line of log for each question. */
@@ -37,7 +37,7 @@ export interface ServerSettings {
 export const DEFAULT_SETTINGS: ServerSettings = {
   stubDomains: {},
   hosts: {},
-  rewrites: [],
+  rewrites: {},
   autopath: false,
   queryLog: false,
   metricsPort: 9153,

@@ -9,7 +9,7 @@ import type { UpstreamAddress } from './upstream-socket.ts';
 const FAILURES = 2;
 const PROBE_EVERY = 1000;
 /** Milliseconds until an upstream is asked again whether it leads back to us. */
-const LOOP_CHECK_EVERY = 30_000;
+const LOOP_CHECK_EVERY = 5000;
 const PROBE_TIMEOUT = 2000;
 
 export interface Upstream {

@@ -2,6 +2,7 @@
 
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
+import type { ServerSettings } from '../dns/settings.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
 
@@ -35,6 +36,8 @@ export interface NodeOptions {
   readonly dnsIPs: readonly IP[];
   /** Resolvers of everything outside the cluster domain, `address` or `address#port`. */
   readonly dnsUpstreams: readonly string[];
+  /** Absent: every setting of the DNS server as it is by default. */
+  readonly dns?: ServerSettings;
   /** MTU of the leg on the fabric. */
   readonly mtu: number;
   readonly vxlan: { readonly vni: number; readonly port: number };

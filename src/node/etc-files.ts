@@ -43,18 +43,28 @@ export function hostsFile(pod: Pod, hostname: string, podIPs: readonly IP[], clu
 const NAMESERVERS = 3;
 const SEARCHES = 32;
 
-export function resolvConf({ metadata, spec }: Pod, settings: DnsSettings): string {
-  const { clusterDomain, dnsIPs } = settings;
-  const own = spec.dnsConfig ?? {};
+/** Whether the pod asks the cluster's DNS first. */
+function asksCluster({ spec }: Pod): boolean {
   const policy = spec.dnsPolicy ?? 'ClusterFirst';
-  const cluster = policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !spec.hostNetwork);
+  return policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !spec.hostNetwork);
+}
+
+/** The domains in which a pod's resolver looks for names with few dots. */
+export function podSearches(pod: Pod, { clusterDomain }: Pick<DnsSettings, 'clusterDomain'>): string[] {
   const domain = `svc.${clusterDomain}`;
-  const nameservers = policy === 'None' ? [] : cluster ? dnsIPs : nodeResolvers(settings);
-  const searches = cluster ? [`${metadata.namespace}.${domain}`, domain, clusterDomain] : [];
+  const searches = asksCluster(pod) ? [`${pod.metadata.namespace}.${domain}`, domain, clusterDomain] : [];
+  return unique([...searches, ...(pod.spec.dnsConfig?.searches ?? [])]).slice(0, SEARCHES);
+}
+
+export function resolvConf(pod: Pod, settings: DnsSettings): string {
+  const { spec } = pod;
+  const own = spec.dnsConfig ?? {};
+  const cluster = asksCluster(pod);
+  const nameservers = spec.dnsPolicy === 'None' ? [] : cluster ? settings.dnsIPs : nodeResolvers(settings);
   const options = new Map<string, string | undefined>(cluster ? [['ndots', '5']] : []);
   for (const { name, value } of own.options ?? []) if (name) options.set(name, value);
   const lines = [
-    ['search', ...unique([...searches, ...(own.searches ?? [])]).slice(0, SEARCHES)],
+    ['search', ...podSearches(pod, settings)],
     ...unique([...nameservers, ...(own.nameservers ?? [])])
       .slice(0, NAMESERVERS)
       .map((ip) => ['nameserver', ip]),

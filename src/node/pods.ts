@@ -1,15 +1,22 @@
 // Room node: the pods of this node: one worker each, and none for what is no longer wanted.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { IP } from '../addr/ip.ts';
 import { createInformer, type Informer } from '../cache/informer.ts';
 import { objectKey, type Pod } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { ContainerStatus } from '../runtime/runtime.ts';
+import { podSearches } from './etc-files.ts';
 import type { PodContext } from './pod-context.ts';
 import { logsDir, podDataDir, podUidOf, sandboxId } from './pod-paths.ts';
 import { type Adopted, PodWorker } from './pod-worker.ts';
 
 const log = logger('pods');
+const IP_INDEX = 'ip';
+
+function ownIPs({ spec, status }: Pod): IP[] {
+  return spec.hostNetwork ? [] : (status?.podIPs ?? []).map(({ ip }) => ip);
+}
 
 export class Pods {
   readonly #context: PodContext;
@@ -26,7 +33,8 @@ export class Pods {
     this.#find();
     context.runtime.onExit((status) => this.#exited(status));
     const fieldSelector = `spec.nodeName=${context.options.nodeName}`;
-    this.#informer = createInformer(context.client, 'Pod', { fieldSelector });
+    const indexes = { [IP_INDEX]: ownIPs };
+    this.#informer = createInformer(context.client, 'Pod', { fieldSelector, indexes });
     this.#informer.onChange((change) => {
       if (this.#closed) return;
       if (change.type === 'delete') this.#workers.get(change.object.metadata.uid)?.remove();
@@ -38,6 +46,12 @@ export class Pods {
   get(namespace: string, name: string): PodWorker | undefined {
     const pod = this.#informer.get(`${namespace}/${name}`);
     return pod && this.#workers.get(pod.metadata.uid);
+  }
+
+  /** The search list of the pod that has the address for itself. */
+  searchesOf(ip: IP): readonly string[] | undefined {
+    const [pod] = this.#informer.byIndex(IP_INDEX, ip);
+    return pod && podSearches(pod, this.#context.options);
   }
 
   get size(): number {

@@ -105,7 +105,12 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const paths = await findPaths(overlay, placed);
   const stopWatchingNodes = watchNodes(overlay, options.nodeName, nodes, paths);
   step('network');
-  const dns = startDns({ informers: { services, endpointSlices, namespaces }, options: placed });
+  let pods: Pods | undefined;
+  const dns = startDns({
+    informers: { services, endpointSlices, namespaces },
+    options: placed,
+    searchesOf: (ip) => pods?.searchesOf(ip),
+  });
   const proxy = startProxy({
     client,
     reconciler,
@@ -124,7 +129,6 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
 
   const recorder = createRecorder(client, 'kubelet', { host: options.nodeName });
   const configs = new ConfigWatch(client);
-  let pods: Pods | undefined;
   let drift: { close(): void } | undefined;
   let closed = false;
   const kubelet = await startKubeletServer({

@@ -9,6 +9,8 @@ export interface NodeData {
   readonly netns: string;
   readonly upstreamNetns?: string;
   readonly options: DnsOptions;
+  /** Search list by the address of who asks. */
+  readonly searches?: Readonly<Record<string, readonly string[]>>;
 }
 
 export type NodeMessage =
@@ -18,14 +20,19 @@ export type NodeMessage =
   | { readonly sync: true }
   | { readonly close: true };
 
-const { netns, upstreamNetns, options } = workerData as NodeData;
+const { netns, upstreamNetns, options, searches } = workerData as NodeData;
 enterNetns(netns);
 const informers = {
   services: new MemoryInformer<Service>(),
   endpointSlices: new MemoryInformer<EndpointSlice>(),
   namespaces: new MemoryInformer<Namespace>(),
 };
-const server = startDns({ informers, options, ...(upstreamNetns !== undefined && { upstreamNetns }) });
+const server = startDns({
+  informers,
+  options,
+  searchesOf: (ip) => searches?.[ip],
+  ...(upstreamNetns !== undefined && { upstreamNetns }),
+});
 
 parentPort!.on('message', (message: NodeMessage) => {
   if ('close' in message) {

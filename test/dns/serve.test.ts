@@ -1,84 +1,26 @@
 // The DNS server as pods meet it: in a node's namespace on the Service address, with dig as the witness.
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import type { DnsStatus } from '../../src/dns/start.ts';
 import { noLookup } from '../../src/dns/upstream-socket.ts';
-import type { EndpointSlice, Service } from '../../src/objects/types.ts';
-import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
-import type { NodeData, NodeMessage } from './node.worker.ts';
+import { inNetns } from '../../src/sys/netns.ts';
+import type { NodeMessage } from './node.worker.ts';
 import { startUpstream, type TestUpstream } from './upstream.ts';
+import { DNS, DnsWorld, reasonToSkip, service, shop, slice } from './world.ts';
 
-const DNS = '10.96.0.10';
-const nodeNs = netnsPath(`pwt-dns-${process.pid}-node`);
-const outerNs = netnsPath(`pwt-dns-${process.pid}-outer`);
 const skip = reasonToSkip() ?? false;
-let worker: Worker;
+let world: DnsWorld;
 let upstream: TestUpstream;
 
-function reasonToSkip(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root for network namespaces';
-  try {
-    execFileSync('dig', ['-v'], { stdio: 'ignore' });
-  } catch {
-    return 'needs dig (Debian: bind9-dnsutils)';
-  }
-  return undefined;
-}
-
-function ip(netns: string, ...args: string[]): void {
-  execFileSync('nsenter', [`--net=${netns}`, 'ip', ...args]);
-}
-
-const run = promisify(execFile);
-
-/** dig's whole output: its exit code is not 0 when no server answered. */
-async function dig(...args: string[]): Promise<string> {
-  const options = ['+tries=1', '+time=5', '+nocookie', ...args];
-  const { stdout } = await run('nsenter', [`--net=${nodeNs}`, 'dig', `@${DNS}`, ...options]).catch(
-    (error: { stdout: string }) => error,
-  );
-  return stdout;
-}
-
-/** The answers alone, sorted, with single blanks. */
-async function answers(...args: string[]): Promise<string[]> {
-  const text = await dig('+noall', '+answer', ...args);
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith(';'));
-  return lines.map((line) => line.replaceAll(/\s+/g, ' ')).sort();
-}
-
-async function status(...args: string[]): Promise<string> {
-  const text = await dig(...args);
-  return /status: (\w+)/.exec(text)?.[1] ?? text;
-}
-
-const meta = (name: string, labels: Record<string, string> = {}) => {
-  return { namespace: 'shop', name, labels, uid: name, resourceVersion: '1', creationTimestamp: '' };
-};
-
-function service(name: string, spec: Service['spec']): NodeMessage {
-  return { set: 'Service', object: { apiVersion: 'v1', kind: 'Service', metadata: meta(name), spec } };
-}
-
-function slice(of: string, endpoints: EndpointSlice['endpoints']): NodeMessage {
-  const object: EndpointSlice = {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: meta(`${of}-1`, { 'kubernetes.io/service-name': of }),
-    addressType: 'IPv4',
-    endpoints,
-    ports: [{ name: 'sql', port: 5432, protocol: 'TCP' }],
-  };
-  return { set: 'EndpointSlice', object };
-}
+const dig = (...args: string[]) => world.dig(...args);
+const answers = (...args: string[]) => world.answers(...args);
+const status = (...args: string[]) => world.status(...args);
+const send = (message: NodeMessage) => world.send(message);
 
 const objects: readonly NodeMessage[] = [
-  { set: 'Namespace', object: { apiVersion: 'v1', kind: 'Namespace', metadata: { ...meta('shop'), name: 'shop' } } },
+  shop,
   service('web', { clusterIPs: ['10.96.0.20', 'fd00:10:96::20'], ports: [{ name: 'http', port: 80 }] }),
   service('db', { clusterIP: 'None' }),
   service('many', { clusterIP: 'None' }),
@@ -90,41 +32,16 @@ const objects: readonly NodeMessage[] = [
   ),
 ];
 
-function send(message: NodeMessage): void {
-  worker.postMessage(message);
-}
-
 before(async () => {
   if (skip) return;
-  for (const netns of [nodeNs, outerNs]) {
-    createNetns(netns);
-    ip(netns, 'link', 'set', 'lo', 'up');
-  }
-  upstream = startUpstream(outerNs, '127.0.0.1', 5300);
-  const workerData: NodeData = {
-    netns: nodeNs,
-    upstreamNetns: outerNs,
-    options: {
-      nodeName: 'worker-1',
-      clusterDomain: 'cluster.local',
-      dnsIPs: [DNS],
-      dnsUpstreams: ['127.0.0.1#5300', `${DNS}`],
-      clusterPodCIDRs: ['10.244.0.0/16'],
-      serviceCIDRs: ['10.96.0.0/16'],
-      nodeCIDRs: ['172.30.0.0/24'],
-    },
-  };
-  worker = new Worker(new URL('./node.worker.ts', import.meta.url), { workerData, trackUnmanagedFds: false });
-  await once(worker, 'message');
-  // The server was there first: an address that comes later is answered on as well.
-  ip(nodeNs, 'address', 'add', `${DNS}/32`, 'dev', 'lo');
+  world = new DnsWorld('dns');
+  upstream = startUpstream(world.outerNs, '127.0.0.1', 5300);
+  await world.start({ dnsUpstreams: ['127.0.0.1#5300', DNS] });
 });
 
 after(async () => {
-  if (skip) return;
   upstream?.close();
-  await worker?.terminate();
-  for (const netns of [nodeNs, outerNs]) removeNamespace(netns);
+  await world?.close();
 });
 
 test('until synced: SERVFAIL for the cluster, which dig may explain; answers for the rest', { skip }, async () => {
@@ -132,9 +49,7 @@ test('until synced: SERVFAIL for the cluster, which dig may explain; answers for
   assert.match(text, /status: SERVFAIL/);
   assert.match(text, /EDE: 14 .*not yet known/);
   assert.equal((await answers('www.test')).length, 2);
-  for (const message of objects) send(message);
-  send({ sync: true });
-  await once(worker, 'message');
+  await world.sync(...objects);
 });
 
 test('Services, pods and their addresses', { skip }, async () => {
@@ -209,7 +124,7 @@ test('what is no plain question of class IN is refused by the book', { skip }, a
 });
 
 test('garbage is answered FORMERR or not at all, and never harms', { skip }, async () => {
-  const socket = inNetns(nodeNs, () => {
+  const socket = inNetns(world.nodeNs, () => {
     const opened = createSocket({ type: 'udp4', lookup: noLookup });
     opened.bind(0, '127.0.0.1');
     return opened;
@@ -269,7 +184,7 @@ test('without an upstream the cluster is answered as before, and the rest fails 
     assert.ok(Number(/Query time: (\d+) msec/.exec(text)?.[1]) < 2000);
   }
   assert.equal(await status('web.shop.svc.cluster.local'), 'NOERROR');
-  upstream = startUpstream(outerNs, '127.0.0.1', 5300);
+  upstream = startUpstream(world.outerNs, '127.0.0.1', 5300);
   const end = performance.now() + 30_000;
   while ((await status('www.test', 'CNAME')) === 'SERVFAIL') {
     assert.ok(performance.now() < end, 'the upstream is used again once it is back');
@@ -282,11 +197,11 @@ test('a change is answered at once; the counts tell what was done', { skip }, as
   assert.equal(await status('db-0.db.shop.svc.cluster.local'), 'NXDOMAIN');
   assert.equal(await status('db-1.db.shop.svc.cluster.local'), 'NOERROR');
   send({ close: true });
-  const [message] = (await once(worker, 'message')) as [{ status: DnsStatus }];
+  const [message] = (await once(world.worker, 'message')) as [{ status: DnsStatus }];
   const { synced, queries, rcodes, upstreams, dropped, latency } = message.status;
   assert.equal(synced, true);
   assert.ok(queries.udp > 20 && queries.tcp >= 3, JSON.stringify(queries));
   assert.ok(rcodes['NOERROR']! > 10 && rcodes['NXDOMAIN']! >= 3 && rcodes['SERVFAIL']! >= 4, JSON.stringify(rcodes));
-  assert.deepEqual([dropped, upstreams], [2, [{ address: '127.0.0.1#5300', healthy: true }]]);
+  assert.deepEqual([dropped, upstreams], [2, [{ address: '127.0.0.1#5300', healthy: true, looping: false }]]);
   assert.ok(latency.p50 > 0 && latency.p50 <= latency.p99);
 });

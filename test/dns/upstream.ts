@@ -1,7 +1,9 @@
 // Room dns (tests): an upstream resolver with a few names, in a namespace of its own, that counts what it is asked.
+import type { Socket } from 'node:dgram';
 import * as packet from 'dns-packet';
 import { listenTcp } from '../../src/dns/listen-tcp.ts';
 import { listenUdp } from '../../src/dns/listen-udp.ts';
+import { type UpstreamAddress, udpSocket } from '../../src/dns/upstream-socket.ts';
 import { inNetns } from '../../src/sys/netns.ts';
 
 const SOA = { mname: 'ns.test', rname: 'root.test', serial: 1, refresh: 2, retry: 3, expire: 4, minimum: 60 };
@@ -42,6 +44,25 @@ export function startUpstream(netns: string, ip: string, port: number): TestUpst
   };
 }
 
+/** A resolver that asks the server at `target` whatever it is asked: one that leads back. */
+export function startRelay(netns: string, ip: string, port: number, target: UpstreamAddress): { close(): void } {
+  const sockets = new Set<Socket>();
+  const respond = (query: Uint8Array) =>
+    new Promise<Buffer>((resolve) => {
+      const socket = udpSocket(target);
+      sockets.add(socket);
+      socket.once('message', resolve);
+      socket.send(query, target.port, target.ip);
+    });
+  const listener = inNetns(netns, () => listenUdp(ip, port, respond));
+  return {
+    close() {
+      listener.close();
+      for (const socket of sockets) socket.close();
+    },
+  };
+}
+
 function answersTo(name: string, type: string): packet.Answer[] | undefined {
   const at = { name: name.toLowerCase(), ttl: 60 };
   switch (`${at.name} ${type}`) {
@@ -53,6 +74,12 @@ function answersTo(name: string, type: string): packet.Answer[] | undefined {
     case 'slow.test A':
     case 'old.test A':
       return [{ type: 'A', ...at, data: '192.0.2.11' }];
+    case 'brief.test A':
+      return [{ type: 'A', ...at, ttl: 1, data: '192.0.2.12' }];
+    case 'short.test A':
+      return [{ type: 'A', ...at, ttl: 3, data: '192.0.2.13' }];
+    case 'db.corp.example A':
+      return [{ type: 'A', ...at, data: '192.0.2.14' }];
     case 'mail.test MX':
       return [{ type: 'MX', ...at, data: { preference: 10, exchange: 'mx.mail.test' } }];
     case 'big.test TXT':
