@@ -1,6 +1,7 @@
 // EndpointSlices and Endpoints against the embedded API server, for Services and pods as users write them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import type { Draft, EndpointSlice, Pod, Service } from '../../src/objects/types.ts';
 import { deployment, startCluster, type TestCluster } from './cluster.ts';
 
@@ -183,4 +184,29 @@ test('Endpoints that a user writes for a Service without a selector are mirrored
   );
   await cluster.client.delete('Endpoints', 'web', 'default');
   await cluster.until('they go with their original', async () => (await slices(cluster)).length === 0);
+});
+
+test('endpoints say whom they are for, as trafficDistribution wishes, and follow the zone of their node', async () => {
+  await using cluster = await startCluster();
+  await cluster.addNode('n1', { labels: { 'topology.kubernetes.io/zone': 'z1' } });
+  cluster.runKubelets();
+  const hints = (expected: unknown) =>
+    cluster.until(`hints ${JSON.stringify(expected)}`, async () => {
+      const [endpoint] = (await slices(cluster)).flatMap(({ endpoints }) => endpoints ?? []);
+      return endpoint?.conditions?.ready && isDeepStrictEqual(endpoint.hints, expected);
+    });
+  const wish = (trafficDistribution: string | null) =>
+    cluster.client.patch('Service', { name: 'web', namespace: 'default' }, { spec: { trafficDistribution } });
+  await cluster.client.create('Service', service({ selector: { app: 'web' }, ports: [{ port: 80 }] }));
+  await cluster.client.create('Pod', pod('a', 8080));
+  await hints(undefined);
+  await wish('PreferClose');
+  await hints({ forZones: [{ name: 'z1' }] });
+  await wish('PreferSameNode');
+  await hints({ forNodes: [{ name: 'n1' }], forZones: [{ name: 'z1' }] });
+  const labels = { 'topology.kubernetes.io/zone': 'z2' };
+  await cluster.client.patch('Node', { name: 'n1' }, { metadata: { labels } });
+  await hints({ forNodes: [{ name: 'n1' }], forZones: [{ name: 'z2' }] });
+  await wish(null);
+  await hints(undefined);
 });

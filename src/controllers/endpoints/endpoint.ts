@@ -8,6 +8,8 @@ export type EndpointPort = NonNullable<EndpointSlice['ports']>[number];
 export type AddressType = 'IPv4' | 'IPv6';
 type ServicePort = NonNullable<Service['spec']['ports']>[number];
 
+export const ZONE = 'topology.kubernetes.io/zone';
+
 /** Endpoints that share one list of ports. */
 export interface PortGroup {
   readonly addressType: AddressType;
@@ -38,16 +40,28 @@ export function endpointOf(
   if (addresses.length === 0) return undefined;
   const serving = isPodReady(pod);
   const terminating = pod.metadata.deletionTimestamp !== undefined;
-  const zone = node?.metadata.labels?.['topology.kubernetes.io/zone'];
+  const zone = node?.metadata.labels?.[ZONE];
   const hostname = hostnameOf(service, pod);
+  const ready = !!service.spec.publishNotReadyAddresses || (serving && !terminating);
+  const hints = ready ? hintsFor(service, pod.spec.nodeName, zone) : undefined;
   return {
     addresses,
-    conditions: { ready: !!service.spec.publishNotReadyAddresses || (serving && !terminating), serving, terminating },
+    conditions: { ready, serving, terminating },
+    ...(hints && { hints }),
     ...(hostname && { hostname }),
     ...(pod.spec.nodeName && { nodeName: pod.spec.nodeName }),
     targetRef: { kind: 'Pod', namespace: pod.metadata.namespace!, name: pod.metadata.name, uid: pod.metadata.uid },
     ...(zone && { zone }),
   };
+}
+
+/** Whom an endpoint is for, as the Service's trafficDistribution wishes it (KEP-4444, KEP-3015): those who are near. */
+function hintsFor({ spec }: Service, node: string | undefined, zone: string | undefined): Endpoint['hints'] {
+  const wish = spec.trafficDistribution;
+  const sameNode = wish === 'PreferSameNode';
+  if (!sameNode && wish !== 'PreferClose' && wish !== 'PreferSameZone') return undefined;
+  if (!zone && !(sameNode && node)) return undefined;
+  return { ...(sameNode && node && { forNodes: [{ name: node }] }), ...(zone && { forZones: [{ name: zone }] }) };
 }
 
 /** A pod has a name of its own under the Service that its subdomain names. */

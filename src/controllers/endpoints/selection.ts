@@ -4,6 +4,7 @@ import { type Informers, labelIndexValue } from '../../cache/informers.ts';
 import { matchesSelector } from '../../objects/select.ts';
 import { objectKey, type Pod, type Service } from '../../objects/types.ts';
 import { isPodReady, isPodTerminal } from '../pods.ts';
+import { ZONE } from './endpoint.ts';
 
 /** Its endpoints are ours to find: not an ExternalName, and not one whose endpoints a user writes. */
 export function hasSelector(service: Service): boolean {
@@ -26,6 +27,17 @@ export function watchSelections(informers: Informers, changed: (serviceKey: stri
     if (change.type === 'update' && isDeepStrictEqual(traits(change.old), traits(change.object))) return;
     const keys = new Set(pods.flatMap((pod) => servicesOf(informers, pod)).map(objectKey));
     for (const key of keys) changed(key);
+  });
+}
+
+/** Calls back with the key of each Service that has a pod on a node whose zone is another than it was. */
+export function watchZones(informers: Informers, changed: (serviceKey: string) => void): void {
+  informers.of('Node').onChange((change) => {
+    const { name, labels } = change.object.metadata;
+    const before = change.type === 'update' ? change.old.metadata.labels?.[ZONE] : undefined;
+    if (change.type === 'delete' || before === labels?.[ZONE]) return;
+    const pods = [...informers.of('Pod').byIndex('node', name)];
+    for (const key of new Set(pods.flatMap((pod) => servicesOf(informers, pod)).map(objectKey))) changed(key);
   });
 }
 

@@ -3,7 +3,7 @@ import type { Service } from '../../objects/types.ts';
 import type { Controller, ControllerContext } from '../controller.ts';
 import { createQueue, isNamespaceTerminating } from '../queue.ts';
 import { portGroups } from './endpoint.ts';
-import { hasSelector, selectedPods, watchSelections } from './selection.ts';
+import { hasSelector, selectedPods, watchSelections, watchZones } from './selection.ts';
 import { MANAGED_BY, SERVICE_NAME, slicesOf, writeSlices } from './writer.ts';
 
 const MANAGER = 'endpointslice-controller.k8s.io';
@@ -13,6 +13,7 @@ export function startEndpointSlices(context: ControllerContext): Controller {
   const { informers } = context;
   const queue = createQueue('EndpointSlice', sync);
   watchSelections(informers, queue.add);
+  watchZones(informers, queue.add);
   informers.of('EndpointSlice').onChange((change) => {
     const labels = change.object.metadata.labels;
     if (change.type === 'add' || labels?.[MANAGED_BY] !== MANAGER) return;
