@@ -70,7 +70,9 @@ class LinuxNft implements NftBackend {
     const chains = this.#dump(CHAIN.GET, table, decodeChain).filter(ofTable);
     const sets = this.#dump(SET.GET, table, decodeSet);
     for (const set of sets) this.#sets.set(nftIdentity(set), set);
-    const elements = sets.flatMap((set) => this.#readElements(set));
+    // What packets put into a set of ours is theirs.
+    const planned = sets.filter(({ flags }) => !flags?.includes('dynamic'));
+    const elements = planned.flatMap((set) => this.#readElements(set));
     return [...sets, ...chains.map((chain) => ({ ...chain, rules: rulesOf(chain.chain) })), ...elements];
   }
 

@@ -8,7 +8,8 @@ import { type EndpointSlice, type Node, objectKey, type Service } from '../objec
 import { logger } from '../observe/log.ts';
 import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
 import type { Fragment } from '../plan/plan.ts';
-import { type NodeFacts, planProxyBase } from '../plan/proxy-base.ts';
+import { planProxyBase } from '../plan/proxy-base.ts';
+import type { NodeFacts } from '../plan/proxy-names.ts';
 import { planService, serviceFragmentKey, udpTargets } from '../plan/services.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';

@@ -2,15 +2,8 @@
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import type { ConntrackFilter } from '../kernel/kernel.ts';
 import type { NftChain, NftElement, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
-import {
-  HAIRPIN,
-  HOST_PORT_TARGETS,
-  hairpinSet,
-  hostPortTargetsSet,
-  type Place,
-  placeOf,
-  wordsOf,
-} from './proxy-base.ts';
+import { hairpinSet, hostPortTargetsSet } from './proxy-base.ts';
+import { HAIRPIN, HOST_PORT_TARGETS, type Place, placeOf, wordsOf } from './proxy-names.ts';
 
 export interface HostPort {
   readonly hostPort: number;

@@ -3,7 +3,7 @@ import type { Family } from '../addr/ip.ts';
 import type { NftChain, NftItem, NftRule } from '../kernel/nft-items.ts';
 import type { Node } from '../objects/types.ts';
 import type { Fragment } from './plan.ts';
-import { familiesOf, type NodeFacts, ofFamily, placeOf, wordsOf } from './proxy-base.ts';
+import { familiesOf, type NodeFacts, ofFamily, placeOf, wordsOf } from './proxy-names.ts';
 
 const NODE_ADDRESSES = 'node-addresses';
 const LEAVING = 'leaving';

@@ -1,65 +1,34 @@
 // Room plan: the tables, sets and chains that Services share on a node: present from the start, whatever Services there are.
-import { type Family, familyOf, type IP } from '../addr/ip.ts';
-import type { CIDR } from '../addr/prefix.ts';
-import type { NftChain, NftFamily, NftItem, NftRule, NftSet, NftStatement } from '../kernel/nft-items.ts';
+import type { Family } from '../addr/ip.ts';
+import type { NftChain, NftItem, NftRule, NftSet, NftStatement } from '../kernel/nft-items.ts';
 import type { Fragment } from './plan.ts';
+import { balanceChain, CHAINS_AHEAD } from './proxy-chains.ts';
+import {
+  AFFINITY,
+  DROP,
+  DROPPED,
+  ENDPOINTS,
+  familiesOf,
+  HAIRPIN,
+  HOST_PORT_TARGETS,
+  KEEP_SOURCE,
+  type NodeFacts,
+  ofFamily,
+  PICKS,
+  type Place,
+  placeOf,
+  REFUSE,
+  SERVICES,
+  SERVICES_OUTSIDE,
+  SOURCES,
+  wordsOf,
+} from './proxy-names.ts';
 
-/** What a node knows of itself when it plans. */
-export interface NodeFacts {
-  readonly nodeName: string;
-  /** One per family; a family without one gets no Services. */
-  readonly nodeIPs: readonly IP[];
-  /** The node's own share of the pods' addresses; empty until it is given one. */
-  readonly ownPodCIDRs: readonly CIDR[];
-  /** Of the whole cluster. */
-  readonly podCIDRs: readonly CIDR[];
-  readonly serviceCIDRs: readonly CIDR[];
-  /** Service addresses that the node's own DNS server answers on. */
-  readonly dnsIPs: readonly IP[];
-}
-
-/** One table per family. */
-export const TABLE = 'podwire';
-/** address . protocol . port of a Service to the chain of its number of endpoints. */
-export const SERVICES = 'services';
-/** address . protocol . port . index to an endpoint's address . port. */
-export const ENDPOINTS = 'endpoints';
-/** Addresses of this node's endpoints, twice: traffic of a pod that was sent to itself. */
-export const HAIRPIN = 'hairpin';
-/** address . protocol . port of this node's pods that are reached by a port of the node. */
-export const HOST_PORT_TARGETS = 'host-port-targets';
-/** Where the traffic of Services without endpoints goes. */
-export const REFUSE = 'refuse';
-
-/** A chain for each number of endpoints up to this is there from the start: a chain that comes late costs 25 ms at 10,000 Services. */
-const CHAINS_AHEAD = 16;
+/** Clients that are remembered at most, over all Services of a family. */
+const MOST_CLIENTS = 262_144;
 const DSTNAT = -100;
 const SRCNAT = 100;
 const RAW = -300;
-
-export interface Place {
-  readonly family: NftFamily;
-  readonly table: string;
-}
-
-export function placeOf(family: Family): Place {
-  return { family: family === 4 ? 'ip' : 'ip6', table: TABLE };
-}
-
-/** Words of rules that differ between the families. */
-export function wordsOf(family: Family) {
-  return family === 4
-    ? ({ saddr: 'ip saddr', daddr: 'ip daddr', address: 'ipv4_addr' } as const)
-    : ({ saddr: 'ip6 saddr', daddr: 'ip6 daddr', address: 'ipv6_addr' } as const);
-}
-
-export function ofFamily<T extends string>(family: Family, addresses: readonly T[]): T[] {
-  return addresses.filter((address) => familyOf(address) === family);
-}
-
-export function familiesOf(facts: NodeFacts): Family[] {
-  return ([4, 6] as const).filter((family) => facts.nodeIPs.some((ip) => familyOf(ip) === family));
-}
 
 /** Fragment `proxy/base`. */
 export function planProxyBase(facts: NodeFacts): Fragment {
@@ -74,15 +43,29 @@ function baseItems(facts: NodeFacts, family: Family): NftItem[] {
   return [
     { kind: 'table', ...place },
     { kind: 'set', ...place, set: SERVICES, key, data: ['verdict'] },
+    { kind: 'set', ...place, set: SERVICES_OUTSIDE, key, data: ['verdict'] },
     { kind: 'set', ...place, set: ENDPOINTS, key: [...key, 'integer'], data: [address, 'inet_service'] },
+    { kind: 'set', ...place, set: PICKS, key: [...key, 'integer'], data: ['mark'] },
+    affinitySet(family),
+    { kind: 'set', ...place, set: KEEP_SOURCE, key },
+    { kind: 'set', ...place, set: DROPPED, key, counter: true },
+    { kind: 'set', ...place, set: SOURCES, key: [...key, address], flags: ['interval'] },
     hairpinSet(family),
     hostPortTargetsSet(family),
     refuseChain(place),
+    dropChain(family),
     ...Array.from({ length: CHAINS_AHEAD }, (_, i) => balanceChain(family, i + 1)),
     ...serviceHooks(facts, family),
     sourceChain(facts, family),
     ...dnsHooks(facts, family),
   ];
+}
+
+function affinitySet(family: Family): NftSet {
+  const { address } = wordsOf(family);
+  const key = [address, address, 'inet_proto', 'inet_service'] as const;
+  const flags = ['timeout', 'dynamic'] as const;
+  return { kind: 'set', ...placeOf(family), set: AFFINITY, key, data: ['mark'], flags, size: MOST_CLIENTS };
 }
 
 export function hairpinSet(family: Family): NftSet {
@@ -109,34 +92,29 @@ function refuseChain(place: Place): NftChain {
   };
 }
 
-/**
- * Chain n<count>: one of so many endpoints at random. All Services with as many endpoints share it.
- *
- * A packet's lookups are not of one moment: when endpoints become fewer between the lookup of the count and that of the endpoint, there
- * is none at the index. Passed on untranslated, the flow would be tracked so and time out; so the first endpoint takes it,
- * and where there is not even that one, it is refused.
- */
-export function balanceChain(family: Family, count: number): NftChain {
-  const place = placeOf(family);
+/** What is not wanted is counted for its Service. */
+function dropChain(family: Family): NftChain {
   const { daddr } = wordsOf(family);
-  const key = [daddr, 'meta l4proto', 'th dport', { compute: 'random', mod: count }] as const;
-  // One rule a protocol: nft takes a port translation only after a protocol, and a set of them would be one more set per chain.
-  const rules = (['tcp', 'udp', 'sctp'] as const).map((protocol) => ({
-    statements: [
-      { kind: 'match', left: 'meta l4proto', right: protocol },
-      { kind: 'dnat', key, map: ENDPOINTS },
-    ] satisfies NftStatement[],
-  }));
-  const missed: NftStatement = { kind: 'verdict', verdict: 'goto', chain: count === 1 ? REFUSE : 'n1' };
-  return { kind: 'chain', ...place, chain: `n${count}`, rules: [...rules, { statements: [missed] }] };
+  const drop: NftStatement = { kind: 'verdict', verdict: 'drop' };
+  return {
+    kind: 'chain',
+    ...placeOf(family),
+    chain: DROP,
+    rules: [
+      { statements: [{ kind: 'lookup', key: [daddr, 'meta l4proto', 'th dport'], set: DROPPED }, drop] },
+      { statements: [drop] },
+    ],
+  };
 }
 
 /** Traffic from pods and from outside comes in by prerouting, the node's own goes out by output. */
 function serviceHooks(facts: NodeFacts, family: Family): NftChain[] {
   const place = placeOf(family);
   const { daddr } = wordsOf(family);
-  const translate: NftRule = {
-    statements: [{ kind: 'vmap', key: [daddr, 'meta l4proto', 'th dport'], map: SERVICES }],
+  const key = [daddr, 'meta l4proto', 'th dport'] as const;
+  const translate: NftRule = { statements: [{ kind: 'vmap', key, map: SERVICES }] };
+  const outside: NftRule = {
+    statements: [...fromOutside(facts, family), { kind: 'vmap', key, map: SERVICES_OUTSIDE }],
   };
   // No address of a Service is anywhere else: without this, traffic to a port that it does not have would leave the cluster.
   const refuse = ofFamily(family, facts.serviceCIDRs).map(
@@ -152,8 +130,14 @@ function serviceHooks(facts: NodeFacts, family: Family): NftChain[] {
     ...place,
     chain: `services-${hook}`,
     base: { type: 'nat', hook, priority: DSTNAT },
-    rules: [translate, ...refuse],
+    rules: hook === 'prerouting' ? [outside, translate, ...refuse] : [translate, ...refuse],
   }));
+}
+
+/** The source is no pod's. */
+function fromOutside(facts: NodeFacts, family: Family): NftStatement[] {
+  const { saddr } = wordsOf(family);
+  return ofFamily(family, facts.podCIDRs).map((right) => ({ kind: 'match', left: saddr, not: true, right }));
 }
 
 /**
@@ -164,6 +148,13 @@ function sourceChain(facts: NodeFacts, family: Family): NftChain {
   const { saddr, daddr } = wordsOf(family);
   const nodeIP = ofFamily(family, facts.nodeIPs)[0]!;
   const translated: NftStatement = { kind: 'match', left: 'ct status', right: 'dnat' };
+  const original = family === 4 ? 'ct original ip daddr' : 'ct original ip6 daddr';
+  // Where the client was sent from is known only to connection tracking by now.
+  const kept: NftStatement = {
+    kind: 'lookup',
+    key: [original, 'meta l4proto', 'ct original proto-dst'],
+    set: KEEP_SOURCE,
+  };
   // Not masquerade: that takes any address of any interface where the outgoing one has none, as a pod's has.
   const snat: NftStatement = { kind: 'snat', to: nodeIP };
   // Its pod answers through this node, whoever asked: a published port keeps the client's address.
@@ -183,6 +174,7 @@ function sourceChain(facts: NodeFacts, family: Family): NftChain {
     rules: [
       { statements: [translated, { kind: 'lookup', key: [saddr, daddr], set: HAIRPIN }, snat] },
       { statements: [translated, published, { kind: 'verdict', verdict: 'return' }] },
+      { statements: [translated, ...fromOutside(facts, family), kept, { kind: 'verdict', verdict: 'return' }] },
       { statements: [translated, ...notOwn, snat] },
     ],
   };
@@ -205,9 +197,4 @@ function dnsHooks(facts: NodeFacts, family: Family): NftChain[] {
     base: { type: 'filter', hook, priority: RAW },
     rules,
   }));
-}
-
-/** Whether balanceChain(count) is in the base. */
-export function isAhead(count: number): boolean {
-  return count <= CHAINS_AHEAD;
 }

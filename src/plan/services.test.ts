@@ -5,7 +5,8 @@ import type { EndpointSlice, Node, Service } from '../objects/types.ts';
 import { itemText, rulesetText } from '../wire/nft/text.ts';
 import { planMasqueradeBase, planNodeAddresses } from './masquerade.ts';
 import type { Fragment } from './plan.ts';
-import { type NodeFacts, planProxyBase } from './proxy-base.ts';
+import { planProxyBase } from './proxy-base.ts';
+import type { NodeFacts } from './proxy-names.ts';
 import { planService, udpTargets } from './services.ts';
 
 const facts: NodeFacts = {
@@ -220,8 +221,30 @@ test('what Services share on a node, as nft text', () => {
   map services {
     type ipv4_addr . inet_proto . inet_service : verdict;
   }
+  map services-outside {
+    type ipv4_addr . inet_proto . inet_service : verdict;
+  }
   map endpoints {
     typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;
+  }
+  map picks {
+    typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : meta mark;
+  }
+  map affinity {
+    type ipv4_addr . ipv4_addr . inet_proto . inet_service : mark;
+    size 262144;
+    flags timeout,dynamic;
+  }
+  set keep-source {
+    type ipv4_addr . inet_proto . inet_service;
+  }
+  set dropped {
+    type ipv4_addr . inet_proto . inet_service;
+    counter;
+  }
+  set sources {
+    type ipv4_addr . inet_proto . inet_service . ipv4_addr;
+    flags interval;
   }
   set hairpin {
     type ipv4_addr . ipv4_addr;
@@ -233,6 +256,10 @@ test('what Services share on a node, as nft text', () => {
     meta l4proto tcp reject with tcp reset
     reject with icmp port-unreachable
   }
+  chain drop {
+    ip daddr . meta l4proto . th dport @dropped drop
+    drop
+  }
   chain n1 {
     meta l4proto tcp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
     meta l4proto udp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
@@ -241,6 +268,7 @@ test('what Services share on a node, as nft text', () => {
   }
   chain services-prerouting {
     type nat hook prerouting priority -100; policy accept;
+    ip saddr != 10.244.0.0/16 ip daddr . meta l4proto . th dport vmap @services-outside
     ip daddr . meta l4proto . th dport vmap @services
     ip daddr 10.96.0.0/16 goto refuse
   }
@@ -253,6 +281,7 @@ test('what Services share on a node, as nft text', () => {
     type nat hook postrouting priority 100; policy accept;
     ct status dnat ip saddr . ip daddr @hairpin snat ip to 172.30.0.11
     ct status dnat ip daddr . meta l4proto . th dport @host-port-targets return
+    ct status dnat ip saddr != 10.244.0.0/16 ct original ip daddr . meta l4proto . ct original proto-dst @keep-source return
     ct status dnat ip saddr != 10.244.1.0/24 snat ip to 172.30.0.11
   }
   chain dns-prerouting {

@@ -1,39 +1,29 @@
 // Room plan: a Service and its EndpointSlices as elements of the node's maps.
-import { type Family, familyOf, type IP } from '../addr/ip.ts';
-import type { NftElement, NftItem } from '../kernel/nft-items.ts';
+import type { Family, IP } from '../addr/ip.ts';
+import type { NftElement, NftItem, NftValue } from '../kernel/nft-items.ts';
 import { type EndpointSlice, type ObjectRef, refText, type Service } from '../objects/types.ts';
+import { type Backends, causeOf, type Frontend, frontendsOf } from './frontends.ts';
 import type { Fragment } from './plan.ts';
+import { choiceChains, OUTSIDE } from './proxy-chains.ts';
 import {
-  balanceChain,
+  DROP,
+  DROPPED,
   ENDPOINTS,
-  familiesOf,
   HAIRPIN,
-  isAhead,
+  KEEP_SOURCE,
   type NodeFacts,
+  PICKS,
   placeOf,
-  REFUSE,
   SERVICES,
-} from './proxy-base.ts';
-
-type ServicePort = NonNullable<Service['spec']['ports']>[number];
-type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
-
-interface Endpoint {
-  readonly ip: IP;
-  readonly port: number;
-  readonly cause: ObjectRef;
-  readonly local: boolean;
-}
-
-/** Where a Service is reached: its address and port, or the node's address and the port that nodes open for it. */
-interface Frontend {
-  readonly ip: IP;
-  readonly protocol: string;
-  readonly port: number;
-}
+  SERVICES_OUTSIDE,
+  SOURCES,
+} from './proxy-names.ts';
+import type { Endpoint } from './service-endpoints.ts';
 
 /** nft takes no longer comments. */
 const COMMENT_LENGTH = 128;
+/** Numbers of endpoints that clients stick to have this bit, which no index has. */
+const NUMBERED = 0x8000_0000;
 
 export function serviceFragmentKey(key: string): string {
   return `service/${key}`;
@@ -49,138 +39,134 @@ export function planService(
   facts: NodeFacts,
   previous?: Fragment,
 ): Fragment | undefined {
-  const cause: ObjectRef = {
-    kind: 'Service',
-    namespace: service.metadata.namespace ?? 'default',
-    name: service.metadata.name,
+  const frontends = frontendsOf(service, slices, facts);
+  if (frontends.length === 0) return undefined;
+  const cause = causeOf(service);
+  const items = new ItemList(cause, placesIn(previous));
+  for (const frontend of frontends) items.add(frontend);
+  return { cause, items: items.all() };
+}
+
+class ItemList {
+  readonly #items: NftItem[] = [];
+  /** Chains and hairpins, which several frontends share. */
+  readonly #shared = new Map<string, NftItem>();
+  readonly #comment: string;
+  readonly #places: ReadonlyMap<string, readonly string[]>;
+
+  constructor(service: ObjectRef, places: ReadonlyMap<string, readonly string[]>) {
+    this.#comment = comment(service);
+    this.#places = places;
+  }
+
+  all(): NftItem[] {
+    return [...this.#items, ...this.#shared.values()];
+  }
+
+  add(frontend: Frontend): void {
+    const { family, ip, protocol, port, inside, outside, sources = [] } = frontend;
+    const key = [ip, protocol, port];
+    const dropsAll = drops(inside) || (outside && drops(outside));
+    this.#element(family, SERVICES, key, { verdict: 'goto', chain: this.#chain(frontend, inside, false) });
+    if (outside) {
+      this.#element(family, SERVICES_OUTSIDE, key, { verdict: 'goto', chain: this.#chain(frontend, outside, true) });
+      this.#element(family, KEEP_SOURCE, key);
+    }
+    for (const source of sources) this.#element(family, SOURCES, [...key, source]);
+    if (dropsAll) this.#element(family, DROPPED, key, undefined, `${this.#comment}: no endpoint on this node`);
+    else if (sources.length > 0) {
+      this.#element(family, DROPPED, key, undefined, `${this.#comment}: not in loadBalancerSourceRanges`);
+    }
+    this.#backends(frontend, inside, 0);
+    if (outside) this.#backends(frontend, outside, OUTSIDE);
+  }
+
+  #chain({ family, affinitySeconds, sources }: Frontend, backends: Backends, outside: boolean): string {
+    if (drops(backends)) return DROP;
+    const count = backends.endpoints.length;
+    const guarded = sources !== undefined;
+    const { chain, chains } = choiceChains(family, { count, outside, affinitySeconds, guarded });
+    for (const item of chains) this.#shared.set(`${family} ${item.chain}`, item);
+    return chain;
+  }
+
+  #backends({ family, ip, protocol, port, affinitySeconds }: Frontend, { endpoints }: Backends, first: number): void {
+    const key = [ip, protocol, port];
+    const placed = keepPlaces(this.#places.get(`${ip} ${protocol} ${port} ${first}`), endpoints);
+    const numbers = affinitySeconds === undefined ? undefined : numbersOf(placed);
+    for (const [i, endpoint] of placed.entries()) {
+      const data = [endpoint.ip, endpoint.port];
+      const named = comment(endpoint.cause);
+      this.#element(family, ENDPOINTS, [...key, first + i], data, named);
+      if (numbers) {
+        this.#element(family, PICKS, [...key, first + i], [numbers[i]!], named);
+        // Of one number for inside and outside alike.
+        this.#share(family, ENDPOINTS, [...key, numbers[i]!], data, named);
+      }
+      // Shared by Services with the same endpoint, so it carries no comment of one of them.
+      if (endpoint.local) this.#share(family, HAIRPIN, [endpoint.ip, endpoint.ip]);
+    }
+  }
+
+  #element(
+    family: Family,
+    set: string,
+    key: readonly NftValue[],
+    data?: NftElement['data'],
+    named = this.#comment,
+  ): void {
+    this.#items.push(element(family, set, key, data, named));
+  }
+
+  #share(family: Family, set: string, key: readonly NftValue[], data?: NftElement['data'], named?: string): void {
+    this.#shared.set(`${set} ${key.join(' ')}`, element(family, set, key, data, named));
+  }
+}
+
+function element(
+  family: Family,
+  set: string,
+  key: readonly NftValue[],
+  data: NftElement['data'],
+  named: string | undefined,
+): NftElement {
+  return {
+    kind: 'element',
+    ...placeOf(family),
+    set,
+    key,
+    ...(data !== undefined && { data }),
+    ...(named !== undefined && { comment: named.slice(0, COMMENT_LENGTH) }),
   };
-  const addresses = addressesOf(service).filter((ip) => !facts.dnsIPs.includes(ip));
-  const families = familiesOf(facts).filter((family) => addresses.some((ip) => familyOf(ip) === family));
-  if (families.length === 0) return undefined;
-  const all = [...slices];
-  const items: NftItem[] = [];
-  for (const family of families) {
-    for (const port of service.spec.ports ?? []) {
-      const endpoints = endpointsOf(all, port, family, facts.nodeName, cause);
-      const frontends = frontendsOf(addresses, service, port, family, facts);
-      for (const frontend of frontends) items.push(...frontendItems(family, frontend, endpoints, cause, previous));
-      if (!isAhead(endpoints.length)) items.push(balanceChain(family, endpoints.length));
-      items.push(...hairpins(family, endpoints));
-    }
-  }
-  return { cause, items };
 }
 
-/** None for headless and ExternalName Services. */
-function addressesOf(service: Service): IP[] {
-  const { type, clusterIP, clusterIPs } = service.spec;
-  if (type === 'ExternalName') return [];
-  const addresses = clusterIPs ?? (clusterIP ? [clusterIP] : []);
-  return addresses.filter((ip) => ip !== '' && ip !== 'None');
-}
-
-function frontendsOf(
-  addresses: readonly IP[],
-  service: Service,
-  port: ServicePort,
-  family: Family,
-  facts: NodeFacts,
-): Frontend[] {
-  const protocol = (port.protocol ?? 'TCP').toLowerCase();
-  const frontends = addresses
-    .filter((ip) => familyOf(ip) === family)
-    .map((ip): Frontend => ({ ip, protocol, port: port.port }));
-  const { nodePort } = port;
-  const opens = service.spec.type === 'NodePort' || service.spec.type === 'LoadBalancer';
-  if (!opens || !nodePort) return frontends;
-  const nodeIPs = facts.nodeIPs.filter((ip) => familyOf(ip) === family);
-  return [...frontends, ...nodeIPs.map((ip): Frontend => ({ ip, protocol, port: nodePort }))];
-}
-
-/**
- * Endpoints of one port over all slices of the family, each address and port once: those that are ready; where none is, those that still
- * serve while they terminate (KEP-1672). A slice carries the port's number under the Service port's name.
- */
-function endpointsOf(
-  slices: readonly EndpointSlice[],
-  port: ServicePort,
-  family: Family,
-  nodeName: string,
-  service: ObjectRef,
-): Endpoint[] {
-  const ready = new Map<string, Endpoint>();
-  const terminating = new Map<string, Endpoint>();
-  for (const slice of slices) {
-    if (slice.addressType !== (family === 4 ? 'IPv4' : 'IPv6')) continue;
-    const number = slice.ports?.find((slicePort) => matchesPort(slicePort, port))?.port;
-    if (!number) continue;
-    for (const entry of slice.endpoints ?? []) {
-      const into = stateOf(entry) === 'ready' ? ready : stateOf(entry) === 'terminating' ? terminating : undefined;
-      const ip = entry.addresses[0];
-      if (!into || ip === undefined) continue;
-      const { targetRef } = entry;
-      const cause = targetRef?.kind && targetRef.name ? refOf(targetRef) : service;
-      into.set(`${ip} ${number}`, { ip, port: number, cause, local: entry.nodeName === nodeName });
-    }
-  }
-  return [...(ready.size > 0 ? ready : terminating).values()];
-}
-
-function matchesPort(slicePort: NonNullable<EndpointSlice['ports']>[number], port: ServicePort): boolean {
-  return (slicePort.name ?? '') === (port.name ?? '') && (slicePort.protocol ?? 'TCP') === (port.protocol ?? 'TCP');
-}
-
-function refOf({ kind, namespace, name }: NonNullable<SliceEndpoint['targetRef']>): ObjectRef {
-  return { kind: kind!, name: name!, ...(namespace !== undefined && { namespace }) };
-}
-
-function stateOf({ conditions }: SliceEndpoint): 'ready' | 'terminating' | 'none' {
-  if (conditions?.ready !== false) return 'ready';
-  return conditions.serving && conditions.terminating ? 'terminating' : 'none';
-}
-
-function frontendItems(
-  family: Family,
-  frontend: Frontend,
-  endpoints: readonly Endpoint[],
-  service: ObjectRef,
-  previous: Fragment | undefined,
-): NftItem[] {
-  const key = [frontend.ip, frontend.protocol, frontend.port];
-  const place = placeOf(family);
-  const placed = keepPlaces(placesIn(previous, key), endpoints);
-  const chain = endpoints.length === 0 ? REFUSE : `n${endpoints.length}`;
-  return [
-    { kind: 'element', ...place, set: SERVICES, key, data: { verdict: 'goto', chain }, comment: comment(service) },
-    ...placed.map(
-      ({ ip, port, cause }, index): NftElement => ({
-        kind: 'element',
-        ...place,
-        set: ENDPOINTS,
-        key: [...key, index],
-        data: [ip, port],
-        comment: comment(cause),
-      }),
-    ),
-  ];
+function drops({ endpoints, otherwise }: Backends): boolean {
+  return endpoints.length === 0 && otherwise === 'drop';
 }
 
 function comment(ref: ObjectRef): string {
   return refText(ref).slice(0, COMMENT_LENGTH);
 }
 
-/** What `previous` had at each index under this key, as `address port`. */
-function placesIn(previous: Fragment | undefined, key: readonly (string | number)[]): string[] {
-  const places: string[] = [];
+/** What a plan had at each index: `address protocol port first-index` to `address port` by place. */
+function placesIn(previous: Fragment | undefined): Map<string, string[]> {
+  const places = new Map<string, string[]>();
   for (const item of previous?.items ?? []) {
     if (item.kind !== 'element' || item.set !== ENDPOINTS || !Array.isArray(item.data)) continue;
-    if (key.every((part, i) => item.key[i] === part)) places[Number(item.key[key.length])] = item.data.join(' ');
+    const [ip, protocol, port, index] = item.key as [string, string, number, number];
+    if (index >= NUMBERED) continue;
+    const first = index >= OUTSIDE ? OUTSIDE : 0;
+    const key = `${ip} ${protocol} ${port} ${first}`;
+    const known = places.get(key) ?? [];
+    places.set(key, known);
+    known[index - first] = `${item.data[0]} ${item.data[1]}`;
   }
   return places;
 }
 
 /** Those that had a place keep it; the others fill the holes. */
-function keepPlaces(places: readonly string[], endpoints: readonly Endpoint[]): Endpoint[] {
+function keepPlaces(places: readonly string[] | undefined, endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  if (!places) return endpoints;
   const placed = new Array<Endpoint | undefined>(endpoints.length).fill(undefined);
   const rest: Endpoint[] = [];
   const indexes = new Map(places.map((place, index) => [place, index]));
@@ -192,22 +178,37 @@ function keepPlaces(places: readonly string[], endpoints: readonly Endpoint[]): 
   return placed.map((endpoint) => endpoint ?? rest.shift()!);
 }
 
-/** Shared by Services with the same endpoint, so these carry no comment of one of them. */
-function hairpins(family: Family, endpoints: readonly Endpoint[]): NftElement[] {
-  const local = endpoints.filter((endpoint) => endpoint.local);
-  return local.map(({ ip }) => ({ kind: 'element', ...placeOf(family), set: HAIRPIN, key: [ip, ip] }));
+/**
+ * A number for each endpoint that says nothing but who it is: the same after a restart of ours and whatever others come and go, so
+ * that clients find the endpoint again.
+ */
+function numbersOf(endpoints: readonly Endpoint[]): number[] {
+  const taken = new Set<number>();
+  return endpoints.map(({ ip, port }) => {
+    let number = (hash(`${ip} ${port}`) | NUMBERED) >>> 0;
+    while (taken.has(number)) number = ((number + 1) | NUMBERED) >>> 0;
+    taken.add(number);
+    return number;
+  });
+}
+
+/** FNV-1a, 32 bits. */
+function hash(text: string): number {
+  let sum = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) sum = Math.imul(sum ^ text.charCodeAt(i), 0x01000193);
+  return sum >>> 0;
 }
 
 /** Of each UDP frontend of a plan, `address port`, where its traffic may go now. */
 export function udpTargets(fragment: Fragment | undefined): Map<string, { ip: IP; port: number }[]> {
   const targets = new Map<string, { ip: IP; port: number }[]>();
   for (const item of fragment?.items ?? []) {
-    if (item.kind !== 'element' || item.key[1] !== 'udp') continue;
-    const [ip, , port] = item.key;
+    if (item.kind !== 'element' || (item.set !== SERVICES && item.set !== ENDPOINTS) || item.key[1] !== 'udp') continue;
+    const [ip, , port, index] = item.key;
     const frontend = `${ip} ${port}`;
     const known = targets.get(frontend) ?? [];
     targets.set(frontend, known);
-    if (item.set === ENDPOINTS && Array.isArray(item.data)) {
+    if (item.set === ENDPOINTS && Number(index) < NUMBERED && Array.isArray(item.data)) {
       known.push({ ip: String(item.data[0]), port: Number(item.data[1]) });
     }
   }

@@ -2,7 +2,7 @@
 import type { Family, IP } from '../../addr/ip.ts';
 import type { NftChain, NftItem, NftRule, NftSelector, NftSet, NftStatement } from '../../kernel/nft-items.ts';
 import type { Fragment } from '../plan.ts';
-import { ofFamily, wordsOf } from '../proxy-base.ts';
+import { ofFamily, wordsOf } from '../proxy-names.ts';
 import { DIRECTIONS, type Direction } from './rules.ts';
 
 export interface NodePolicyFacts {

@@ -1,7 +1,7 @@
 // Room plan: blocks of addresses that overlap, as intervals that do not, each with the blocks that hold it.
 import type { Family } from '../../addr/ip.ts';
 import { formatInterval } from '../../wire/nft/interval.ts';
-import { wordsOf } from '../proxy-base.ts';
+import { wordsOf } from '../proxy-names.ts';
 import type { BlockPeer } from './rules.ts';
 
 export interface Interval {

@@ -49,6 +49,7 @@ function match(family: Family): fc.Arbitrary<NftStatement> {
     pair('ct status', bits('assured', 'snat', 'dnat')),
     pair('fib daddr type', fc.constantFrom('local', 'unicast', 'multicast')),
     pair('th dport', port),
+    addressOf(family).map((right) => ({ left: `ct original ${family} daddr` as const, right })),
   );
   return fc.tuple(maybeNot, both).map(([not, { left, right }]) => {
     const statement = { kind: 'match', left, right } as const;
@@ -130,6 +131,7 @@ function dnatRule(family: Family): fc.Arbitrary<NftRule> {
   const mod = fc.integer({ min: 1, max: 100 });
   const part = fc.oneof(
     mod.map((n) => ({ compute: 'random', mod: n }) as const),
+    mod.map((n) => ({ compute: 'random', mod: n, offset: 65536 }) as const),
     mod.map((n) => ({ compute: 'jhash', of: [saddr], mod: n }) as const),
   );
   const target = fc.oneof(

@@ -5,6 +5,9 @@ import type { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { DATATYPES, NftValueError, writeValue } from './datatype.ts';
 import {
   CMP_OP,
+  CT,
+  DYNSET,
+  DYNSET_OP,
   IMMEDIATE,
   LIMIT,
   LIMIT_SECONDS,
@@ -20,8 +23,8 @@ import {
   register,
 } from './expression.ts';
 import { bitwise, compare, expression, type Fill, immediate, load, loadKey, lookup, writeVerdict } from './load.ts';
-import type { NftFamily, NftSelector, NftStatement, NftVerdict } from './rule.ts';
-import { META_SET_MARK, SELECTORS } from './selector.ts';
+import type { NftFamily, NftKeyPart, NftSelector, NftStatement, NftVerdict } from './rule.ts';
+import { CT_SET_MARK, META_SET_MARK, SELECTORS } from './selector.ts';
 
 /** Writes the expressions of one rule, as elements of the open NFTA_RULE_EXPRESSIONS. */
 export function compileStatements(w: NfnetlinkWriter, statements: readonly NftStatement[], family: NftFamily): void {
@@ -47,6 +50,13 @@ function compileStatement(w: NfnetlinkWriter, statement: NftStatement, family: N
     case 'snat':
     case 'dnat':
       compileNat(w, statement, family);
+      break;
+    case 'set ct mark':
+      compileSetConnectionMark(w, statement.key, statement.map);
+      break;
+    case 'update':
+    case 'delete':
+      compileDynamic(w, statement);
       break;
     case 'redirect':
       immediate(w, 0, 2, (bytes, view, at) => writeValue(bytes, view, at, 'inet_service', statement.port));
@@ -95,6 +105,27 @@ function compileSetMark(w: NfnetlinkWriter, statement: Extract<NftStatement, { k
   expression(w, 'meta', () => {
     w.u32(META.KEY, META_SET_MARK);
     w.u32(META.SREG, register(0));
+  });
+}
+
+function compileSetConnectionMark(w: NfnetlinkWriter, key: readonly NftKeyPart[], map: string): void {
+  loadKey(w, key);
+  lookup(w, map, { dreg: register(0) });
+  expression(w, 'ct', () => {
+    w.u32(CT.KEY, CT_SET_MARK);
+    w.u32(CT.SREG, register(0));
+  });
+}
+
+function compileDynamic(w: NfnetlinkWriter, statement: Extract<NftStatement, { kind: 'update' | 'delete' }>): void {
+  const data = loadKey(w, statement.key);
+  load(w, statement.data, data);
+  expression(w, 'dynset', () => {
+    w.string(DYNSET.SET, statement.set);
+    w.u32(DYNSET.OP, DYNSET_OP[statement.kind]);
+    w.u32(DYNSET.SREG_KEY, register(0));
+    w.u32(DYNSET.SREG_DATA, register(data));
+    if (statement.kind === 'update') w.u64(DYNSET.TIMEOUT, BigInt(statement.timeout) * 1000n);
   });
 }
 

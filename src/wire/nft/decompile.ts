@@ -8,6 +8,8 @@ import {
   CMP_OP,
   CT,
   DATA,
+  DYNSET,
+  DYNSET_OP,
   EXPR,
   FIB,
   HASH,
@@ -68,8 +70,11 @@ function decompileExpression(
   family: NftFamily,
 ): NftStatement | undefined {
   switch (name) {
-    case 'payload':
     case 'ct':
+      if (data.has(CT.SREG)) return { kind: 'set ct mark', key: pending.key, map: pending.map! };
+      pushKey(name, data, pending, family);
+      return undefined;
+    case 'payload':
     case 'fib':
     case 'numgen':
     case 'hash':
@@ -95,6 +100,8 @@ function decompileExpression(
       pending.immediates.push(value.raw(DATA.VALUE)!);
       return undefined;
     }
+    case 'dynset':
+      return decompileDynamic(data, pending);
     case 'nat':
       return decompileNat(data, pending);
     case 'masq':
@@ -133,7 +140,8 @@ function taken(pending: Pending): Uint8Array {
 
 function pushKey(name: string, data: Attributes, pending: Pending, family: NftFamily): void {
   if (name === 'numgen') {
-    pending.key.push({ compute: 'random', mod: data.u32(NUMGEN.MODULUS)! });
+    const offset = data.u32(NUMGEN.OFFSET);
+    pending.key.push({ compute: 'random', mod: data.u32(NUMGEN.MODULUS)!, ...(offset && { offset }) });
   } else if (name === 'hash') {
     pending.key.push({ compute: 'jhash', of: hashed(pending, data.u32(HASH.LEN)!), mod: data.u32(HASH.MODULUS)! });
   } else {
@@ -162,7 +170,9 @@ function readLoad(name: string, data: Attributes): SelectorLoad {
     return { expr: 'payload', base, offset: data.u32(PAYLOAD.OFFSET)! };
   }
   if (name === 'fib') return { expr: 'fib', flags: data.u32(FIB.FLAGS)!, result: data.u32(FIB.RESULT)! };
-  return name === 'meta' ? { expr: 'meta', key: data.u32(META.KEY)! } : { expr: 'ct', key: data.u32(CT.KEY)! };
+  if (name === 'meta') return { expr: 'meta', key: data.u32(META.KEY)! };
+  const direction = data.u8(CT.DIRECTION);
+  return { expr: 'ct', key: data.u32(CT.KEY)!, ...(direction !== undefined && { direction }) };
 }
 
 function decompileMatch(data: Attributes, pending: Pending): NftStatement {
@@ -209,6 +219,15 @@ export function readVerdict(data: Attributes): NftVerdict {
   if (verdict === 'jump' || verdict === 'goto') return { verdict, chain: data.string(VERDICT.CHAIN) };
   if (!verdict) throw new NftForeignError(`a verdict of number ${code}`);
   return { verdict };
+}
+
+function decompileDynamic(data: Attributes, pending: Pending): NftStatement {
+  const key = [...pending.key] as NftSelector[];
+  const held = key.pop();
+  if (held === undefined) throw new NftForeignError('a rule that adds nothing to a set');
+  const common = { set: data.string(DYNSET.SET), key, data: held };
+  if (data.u32(DYNSET.OP) === DYNSET_OP.delete) return { kind: 'delete', ...common };
+  return { kind: 'update', ...common, timeout: Number(data.u64(DYNSET.TIMEOUT) ?? 0n) / 1000 };
 }
 
 function decompileNat(data: Attributes, pending: Pending): NftStatement {

@@ -9,6 +9,7 @@ import { boundOf, formatInterval, hasIntervals } from './interval.ts';
 import type { NftChain, NftCount, NftDatatype, NftElement, NftHook, NftSet, NftTable, NftValue } from './items.ts';
 import {
   CHAIN,
+  DESCRIPTION,
   ELEMENT,
   ELEMENT_LIST,
   GENERATION,
@@ -96,6 +97,7 @@ export function decodeSet(body: Uint8Array): NftSet | undefined {
   if (!family || bits & SET_FLAG.anonymous) return undefined;
   const flags = (['interval', 'timeout', 'dynamic'] as const).filter((flag) => bits & SET_FLAG[flag]);
   const dataType = found.u32(SET.DATA_TYPE);
+  const size = flags.includes('dynamic') ? found.nested(SET.DESCRIPTION).u32(DESCRIPTION.SIZE) : undefined;
   return {
     kind: 'set',
     family,
@@ -104,6 +106,7 @@ export function decodeSet(body: Uint8Array): NftSet | undefined {
     key: datatypes(found.u32(SET.KEY_TYPE)!),
     ...(bits & SET_FLAG.map && { data: dataType === VERDICT_TYPE ? ['verdict'] : datatypes(dataType!) }),
     ...(flags.length > 0 && { flags }),
+    ...(size !== undefined && { size }),
     ...(bits & SET_FLAG.expression &&
       found.nested(SET.EXPRESSION).string(EXPR.NAME) === 'counter' && { counter: true }),
   };

@@ -3,7 +3,7 @@
 export const EXPR = { NAME: 1, DATA: 2 } as const;
 export const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 export const META = { DREG: 1, KEY: 2, SREG: 3 } as const;
-export const CT = { DREG: 1, KEY: 2 } as const;
+export const CT = { DREG: 1, KEY: 2, DIRECTION: 3, SREG: 4 } as const;
 export const FIB = { DREG: 1, RESULT: 2, FLAGS: 3 } as const;
 export const BYTEORDER = { SREG: 1, DREG: 2, OP: 3, LEN: 4, SIZE: 5 } as const;
 export const BYTEORDER_HTON = 1;
@@ -18,6 +18,8 @@ export const VERDICT = { CODE: 1, CHAIN: 2 } as const;
 export const NAT = { TYPE: 1, FAMILY: 2, ADDR_MIN: 3, PROTO_MIN: 5 } as const;
 export const NAT_TYPE = { snat: 0, dnat: 1 } as const;
 export const NUMGEN = { DREG: 1, MODULUS: 2, TYPE: 3, OFFSET: 4 } as const;
+export const DYNSET = { SET: 1, OP: 3, SREG_KEY: 4, SREG_DATA: 5, TIMEOUT: 6 } as const;
+export const DYNSET_OP = { update: 1, delete: 2 } as const;
 export const NUMGEN_RANDOM = 1;
 export const HASH = { SREG: 1, DREG: 2, LEN: 3, MODULUS: 4, SEED: 5, OFFSET: 6, TYPE: 7 } as const;
 export const REDIRECT = { PROTO_MIN: 1 } as const;

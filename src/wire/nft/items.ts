@@ -47,6 +47,8 @@ export interface NftSet {
   readonly key: readonly NftDatatype[];
   readonly data?: readonly NftDatatype[];
   readonly flags?: readonly ('interval' | 'timeout' | 'dynamic')[];
+  /** Most elements that packets may put into a dynamic one. */
+  readonly size?: number;
   /** Each element counts the packets and bytes that found it (Linux 5.7). */
   readonly counter?: true;
 }

@@ -81,12 +81,13 @@ export function load(w: NfnetlinkWriter, selector: NftSelector, word: number, le
     } else {
       w.u32(how.expr === 'meta' ? META.KEY : CT.KEY, how.key);
       w.u32(how.expr === 'meta' ? META.DREG : CT.DREG, dreg);
+      if (how.expr === 'ct' && how.direction !== undefined) w.u8(CT.DIRECTION, how.direction);
     }
   });
 }
 
-/** Loads the parts one after the other from the first word on; `ordered`: all of them in network order. */
-export function loadKey(w: NfnetlinkWriter, parts: readonly NftKeyPart[], ordered?: boolean): void {
+/** Loads the parts one after the other from the first word on, and returns the word after them; `ordered`: all of them in network order. */
+export function loadKey(w: NfnetlinkWriter, parts: readonly NftKeyPart[], ordered?: boolean): number {
   let word = 0;
   for (const part of parts) {
     if (typeof part === 'string') {
@@ -101,10 +102,11 @@ export function loadKey(w: NfnetlinkWriter, parts: readonly NftKeyPart[], ordere
         w.u32(NUMGEN.DREG, dreg);
         w.u32(NUMGEN.MODULUS, part.mod);
         w.u32(NUMGEN.TYPE, NUMGEN_RANDOM);
-        w.u32(NUMGEN.OFFSET, 0);
+        w.u32(NUMGEN.OFFSET, part.offset ?? 0);
       });
     } else loadHash(w, part.of, part.mod, dreg);
   }
+  return word;
 }
 
 /** Host order to network order, of one word. */

@@ -51,8 +51,8 @@ export const SET_FLAG = {
   concatenation: 128,
   expression: 256,
 } as const;
-/** Attributes of a set's description: its parts' lengths in bytes. */
-export const DESCRIPTION = { CONCATENATION: 2, FIELD: 1, FIELD_LENGTH: 1 } as const;
+/** Attributes of a set's description: how many elements packets may add, and its parts' lengths in bytes. */
+export const DESCRIPTION = { SIZE: 1, CONCATENATION: 2, FIELD: 1, FIELD_LENGTH: 1 } as const;
 export const ELEMENT_LIST = { NEW: 12, GET: 13, DELETE: 14, DESTROY: 30, TABLE: 1, SET: 2, ELEMENTS: 3 } as const;
 export const ELEMENT = { LIST_ELEM: 1, KEY: 1, DATA: 2, FLAGS: 3, USERDATA: 6, EXPRESSION: 7, KEY_END: 10 } as const;
 

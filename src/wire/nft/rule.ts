@@ -23,12 +23,15 @@ export type NftSelector =
   | 'ct state'
   | 'ct status'
   | 'ct mark'
+  | 'ct original ip daddr'
+  | 'ct original ip6 daddr'
+  | 'ct original proto-dst'
   | 'fib saddr type'
   | 'fib daddr type';
 
-/** A part of a key that is computed: a random number or a hash of selectors, in 0 … mod-1. */
+/** A part of a key that is computed: a random number in offset … offset+mod-1 (offset 0 when absent), or a hash of selectors in 0 … mod-1. */
 export type NftComputed =
-  | { readonly compute: 'random'; readonly mod: number }
+  | { readonly compute: 'random'; readonly mod: number; readonly offset?: number }
   | { readonly compute: 'jhash'; readonly of: readonly NftSelector[]; readonly mod: number };
 
 export type NftKeyPart = NftSelector | NftComputed;
@@ -56,6 +59,18 @@ export type NftStatement =
   /** Translation to an address, with a port or without; or to what a map of (address, port) holds under the key. */
   | { readonly kind: 'snat' | 'dnat'; readonly to: string; readonly port?: number }
   | { readonly kind: 'dnat'; readonly key: readonly NftKeyPart[]; readonly map: string }
+  /** To what a map of marks holds under the key, where it holds something. */
+  | { readonly kind: 'set ct mark'; readonly key: readonly NftKeyPart[]; readonly map: string }
+  /** Puts (key : data) into a dynamic map for `timeout` seconds; one that is there keeps its data and lasts anew. */
+  | {
+      readonly kind: 'update';
+      readonly set: string;
+      readonly key: readonly NftSelector[];
+      readonly data: NftSelector;
+      readonly timeout: number;
+    }
+  /** Takes the key out of a dynamic map. The kernel asks for data, and does not look at them. */
+  | { readonly kind: 'delete'; readonly set: string; readonly key: readonly NftSelector[]; readonly data: NftSelector }
   | { readonly kind: 'masquerade' }
   | { readonly kind: 'redirect'; readonly port: number }
   | { readonly kind: 'reject'; readonly with: 'tcp reset' | 'port-unreachable' | 'admin-prohibited' }

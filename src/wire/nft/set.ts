@@ -24,7 +24,7 @@ export function writeSet(w: NfnetlinkWriter, set: NftSet, id: number): void {
     w.u32(SET.DATA_LEN, keyLength(data));
   }
   w.u32(SET.ID, id);
-  if (hasConcatenatedIntervals(set)) writeDescription(w, key);
+  if (set.size !== undefined || hasConcatenatedIntervals(set)) writeDescription(w, set);
   w.raw(SET.USERDATA, setUserdata(set));
   if (set.counter) writeCounter(w);
 }
@@ -42,9 +42,15 @@ function flagsOf(set: NftSet): number {
   return flags | concatenation | (set.data ? SET_FLAG.map : 0) | (set.counter ? SET_FLAG.expression : 0);
 }
 
-/** Where in a key each part ends: the kernel looks parts up one by one. */
-function writeDescription(w: NfnetlinkWriter, types: readonly NftValueType[]): void {
+function writeDescription(w: NfnetlinkWriter, set: NftSet): void {
   const description = w.open(SET.DESCRIPTION);
+  if (set.size !== undefined) w.u32(DESCRIPTION.SIZE, set.size);
+  if (hasConcatenatedIntervals(set)) writeFields(w, set.key as readonly NftValueType[]);
+  w.close(description);
+}
+
+/** Where in a key each part ends: the kernel looks parts up one by one. */
+function writeFields(w: NfnetlinkWriter, types: readonly NftValueType[]): void {
   const concatenation = w.open(DESCRIPTION.CONCATENATION);
   for (const type of types) {
     const field = w.open(DESCRIPTION.FIELD);
@@ -52,5 +58,4 @@ function writeDescription(w: NfnetlinkWriter, types: readonly NftValueType[]): v
     w.close(field);
   }
   w.close(concatenation);
-  w.close(description);
 }

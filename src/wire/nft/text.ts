@@ -26,6 +26,12 @@ export function statementText(statement: NftStatement, family: NftFamily): strin
     case 'snat':
     case 'dnat':
       return natText(statement, family);
+    case 'set ct mark':
+      return `ct mark set ${keyText(statement.key)} map @${statement.map}`;
+    case 'update':
+      return `update @${statement.set} { ${keyText(statement.key)} timeout ${statement.timeout}s : ${statement.data} }`;
+    case 'delete':
+      return `delete @${statement.set} { ${keyText(statement.key)} : ${statement.data} }`;
     case 'redirect':
       return `redirect to :${statement.port}`;
     case 'reject':
@@ -55,7 +61,7 @@ function keyText(parts: readonly NftKeyPart[]): string {
 
 function keyPartText(part: NftKeyPart): string {
   if (typeof part === 'string') return part;
-  if (part.compute === 'random') return `numgen random mod ${part.mod}`;
+  if (part.compute === 'random') return `numgen random mod ${part.mod}${part.offset ? ` offset ${part.offset}` : ''}`;
   return `jhash ${part.of.join(' . ')} mod ${part.mod} seed 0x0`;
 }
 
@@ -100,6 +106,7 @@ export function elementText(element: NftElement): string {
 
 function setText(set: NftSet, elements: readonly NftElement[]): string[] {
   const lines = [`${set.data ? 'map' : 'set'} ${set.set} {`, `  ${setTypeText(set)}`];
+  if (set.size !== undefined) lines.push(`  size ${set.size};`);
   if (set.flags) lines.push(`  flags ${set.flags.join(',')};`);
   if (set.counter) lines.push('  counter;');
   if (elements.length > 0) {

@@ -1,0 +1,100 @@
+// Room plan: which endpoints of a Service's port a node sends traffic to: the ready ones, those near, those on the node itself.
+import type { Family, IP } from '../addr/ip.ts';
+import type { EndpointSlice, ObjectRef, Service } from '../objects/types.ts';
+import type { NodeFacts } from './proxy-names.ts';
+
+type ServicePort = NonNullable<Service['spec']['ports']>[number];
+type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
+
+export interface Endpoint {
+  readonly ip: IP;
+  readonly port: number;
+  /** The pod, or the Service where no object stands behind the address. */
+  readonly cause: ObjectRef;
+  /** On this node. */
+  readonly local: boolean;
+}
+
+/** Two answers to "where to": from the whole cluster, and from this node alone. */
+export interface EndpointGroups {
+  readonly cluster: readonly Endpoint[];
+  readonly local: readonly Endpoint[];
+}
+
+interface Candidate extends Endpoint {
+  readonly hints: SliceEndpoint['hints'];
+}
+
+/** Of one port over all slices of the family, each address and port once. A slice carries the port's number under the Service port's name. */
+export function endpointGroups(
+  slices: readonly EndpointSlice[],
+  port: ServicePort,
+  family: Family,
+  facts: NodeFacts,
+  service: ObjectRef,
+): EndpointGroups {
+  const ready = new Map<string, Candidate>();
+  const terminating = new Map<string, Candidate>();
+  for (const slice of slices) {
+    if (slice.addressType !== (family === 4 ? 'IPv4' : 'IPv6')) continue;
+    const number = slice.ports?.find((slicePort) => matchesPort(slicePort, port))?.port;
+    if (!number) continue;
+    for (const entry of slice.endpoints ?? []) {
+      const into = stateOf(entry) === 'ready' ? ready : stateOf(entry) === 'terminating' ? terminating : undefined;
+      const ip = entry.addresses[0];
+      if (!into || ip === undefined) continue;
+      const { targetRef, hints } = entry;
+      const cause = targetRef?.kind && targetRef.name ? refOf(targetRef) : service;
+      into.set(`${ip} ${number}`, { ip, port: number, cause, local: entry.nodeName === facts.nodeName, hints });
+    }
+  }
+  // Where none is ready, those that still serve while they terminate (KEP-1669); so too on the node alone.
+  const all = [...(ready.size > 0 ? ready : terminating).values()];
+  const localReady = [...ready.values()].filter(({ local }) => local);
+  const local = localReady.length > 0 ? localReady : [...terminating.values()].filter((endpoint) => endpoint.local);
+  return { cluster: ready.size > 0 ? nearest(all, facts).map(bare) : all.map(bare), local: local.map(bare) };
+}
+
+/**
+ * Those whose hints name this node; else those whose hints name its zone. Hints count only where every endpoint has them and
+ * some are for us: a half-written set would starve those who are not named.
+ */
+function nearest(all: readonly Candidate[], { nodeName, zone }: NodeFacts): readonly Candidate[] {
+  const forUs = (field: 'forNodes' | 'forZones', name: string | undefined) => {
+    if (name === undefined || !all.every(({ hints }) => hints?.[field]?.length)) return [];
+    return all.filter(({ hints }) => hints![field]!.some((hint) => hint.name === name));
+  };
+  const onNode = forUs('forNodes', nodeName);
+  if (onNode.length > 0) return onNode;
+  const inZone = forUs('forZones', zone);
+  return inZone.length > 0 ? inZone : all;
+}
+
+function bare({ hints: _, ...endpoint }: Candidate): Endpoint {
+  return endpoint;
+}
+
+function matchesPort(slicePort: NonNullable<EndpointSlice['ports']>[number], port: ServicePort): boolean {
+  return (slicePort.name ?? '') === (port.name ?? '') && (slicePort.protocol ?? 'TCP') === (port.protocol ?? 'TCP');
+}
+
+function refOf({ kind, namespace, name }: NonNullable<SliceEndpoint['targetRef']>): ObjectRef {
+  return { kind: kind!, name: name!, ...(namespace !== undefined && { namespace }) };
+}
+
+function stateOf({ conditions }: SliceEndpoint): 'ready' | 'terminating' | 'none' {
+  if (conditions?.ready !== false) return 'ready';
+  return conditions.serving && conditions.terminating ? 'terminating' : 'none';
+}
+
+/** How many endpoints of the Service on this node are ready: what its health check tells a load balancer. */
+export function localReadyCount(slices: Iterable<EndpointSlice>, nodeName: string): number {
+  const addresses = new Set<string>();
+  for (const slice of slices) {
+    for (const endpoint of slice.endpoints ?? []) {
+      const ip = endpoint.addresses[0];
+      if (ip !== undefined && endpoint.nodeName === nodeName && stateOf(endpoint) === 'ready') addresses.add(ip);
+    }
+  }
+  return addresses.size;
+}
