@@ -117,7 +117,7 @@ export function addressesOf(result: Result, ifname: string): { readonly ip: IP; 
     .map(({ address }) => ({ ip: parsePrefix(address).ip, address }));
 }
 
-function interfaceResult(attachment: Attachment, { mtu, mac }: Wires, leased: Result): Result {
+export function interfaceResult(attachment: Attachment, { mtu, mac }: Wires, leased: Result): Result {
   const { ifname, netns, ips } = attachment;
   return {
     interfaces: [
@@ -141,7 +141,7 @@ function everything(ips: readonly IP[]) {
 }
 
 /** After what earlier plugins of the chain have made. */
-function joined({ prevResult = EMPTY_RESULT, dns }: NetConfig, leased: Result, made: Result): Result {
+export function joined({ prevResult = EMPTY_RESULT, dns }: NetConfig, leased: Result, made: Result): Result {
   const shift = prevResult.interfaces.length;
   const result = {
     interfaces: [...prevResult.interfaces, ...made.interfaces],

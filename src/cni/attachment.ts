@@ -1,4 +1,5 @@
 // Room cni: what one ADD has made, kept in a file until DEL: one for each (network, container, interface).
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
@@ -22,6 +23,31 @@ export interface Attachment extends Holder {
   readonly unmasqueraded?: readonly CIDR[];
   /** RFC 3339. */
   readonly attachedAt: string;
+  /** Of a node's agent: under what name it holds the lease, and which namespace it is (an inode's number). */
+  readonly sandboxId?: string;
+  readonly inode?: string;
+  /** Of a node's agent: where it pinned the namespace, when the path that it was told is not to be seen from where it stands. */
+  readonly pin?: string;
+  /** Of a node's agent: `namespace/name`. */
+  readonly pod?: string;
+  /** Of a node's agent: the one that was asked for. */
+  readonly mac?: string;
+}
+
+const SANDBOX = 'cni-';
+
+/** Unlike those of a node's own pods, which begin with a UID. */
+export function cniSandboxId(network: string, { containerID, ifname }: Holder): string {
+  return `${SANDBOX}${createHash('sha1').update(`${network}/${containerID}/${ifname}`).digest('hex').slice(0, 20)}`;
+}
+
+export function isCniSandbox(sandboxId: string): boolean {
+  return sandboxId.startsWith(SANDBOX);
+}
+
+/** Where a node's agent keeps the attachments of other runtimes, in its directory of state. */
+export function nodeDataDir(nodeDir: string): string {
+  return join(nodeDir, 'cni');
 }
 
 /** Where a network keeps its files. */
@@ -71,6 +97,17 @@ export class Attachments {
 
   drop(holder: Holder): void {
     rmSync(this.#path(holder), { force: true });
+    rmSync(this.#grave(holder), { force: true });
+  }
+
+  /** A DEL that its agent has yet to hear of. */
+  bury(holder: Holder): void {
+    mkdirSync(this.#graves, { recursive: true, mode: 0o700 });
+    replaceFile(this.#grave(holder), '');
+  }
+
+  isBuried(holder: Holder): boolean {
+    return existsSync(this.#grave(holder));
   }
 
   all(): Attachment[] {
@@ -94,6 +131,19 @@ export class Attachments {
 
   #path(holder: Holder): string {
     return join(this.#dir, holderKey(holder));
+  }
+
+  /** Every DEL has been heard of. */
+  clearGraves(): void {
+    rmSync(this.#graves, { recursive: true, force: true });
+  }
+
+  get #graves(): string {
+    return join(dirname(this.#dir), 'deleted');
+  }
+
+  #grave(holder: Holder): string {
+    return join(this.#graves, holderKey(holder));
   }
 }
 

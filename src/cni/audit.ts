@@ -5,7 +5,7 @@ import type { IP } from '../addr/ip.ts';
 import { FileLeases } from '../ipam/file-leases.ts';
 import type { Lease } from '../ipam/leases.ts';
 import { isPinned } from '../sys/netns.ts';
-import { Attachments, leasesDir, networksIn } from './attachment.ts';
+import { type Attachment, Attachments, leasesDir, networksIn, nodeDataDir } from './attachment.ts';
 
 export interface HeldAddress {
   readonly ip: IP;
@@ -60,15 +60,29 @@ function lossOf(netns: string): string | undefined {
 export function heldByNode(stateDir: string, name: string): HeldAddress[] {
   const dir = join(stateDir, 'leases');
   if (!existsSync(dir)) return [];
+  const guests = guestsOf(stateDir);
   return readdirSync(dir)
     .filter((file) => file.endsWith('.json'))
     .flatMap((file) => readLease(join(dir, file)) ?? [])
     .flatMap((lease) => {
-      const alive = existsSync(join(stateDir, 'runtime', 'sandboxes', lease.sandboxId));
-      const common = { where: `node ${name}`, holder: lease.sandboxId, pod: lease.pod, since: lease.leasedAt };
-      const state = alive ? ({ state: 'held' } as const) : ({ state: 'leaked', why: 'its sandbox is gone' } as const);
+      const guest = guests.get(lease.sandboxId);
+      const holder = guest ? `${guest.containerID}/${guest.ifname}` : lease.sandboxId;
+      const why = guest ? lossOf(guest.pin ?? guest.netns) : lossOfSandbox(stateDir, lease.sandboxId);
+      const common = { where: `node ${name}`, holder, pod: lease.pod, since: lease.leasedAt };
+      const state = why === undefined ? ({ state: 'held' } as const) : ({ state: 'leaked', why } as const);
       return lease.ips.map((ip): HeldAddress => ({ ip, ...common, ...state }));
     });
+}
+
+/** Containers that other runtimes attached to the node by CNI, by the name of their lease. */
+function guestsOf(stateDir: string): Map<string, Attachment> {
+  const dataDir = nodeDataDir(stateDir);
+  const all = networksIn(dataDir).flatMap((network) => new Attachments(dataDir, network).all());
+  return new Map(all.map((attachment) => [attachment.sandboxId ?? '', attachment]));
+}
+
+function lossOfSandbox(stateDir: string, sandboxId: string): string | undefined {
+  return existsSync(join(stateDir, 'runtime', 'sandboxes', sandboxId)) ? undefined : 'its sandbox is gone';
 }
 
 function readLease(path: string): Lease | undefined {

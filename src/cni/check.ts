@@ -2,7 +2,7 @@
 import { familyOf } from '../addr/ip.ts';
 import { hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
 import { identityOf, satisfies } from '../kernel/identity.ts';
-import { ROUTE_PROTOCOL } from '../kernel/items.ts';
+import { type KernelItem, ROUTE_PROTOCOL } from '../kernel/items.ts';
 import { openNft } from '../kernel/nft-linux.ts';
 import { bucketOf } from '../plan/bandwidth.ts';
 import { GATEWAYS } from '../plan/pods.ts';
@@ -24,9 +24,17 @@ import { endsOf, linkIn, linkNameOf } from './wiring.ts';
 
 /** Throws a CniError (101) whose message lists what drifted. What later plugins of the chain added or tuned is theirs. */
 export function check(config: NetConfig, request: Request): void {
+  const { attachment, previous } = toCheck(config, request);
+  checkNamespace(request.netns!);
+  ipamOf(config, request)?.check();
+  const drift = [...interfaceDrift(attachment, previous), ...bucketDrift(attachment), ...ruleDrift(attachment)];
+  if (drift.length > 0) throw new CniError(CODE.drifted, drift.join('; '));
+}
+
+/** What is known of it, and what its ADD said. */
+export function toCheck(config: NetConfig, request: Request): { attachment: Attachment; previous: Result } {
   const previous = config.prevResult;
   if (!previous) config.reader.fail('prevResult', 'must be given for CHECK');
-  checkNamespace(request.netns!);
   const attachment = new Attachments(config.dataDir, config.name).get(request);
   if (!attachment) {
     throw new CniError(
@@ -36,12 +44,11 @@ export function check(config: NetConfig, request: Request): void {
   }
   if (attachment.netns !== request.netns)
     throw environment('CNI_NETNS', `${attachment.netns} was attached, not ${request.netns}`);
-  ipamOf(config, request)?.check();
-  const drift = [...interfaceDrift(attachment, previous), ...bucketDrift(attachment), ...ruleDrift(attachment)];
-  if (drift.length > 0) throw new CniError(CODE.drifted, drift.join('; '));
+  return { attachment, previous };
 }
 
-function interfaceDrift(attachment: Attachment, previous: Result): string[] {
+/** `nodeNetns`: where the node's end of the veth is; absent: the thread's own. */
+export function interfaceDrift(attachment: Attachment, previous: Result, nodeNetns?: string): string[] {
   const { netns, ifname, ownsLink } = attachment;
   const link = linkIn(netns, ifname);
   if (!link) return [`${ifname} is gone`];
@@ -61,7 +68,7 @@ function interfaceDrift(attachment: Attachment, previous: Result): string[] {
     ...drift,
     ...routeDrift(inside, link.index, previous),
     ...gatewayDrift(inside, link.index, attachment),
-    ...nodeDrift(attachment),
+    ...nodeDrift(attachment, nodeNetns),
   ];
 }
 
@@ -99,12 +106,12 @@ function gatewayDrift(inside: NetlinkSocket, index: number, { ips }: Attachment)
     .map((family) => `the neighbour ${GATEWAYS[family]} is gone`);
 }
 
-function nodeDrift(attachment: Attachment): string[] {
+function nodeDrift(attachment: Attachment, netns: string | undefined): string[] {
   const name = linkNameOf(attachment);
-  const link = linkIn(undefined, name);
+  const link = linkIn(netns, name);
   if (!link) return [`the node's ${name} is gone`];
   if (!link.up) return [`the node's ${name} is down`];
-  using socket = new NetlinkSocket(NETLINK.ROUTE);
+  using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
   const have = routesOn(socket, link.index);
   return attachment.ips
     .filter((ip) => !have.includes(hostPrefix(ip)))
@@ -137,14 +144,18 @@ function ruleDrift(attachment: Attachment): string[] {
   if (!needsRules(attachment)) return [];
   const nft = openNft(undefined);
   try {
-    const have = new Map(nft.read().map((item) => [identityOf(item), item]));
-    const want = [...sharedRules(attachment), ...ownRules(attachment)];
-    return want.flatMap((item) => {
-      const found = have.get(identityOf(item));
-      if (!found) return [`nft ${identityOf(item)} is gone`];
-      return satisfies(found, item) ? [] : [`nft ${identityOf(item)} has changed`];
-    });
+    return differences(nft.read(), [...sharedRules(attachment), ...ownRules(attachment)]);
   } finally {
     nft.close();
   }
+}
+
+/** What of `want` is not in the kernel, or not as it should be. */
+export function differences(have: readonly KernelItem[], want: readonly KernelItem[]): string[] {
+  const known = new Map(have.map((item) => [identityOf(item), item]));
+  return want.flatMap((item) => {
+    const found = known.get(identityOf(item));
+    if (!found) return [`nft ${identityOf(item)} is gone`];
+    return satisfies(found, item) ? [] : [`nft ${identityOf(item)} has changed`];
+  });
 }

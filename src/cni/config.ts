@@ -4,6 +4,7 @@ import type { CIDR } from '../addr/prefix.ts';
 import type { Holder } from '../ipam/file-leases.ts';
 import type { Bandwidth, Shape } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
+import { nodeDataDir } from './attachment.ts';
 import { CniError, CODE } from './error.ts';
 import { isPrefix, Reader } from './reader.ts';
 import { type Environment, NAME } from './request.ts';
@@ -16,6 +17,8 @@ export interface NetConfig {
   readonly name: string;
   readonly ipamType: string | undefined;
   readonly dataDir: string;
+  /** A node's directory of state: its agent does the work, with the node's addresses. Absent: the plugin stands alone. */
+  readonly nodeDir: string | undefined;
   readonly mtu: number;
   readonly ipMasq: boolean;
   /** Destinations for which the container's own address stands, besides its network. */
@@ -57,13 +60,16 @@ export function readConfig(text: string, args: Environment): NetConfig {
   if (!name || !NAME.test(name))
     reader.fail('name', 'must be letters, digits, "_", "." and "-", first a letter or digit');
   refuseUnsupported(reader);
+  const nodeDir = reader.string('nodeDir') || undefined;
+  if (nodeDir !== undefined) refuseOfNode(reader);
   const runtime = reader.object('runtimeConfig');
   const valid = reader.value['cni.dev/valid-attachments'] === undefined ? undefined : readAttachments(reader);
   return {
     cniVersion,
     name,
     ipamType: reader.object('ipam')?.string('type') || undefined,
-    dataDir: reader.string('dataDir') || DATA_DIR,
+    dataDir: nodeDir === undefined ? reader.string('dataDir') || DATA_DIR : nodeDataDir(nodeDir),
+    nodeDir,
     mtu: reader.integer('mtu', 0, 65_535) || DEFAULT_MTU,
     ipMasq: reader.boolean('ipMasq') ?? false,
     nonMasqueradeCIDRs: reader.strings('nonMasqueradeCIDRs').map((cidr) => {
@@ -100,6 +106,12 @@ function refuseUnsupported(reader: Reader): void {
   }
   const backend = reader.value['ipMasqBackend'];
   if (backend !== undefined && backend !== 'nftables') refuse('ipMasqBackend', 'rules are kept in nftables');
+}
+
+function refuseOfNode(reader: Reader): void {
+  for (const key of ['ipam', 'mtu', 'ipMasq', 'nonMasqueradeCIDRs', 'dataDir']) {
+    if (reader.value[key] !== undefined) reader.fail(key, "must be absent where nodeDir is given: it is the cluster's");
+  }
 }
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;

@@ -79,7 +79,7 @@ function checkSet(ipam: Reader, set: readonly AddressRange[], i: number): void {
 }
 
 /** The conventions, in their order: the capability `ips`, `args.cni.ips`, and IP= in CNI_ARGS. */
-function readRequested(config: Reader, args: Environment): string[] {
+export function readRequested(config: Reader, args: Environment): string[] {
   const runtime = config.object('runtimeConfig');
   const cni = config.object('args')?.object('cni');
   const found = [

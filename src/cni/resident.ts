@@ -5,6 +5,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { logger } from '../observe/log.ts';
 import type { Host } from './host.ts';
+import { Leaving } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
 
@@ -31,8 +32,7 @@ class Resident implements Answerer {
   readonly #host: ResidentHost;
   readonly #net = namespaceOf('net');
   readonly #mounts = namespaceOf('mnt');
-  /** Interfaces that are on their way out, by attachment. */
-  readonly #leaving = new Map<string, Promise<void>>();
+  readonly #leaving = new Leaving();
 
   constructor(host: ResidentHost) {
     this.#host = host;
@@ -44,21 +44,11 @@ class Resident implements Answerer {
   }
 
   async answer({ role, env, stdin }: Call): Promise<Outcome> {
-    const { CNI_COMMAND: command, CNI_CONTAINERID, CNI_IFNAME } = env;
-    const key = `${CNI_CONTAINERID} ${CNI_IFNAME}`;
-    if (command === 'ADD') await (this.#leaving.get(key) ?? this.#leaving.get('GC'));
+    await this.#leaving.wait(env);
     // Plugins to which we delegate are given the rest of our own environment.
     const outcome = run(role, { ...process.env, ...env }, () => stdin, this.#host);
-    if (command === 'DEL' || command === 'GC') this.#remember(command === 'GC' ? command : key);
+    this.#leaving.note(env, this.#host.kernel());
     return outcome;
-  }
-
-  #remember(key: string): void {
-    const gone = this.#host.kernel().removed();
-    this.#leaving.set(key, gone);
-    void gone.then(() => {
-      if (this.#leaving.get(key) === gone) this.#leaving.delete(key);
-    });
   }
 }
 

@@ -13,6 +13,7 @@ import { type Command, type Environment, type Request, readRequest } from './req
 import { type Result, resultJson } from './result.ts';
 import { status } from './status.ts';
 import { atLeast, type CniVersion, isVersion, NEWEST, VERSIONS } from './version.ts';
+import { WITHOUT_AGENT } from './without-agent.ts';
 
 /** `interface` wires containers; `ipam` only gives addresses, to other plugins. */
 export type Role = 'interface' | 'ipam';
@@ -25,7 +26,7 @@ export interface Outcome {
 
 type Verb = (config: NetConfig, request: Request) => void;
 
-interface Plugin extends Record<Exclude<Command, 'ADD' | 'VERSION'>, Verb> {
+export interface Plugin extends Record<Exclude<Command, 'ADD' | 'VERSION'>, Verb> {
   readonly ADD: (config: NetConfig, request: Request) => Result;
 }
 
@@ -52,17 +53,27 @@ const SINCE: Record<Command, CniVersion> = {
 
 /** Never throws: what goes wrong is an error object on standard output. */
 export function run(role: Role, env: Environment, stdin: () => string, host: Host): Outcome {
+  return runVerb(({ nodeDir }) => (nodeDir === undefined ? PLUGINS[role] : WITHOUT_AGENT), env, stdin, host);
+}
+
+/** `choose` gives whoever does the work. */
+export function runVerb(
+  choose: (config: NetConfig) => Plugin,
+  env: Environment,
+  stdin: () => string,
+  host: Host,
+): Outcome {
   let text = '';
   try {
     const request = readRequest(env, host);
     text = stdin();
-    return { exitCode: 0, stdout: answer(PLUGINS[role], request, text) };
+    return { exitCode: 0, stdout: answer(choose, request, text) };
   } catch (error) {
     return { exitCode: 1, stdout: JSON.stringify({ cniVersion: versionIn(text), ...errorObject(error) }) };
   }
 }
 
-function answer(plugin: Plugin, request: Request, text: string): string {
+function answer(choose: (config: NetConfig) => Plugin, request: Request, text: string): string {
   const { command } = request;
   if (command === 'VERSION') return JSON.stringify(versions(text));
   const config = readConfig(text, request.args);
@@ -71,6 +82,7 @@ function answer(plugin: Plugin, request: Request, text: string): string {
     const details = `it came with ${SINCE[command]}`;
     throw new CniError(CODE.incompatibleVersion, `cniVersion: ${cniVersion} has no ${command}`, details);
   }
+  const plugin = choose(config);
   if (command === 'ADD') return JSON.stringify(resultJson(plugin.ADD(config, request), cniVersion));
   plugin[command](config, request);
   return '';

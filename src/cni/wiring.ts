@@ -17,8 +17,9 @@ export function linkNameOf({
   network,
   containerID,
   ifname,
-}: Pick<Attachment, 'network' | 'containerID' | 'ifname'>): string {
-  return podLinkName(`${network}/${containerID}/${ifname}`);
+  sandboxId = `${network}/${containerID}/${ifname}`,
+}: Pick<Attachment, 'network' | 'containerID' | 'ifname' | 'sandboxId'>): string {
+  return podLinkName(sandboxId);
 }
 
 export interface Wires {

@@ -82,6 +82,11 @@ export class Leases {
     return [...this.#leases.values()];
   }
 
+  /** Whether the next sandbox would get an address of every prefix. */
+  get hasFree(): boolean {
+    return this.#pools.every((pool) => pool.hasFree);
+  }
+
   /**
    * The sandbox's addresses: those that it has, else `earlier` ones (which the API knows although their lease was lost) where
    * they are free, else new ones. Throws a Fault when a prefix has none left.

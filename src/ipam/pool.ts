@@ -40,6 +40,11 @@ export class AddressPool {
     return true;
   }
 
+  /** Whether next() would find one. */
+  get hasFree(): boolean {
+    return this.#used.size <= this.#last - this.#first;
+  }
+
   /** One that was never used in this run, else the one that has rested longest: amortised constant time. */
   next(): IP {
     const index = this.#fresh() ?? this.#longestResting();

@@ -1,6 +1,7 @@
 // Room node: the node's network: what it needs before its first pod, and pods attached and detached.
 import { closeSync, fstatSync } from 'node:fs';
 import type { IP } from '../addr/ip.ts';
+import { isCniSandbox } from '../cni/attachment.ts';
 import { Leases } from '../ipam/leases.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { linkWithAddress } from '../kernel/linux-read.ts';
@@ -122,7 +123,35 @@ export class RoutedPods implements PodNetwork {
   }
 
   retain(sandboxIds: ReadonlySet<string>): void {
-    for (const { sandboxId } of this.#leases.all()) if (!sandboxIds.has(sandboxId)) this.detach(sandboxId);
+    this.#forgetOthers(sandboxIds, (sandboxId) => !isCniSandbox(sandboxId));
+  }
+
+  /** The same for what other runtimes attached by CNI. */
+  retainCni(sandboxIds: ReadonlySet<string>): void {
+    this.#forgetOthers(sandboxIds, isCniSandbox);
+  }
+
+  #forgetOthers(keep: ReadonlySet<string>, among: (sandboxId: string) => boolean): void {
+    for (const { sandboxId } of this.#leases.all()) {
+      if (among(sandboxId) && !keep.has(sandboxId)) this.detach(sandboxId);
+    }
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  get hasFreeAddress(): boolean {
+    return this.#leases.hasFree;
+  }
+
+  hasLease(sandboxId: string): boolean {
+    return this.#leases.get(sandboxId) !== undefined;
+  }
+
+  /** What of the plan is there for this sandbox. */
+  planned(sandboxId: string): Fragment | undefined {
+    return this.#reconciler.plan.get(podKey(sandboxId));
   }
 }
 

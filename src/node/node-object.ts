@@ -103,6 +103,11 @@ export class NodeObject {
   }
 
   /** The part is in force. */
+  /** Parts that are not in force yet. */
+  get missing(): readonly string[] {
+    return [...this.#waitingFor];
+  }
+
   done(part: string): void {
     this.#waitingFor.delete(part);
     // What is still waited for is not worth a write of its own.

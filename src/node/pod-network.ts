@@ -10,6 +10,10 @@ export interface PodAttachment {
   readonly podNamespace: string;
   readonly podName: string;
   readonly netns: NetnsPath;
+  /** `eth0` when absent. */
+  readonly ifname?: string;
+  /** Absent: one that follows from its first address. */
+  readonly mac?: string;
   /** Addresses that the API knows of it: a running pod keeps them even when its lease was lost. */
   readonly earlierIPs?: readonly IP[];
   /** Ports of the node that lead to it. */
@@ -23,6 +27,6 @@ export interface PodNetwork {
   attach(pod: PodAttachment): readonly IP[];
   /** Releases all; succeeds when it is already gone. */
   detach(sandboxId: string): void;
-  /** After a restart: forget every attachment whose sandbox is not among these. */
+  /** After a restart: forget every attachment of the node's own pods whose sandbox is not among these. */
   retain(sandboxIds: ReadonlySet<string>): void;
 }

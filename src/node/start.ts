@@ -15,6 +15,7 @@ import { createReconciler } from '../reconcile/loop.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { openRuntime } from '../runtime/start.ts';
 import type { NodeOptions } from './agent.ts';
+import { startNodeCni } from './cni.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { watchDrift } from './drift.ts';
 import { startKubeletServer } from './kubelet/server.ts';
@@ -104,6 +105,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const overlay = new Overlay({ options: placed, nodeLink, reconciler, pods: network });
   const paths = await findPaths(overlay, placed);
   const stopWatchingNodes = watchNodes(overlay, options.nodeName, nodes, paths);
+  const cni = await startNodeCni({ options: placed, network, kernel, missing: () => node.missing });
   step('network');
   let pods: Pods | undefined;
   const dns = startDns({
@@ -177,6 +179,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     async close(leave = false) {
       await loadBalancer.close(leave);
       node.close();
+      cni.close();
       pods?.close();
       configs.close();
       await kubelet.close();

@@ -64,7 +64,8 @@ export function createNetns(path: string): void {
   createNamespaces({ net: path });
 }
 
-function pin(fd: number, path: string): void {
+/** Gives the namespace behind an fd a place in the machine's mount namespace and this thread's own. */
+export function pin(fd: number, path: string): void {
   const bind = () => {
     mkdirSync(dirname(path), { recursive: true });
     closeSync(openSync(path, 'a', 0o444));

@@ -8,9 +8,9 @@ import { netnsName } from '../../src/cluster/layout.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
-import { createPodNetwork } from '../../src/node/network.ts';
+import { createPodNetwork, type RoutedPods } from '../../src/node/network.ts';
 import { Overlay } from '../../src/node/overlay.ts';
-import type { PodAttachment, PodNetwork } from '../../src/node/pod-network.ts';
+import type { PodAttachment } from '../../src/node/pod-network.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
@@ -21,7 +21,7 @@ export interface TestNode extends FabricNode {
   readonly options: NodeOptions;
   readonly kernel: Kernel;
   readonly reconciler: Reconciler;
-  readonly network: PodNetwork;
+  readonly network: RoutedPods;
   readonly overlay: Overlay;
 }
 
