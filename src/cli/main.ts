@@ -108,6 +108,20 @@ function program(): Command {
     .option('-o, --output <format>', 'json, or text', 'text')
     .action(async (options) => (await import('./overlay.ts')).runOverlayShow(options));
 
+  const dns = podwire.command('dns').description('names: what a lookup costs');
+  command(
+    dns,
+    'trace',
+    "every query that a pod's resolver makes for a name, and what would have cost one",
+    'podwire dns trace -n demo client www.example.com',
+  )
+    .argument('<pod>')
+    .argument('<hostname>', 'as a program in the pod would say it')
+    .option('-n, --namespace <namespace>', 'the namespace of the pod', 'default')
+    .option('--type <types>', 'A, AAAA or both', 'A,AAAA')
+    .addOption(tableOrJson())
+    .action(async (pod, hostname, options) => (await import('./dns.ts')).runDnsTrace(pod, hostname, options));
+
   const image = podwire.command('image').description('images that pods can use');
   const images = () => import('./image.ts');
   command(

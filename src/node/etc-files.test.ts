@@ -1,7 +1,7 @@
 // Room node: the files under /etc that every pod gets.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { hostsFile, podHostname, resolvConf } from './etc-files.ts';
+import { hostsFile, podHostname, resolvConf, sandboxHostname } from './etc-files.ts';
 import { pod } from './pod-view.fixture.ts';
 
 const settings = { clusterDomain: 'cluster.local', dnsIPs: ['10.96.0.10'], dnsUpstreams: ['192.0.2.53#5353'] };
@@ -67,4 +67,20 @@ describe('the hostname', () => {
       assert.equal(podHostname(pod(spec, { name }), 'worker-1'), expected);
     });
   }
+});
+
+describe('setHostnameAsFQDN', () => {
+  const full = { setHostnameAsFQDN: true, hostname: 'web-0', subdomain: 'web' };
+  it('makes the whole name the hostname, where there is a subdomain', () => {
+    assert.equal(sandboxHostname(pod(full), 'worker-1', 'cluster.local'), 'web-0.web.shop.svc.cluster.local');
+    assert.equal(sandboxHostname(pod({ setHostnameAsFQDN: true }), 'worker-1', 'cluster.local'), 'web');
+    assert.equal(sandboxHostname(pod({ ...full, hostNetwork: true }), 'worker-1', 'cluster.local'), 'worker-1');
+  });
+  it('refuses what the kernel does not take', () => {
+    const long = pod({ ...full, hostname: 'a'.repeat(40) });
+    assert.throws(
+      () => sandboxHostname(long, 'worker-1', 'cluster.local'),
+      /is too long \(64 characters is the max, 67/,
+    );
+  });
 });

@@ -1,6 +1,10 @@
 // Room node: /etc/hosts, /etc/hostname and /etc/resolv.conf as each pod sees them.
 import type { IP } from '../addr/ip.ts';
 import type { Pod } from '../objects/types.ts';
+import { Fault } from '../observe/fault.ts';
+
+/** Of utsname (sethostname(2)). */
+const MAX_HOSTNAME = 64;
 
 export interface DnsSettings {
   readonly clusterDomain: string;
@@ -18,8 +22,26 @@ export function podHostname({ metadata, spec }: Pod, nodeName: string): string {
   return spec.hostname || metadata.name.slice(0, 63).replace(/[-.]+$/, '');
 }
 
+/** What hostname(1) says within the pod. Throws a Fault when it is longer than the kernel takes. */
+export function sandboxHostname(pod: Pod, nodeName: string, clusterDomain: string): string {
+  const hostname = podHostname(pod, nodeName);
+  const domain = podDomain(pod, clusterDomain);
+  if (!pod.spec.setHostnameAsFQDN || !domain) return hostname;
+  const full = `${hostname}.${domain}`;
+  if (full.length <= MAX_HOSTNAME) return full;
+  throw new Fault(
+    `Failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (${MAX_HOSTNAME} characters is the max, ${full.length} characters requested)`,
+  );
+}
+
+/** In which its subdomain gives it a name; empty without one. */
+function podDomain({ spec, metadata }: Pod, clusterDomain: string): string {
+  if (spec.hostNetwork || !spec.subdomain) return '';
+  return `${spec.subdomain}.${metadata.namespace}.svc.${clusterDomain}`;
+}
+
 export function hostsFile(pod: Pod, hostname: string, podIPs: readonly IP[], clusterDomain: string): string {
-  const { spec, metadata } = pod;
+  const { spec } = pod;
   const lines = [
     spec.hostNetwork ? '# Kubernetes-managed hosts file (host network).' : '# Kubernetes-managed hosts file.',
     '127.0.0.1\tlocalhost',
@@ -29,8 +51,8 @@ export function hostsFile(pod: Pod, hostname: string, podIPs: readonly IP[], clu
     'fe00::1\tip6-allnodes',
     'fe00::2\tip6-allrouters',
   ];
-  const subdomain = !spec.hostNetwork && spec.subdomain;
-  const full = subdomain ? `${hostname}.${subdomain}.${metadata.namespace}.svc.${clusterDomain}\t` : '';
+  const domain = podDomain(pod, clusterDomain);
+  const full = domain ? `${hostname}.${domain}\t` : '';
   for (const ip of podIPs) lines.push(`${ip}\t${full}${hostname}`);
   if (spec.hostAliases?.length) {
     lines.push('', '# Entries added by HostAliases.');

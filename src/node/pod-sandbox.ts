@@ -8,7 +8,7 @@ import { Fault } from '../observe/fault.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 import type { Sandbox } from '../runtime/runtime.ts';
-import { hostsFile, podHostname, resolvConf } from './etc-files.ts';
+import { hostsFile, podHostname, resolvConf, sandboxHostname } from './etc-files.ts';
 import { podBandwidth } from './pod-bandwidth.ts';
 import type { PodContext } from './pod-context.ts';
 import { etcPath, podDataDir, sandboxId } from './pod-paths.ts';
@@ -25,7 +25,7 @@ export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<
     podUid: metadata.uid,
     podNamespace: metadata.namespace!,
     podName: metadata.name,
-    hostname: podHostname(pod, options.nodeName),
+    hostname: sandboxHostname(pod, options.nodeName, options.clusterDomain),
     hostNetwork: spec.hostNetwork ?? false,
   });
 }
@@ -51,7 +51,7 @@ export function connectSandbox(
   const hostname = podHostname(pod, options.nodeName);
   const files = [
     ['hosts', hostsFile(pod, hostname, podIPs, options.clusterDomain)],
-    ['hostname', `${hostname}\n`],
+    ['hostname', `${sandboxHostname(pod, options.nodeName, options.clusterDomain)}\n`],
     ['resolv.conf', resolvConf(pod, options)],
   ] as const;
   for (const [file, text] of files) {

@@ -1,0 +1,144 @@
+// Room cli: `podwire dns trace`.
+import { existsSync, readFileSync } from 'node:fs';
+import { Client } from '../client/client.ts';
+import { openKubeconfig } from '../client/kubeconfig.ts';
+import { netnsName } from '../cluster/layout.ts';
+import { clusterPaths, nodeDir } from '../cluster/paths.ts';
+import { requireRoot } from '../cluster/root.ts';
+import { type LookupTrace, type TracedType, traceLookup } from '../dns/lookup-trace.ts';
+import { parseResolvConf, type ResolvConf } from '../dns/resolv-conf.ts';
+import { exchange } from '../dns/upstream.ts';
+import { etcPath, podDataDir, sandboxId } from '../node/pod-paths.ts';
+import { isNotFound } from '../objects/status.ts';
+import type { Pod } from '../objects/types.ts';
+import { Fault } from '../observe/fault.ts';
+import { runtimePaths, sandboxNetns } from '../runtime/paths.ts';
+import { enterNetns, netnsPath } from '../sys/netns.ts';
+import { formatTable } from './table.ts';
+
+interface TraceFlags {
+  readonly name: string;
+  readonly namespace: string;
+  readonly type: string;
+  readonly output: string;
+}
+
+interface Report extends LookupTrace {
+  readonly pod: string;
+  readonly node: string;
+  readonly asked: string;
+  readonly resolvConf: ResolvConf;
+  /** The name stands in the pod's /etc/hosts: no server is asked. */
+  readonly hosts: readonly string[];
+}
+
+/** Asks as the pod's resolver would, from the pod's own network namespace. */
+export async function runDnsTrace(podName: string, name: string, flags: TraceFlags): Promise<void> {
+  requireRoot();
+  const types = typesOf(flags.type);
+  const pod = await findPod(podName, flags);
+  const { namespace, uid } = pod.metadata;
+  const node = pod.spec.nodeName!;
+  const dataDir = podDataDir(nodeDir(flags.name, node), uid);
+  const conf = parseResolvConf(readEtc(etcPath(dataDir, 'resolv.conf'), pod));
+  const hosts = hostsEntries(readEtc(etcPath(dataDir, 'hosts'), pod), name);
+  enterNetns(namespaceOf(pod, flags.name));
+  const none: LookupTrace = { queries: [], addresses: hosts, milliseconds: 0 };
+  const trace = hosts.length > 0 ? none : await traceLookup(name, conf, types, askServer);
+  const report: Report = { pod: `${namespace}/${podName}`, node, asked: name, resolvConf: conf, hosts, ...trace };
+  console.log(flags.output === 'json' ? JSON.stringify(report, undefined, 2) : render(report));
+  // As `getent hosts` ends when there is no such name.
+  if (trace.addresses.length === 0) process.exitCode = 2;
+}
+
+function askServer(ip: string, name: string, type: number, milliseconds: number) {
+  const question = { name, type, recursionDesired: true, dnssecOk: false, checkingDisabled: false };
+  return exchange({ ip, port: 53 }, question, milliseconds);
+}
+
+function typesOf(text: string): TracedType[] {
+  const types = text.toUpperCase().split(',');
+  const wrong = types.find((type) => type !== 'A' && type !== 'AAAA');
+  if (wrong === undefined) return types as TracedType[];
+  throw new Fault(`--type ${text}: a lookup asks for A, AAAA or both, not for "${wrong}"`, { exitCode: 2 });
+}
+
+async function findPod(name: string, flags: TraceFlags): Promise<Pod> {
+  const { kubeconfig } = clusterPaths(flags.name);
+  if (!existsSync(kubeconfig)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
+  const client = new Client(openKubeconfig(kubeconfig));
+  try {
+    const pod = await client.get('Pod', name, flags.namespace);
+    if (!pod.spec.nodeName) throw new Fault(`pod ${flags.namespace}/${name} is on no node yet`);
+    return pod;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    throw new Fault(`there is no pod ${flags.namespace}/${name}`, {
+      mend: 'kubectl get pods -A lists them; -n names the namespace',
+    });
+  } finally {
+    client.transport.close();
+  }
+}
+
+function readEtc(file: string, { metadata }: Pod): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new Fault(`pod ${metadata.namespace}/${metadata.name} has no ${file}: it has not started yet`, { cause });
+  }
+}
+
+function namespaceOf({ metadata, spec }: Pod, cluster: string): string {
+  if (spec.hostNetwork) return netnsPath(netnsName(cluster, spec.nodeName!));
+  return sandboxNetns(cluster, runtimePaths(nodeDir(cluster, spec.nodeName!)), sandboxId(metadata.uid));
+}
+
+function hostsEntries(hosts: string, name: string): string[] {
+  const wanted = name.toLowerCase();
+  return hosts.split('\n').flatMap((line) => {
+    const [ip, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
+    return ip && names.some((each) => each.toLowerCase() === wanted) ? [ip] : [];
+  });
+}
+
+function render(report: Report): string {
+  const { resolvConf, queries, hosts } = report;
+  const { nameservers, searches, ndots } = resolvConf;
+  const head = `Pod ${report.pod} on ${report.node}: nameserver ${nameservers.join(' ')}, search ${searches.join(' ') || '-'}, ndots ${ndots}`;
+  if (hosts.length > 0) return `${head}\n\n${report.asked} is ${hosts.join(', ')} in its /etc/hosts: no query.`;
+  const rows = queries.map(({ name, type, server, answer, records, milliseconds }, i) => {
+    const outcome = answer === 'NOERROR' && records.length === 0 ? 'no data' : answer;
+    return [
+      String(i + 1),
+      name,
+      type,
+      server,
+      outcome,
+      records.length > 0 ? data(records) : '-',
+      milliseconds.toFixed(2),
+    ];
+  });
+  return [
+    head,
+    '',
+    formatTable([['#', 'QUERY', 'TYPE', 'SERVER', 'ANSWER', 'DATA', 'MS'], ...rows]),
+    '',
+    verdict(report),
+  ].join('\n');
+}
+
+/** What stands behind the type, of each record. */
+function data(records: readonly string[]): string {
+  const shown = records.map((line) => line.replace(/^\S+ \d+ IN \S+ /, ''));
+  return shown.length > 3 ? `${shown.slice(0, 3).join(', ')} and ${shown.length - 3} more` : shown.join(', ');
+}
+
+function verdict({ asked, queries, found, better, milliseconds }: Report): string {
+  const cost = `${queries.length} ${queries.length === 1 ? 'query' : 'queries'}, ${milliseconds.toFixed(2)} ms`;
+  if (!found) return `${cost}: there is no "${asked}" for this pod.`;
+  if (!better) return `${cost}: it cannot cost less.`;
+  const types = new Set(queries.map(({ type }) => type));
+  const one = types.size === 1 ? 'one query' : 'one query for each of A and AAAA';
+  return `${cost}. ${better} (with the dot at its end) costs ${one}.`;
+}
