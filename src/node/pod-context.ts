@@ -8,12 +8,15 @@ import type { NodeOptions } from './agent.ts';
 import type { ConfigWatch } from './config-watch.ts';
 import type { PodFacts } from './downward.ts';
 import type { PodNetwork } from './pod-network.ts';
+import type { PodPolicies } from './policies.ts';
 
 export interface PodContext {
   readonly options: NodeOptions;
   readonly client: Client;
   readonly runtime: Runtime;
   readonly network: PodNetwork;
+  /** Absent: nothing holds pods to NetworkPolicies. */
+  readonly policies?: PodPolicies;
   readonly recorder: Recorder;
   /** With the index NAMESPACE_INDEX. */
   readonly services: Informer<Service>;

@@ -18,9 +18,9 @@ export interface ConnectedSandbox {
   readonly podIPs: readonly IP[];
 }
 
-export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<Sandbox> {
+export async function runSandbox({ runtime, options, policies }: PodContext, pod: Pod): Promise<Sandbox> {
   const { metadata, spec } = pod;
-  return runtime.runSandbox({
+  const sandbox = runtime.runSandbox({
     id: sandboxId(metadata.uid),
     podUid: metadata.uid,
     podNamespace: metadata.namespace!,
@@ -28,6 +28,8 @@ export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<
     hostname: sandboxHostname(pod, options.nodeName, options.clusterDomain),
     hostNetwork: spec.hostNetwork ?? false,
   });
+  const [made] = await Promise.all([sandbox, policies?.upToDate(metadata.namespace!)]);
+  return made;
 }
 
 /**
@@ -35,7 +37,7 @@ export function runSandbox({ runtime, options }: PodContext, pod: Pod): Promise<
  * an annotation that was made wrong since must not cut it off.
  */
 export function connectSandbox(
-  { options, network }: PodContext,
+  { options, network, policies }: PodContext,
   pod: Pod,
   { id, netns }: Sandbox,
   adopted = false,
@@ -48,6 +50,8 @@ export function connectSandbox(
     return network.attach({ sandboxId: id, netns, ...names, earlierIPs, ...wishes });
   };
   const podIPs = spec.hostNetwork ? options.nodeIPs : attach();
+  // No container of it runs before this returns: none sends a packet that is not judged.
+  policies?.admit(pod, podIPs);
   const hostname = podHostname(pod, options.nodeName);
   const files = [
     ['hosts', hostsFile(pod, hostname, podIPs, options.clusterDomain)],
@@ -76,8 +80,10 @@ function hostPortsOf(pod: Pod): HostPort[] {
 }
 
 /** Succeeds when it is gone already. The address is given back last, when nobody can use it any more. */
-export async function removeSandbox({ runtime, network }: PodContext, { metadata, spec }: Pod): Promise<void> {
+export async function removeSandbox({ runtime, network, policies }: PodContext, pod: Pod): Promise<void> {
+  const { metadata, spec } = pod;
   const id = sandboxId(metadata.uid);
   await runtime.removeSandbox(id);
   if (!spec.hostNetwork) network.detach(id);
+  policies?.release(pod);
 }

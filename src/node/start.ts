@@ -25,6 +25,7 @@ import { NodeObject } from './node-object.ts';
 import { machineCapacity, machineInfo } from './node-status.ts';
 import { findPaths, Overlay, type OverlayStep, watchNodes } from './overlay.ts';
 import { Pods } from './pods.ts';
+import { Policies } from './policies.ts';
 import { startProxy } from './proxy.ts';
 
 const log = logger('node');
@@ -120,7 +121,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     options: placed,
     informers: { services, slices: endpointSlices, nodes },
   });
-  step('DNS and Services begun');
+  const policies = new Policies({ client, informers, reconciler, kernel, options: placed });
+  step('DNS, Services and policies begun');
   const loadBalancer: LoadBalancer = await startNodeLoadBalancer({
     options: placed,
     nodeLink,
@@ -147,9 +149,15 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       node.done('DNS');
     });
     // A container's environment names the Services that are there when it starts.
-    await services.synced;
-    pods = new Pods({ options: placed, client, runtime, network, recorder, services, configs, allocatable: capacity });
-    await Promise.all([pods.synced.then(() => step('pods')), proxy.ready.then(() => step('Services')), nodes.synced]);
+    await Promise.all([services.synced, policies.known]);
+    const parts = { client, runtime, network, policies, recorder, services, configs };
+    pods = new Pods({ ...parts, options: placed, allocatable: capacity });
+    await Promise.all([
+      pods.synced.then(() => step('pods')),
+      proxy.ready.then(() => step('Services')),
+      policies.ready,
+      nodes.synced,
+    ]);
     for (const part of ['network', 'Services', 'pods']) node.done(part);
     await Promise.all([registered, dnsReady]);
     await node.ready;
@@ -185,6 +193,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       await kubelet.close();
       dns.close();
       proxy.close();
+      policies.close();
       stopWatchingNodes();
       paths?.close();
       closed = true;

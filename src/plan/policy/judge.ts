@@ -16,7 +16,8 @@ import {
 export interface Flow {
   readonly from: IP;
   readonly to: IP;
-  readonly protocol: Protocol;
+  /** Another one has no ports: only rules that name none allow it. */
+  readonly protocol: Protocol | 'other';
   readonly port: number;
 }
 
@@ -91,7 +92,7 @@ function portMatches(match: PortMatch, server: PolicyPod | undefined, { protocol
   if (match.protocol !== protocol) return false;
   if (match.kind === 'all') return true;
   if (match.kind === 'range') return match.first <= port && port <= match.last;
-  return server?.ports.get(namedPort(protocol, match.name)) === port;
+  return server?.ports.get(namedPort(match.protocol, match.name)) === port;
 }
 
 /** The order in which the kernel asks (nft-base.ts): who first, everybody, pods, namespaces, blocks; then the widest ports. */

@@ -12,6 +12,8 @@ export interface Tuple {
   /** Absent for protocols without ports. */
   readonly srcPort?: number;
   readonly dstPort?: number;
+  /** Identifier, type and code, of ICMP and ICMPv6. */
+  readonly icmp?: readonly [id: number, type: number, code: number];
 }
 
 export interface ConntrackEntry {
@@ -31,6 +33,8 @@ const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, ID: 12 };
 const TUPLE = { IP: 1, PROTO: 2 };
 const ADDRESS = { 4: { SRC: 1, DST: 2 }, 6: { SRC: 3, DST: 4 } };
 const PROTO = { NUMBER: 1, SRC_PORT: 2, DST_PORT: 3 };
+/** Of the protocols' own attributes: identifier; type and code come after it. */
+const ICMP_ID: Readonly<Record<number, number>> = { 1: 4, 58: 7 };
 
 export const PROTOCOL_NUMBERS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
@@ -76,10 +80,13 @@ function decodeTuple(tuple: Attributes): Tuple {
   const { SRC, DST } = ip.has(ADDRESS[4].SRC) ? ADDRESS[4] : ADDRESS[6];
   const srcPort = proto.u16(PROTO.SRC_PORT);
   const dstPort = proto.u16(PROTO.DST_PORT);
+  const protocol = proto.u8(PROTO.NUMBER)!;
+  const icmp = ICMP_ID[protocol];
   return {
     src: formatIP(ip.raw(SRC)!),
     dst: formatIP(ip.raw(DST)!),
-    protocol: proto.u8(PROTO.NUMBER)!,
+    protocol,
+    ...(icmp && { icmp: [proto.u16(icmp) ?? 0, proto.u8(icmp + 1) ?? 0, proto.u8(icmp + 2) ?? 0] as const }),
     ...(srcPort !== undefined && { srcPort }),
     ...(dstPort !== undefined && { dstPort }),
   };
@@ -99,6 +106,12 @@ export function encodeDelete({ original, id }: ConntrackEntry): { type: number; 
   w.u8(PROTO.NUMBER, original.protocol);
   if (original.srcPort !== undefined) w.u16(PROTO.SRC_PORT, original.srcPort);
   if (original.dstPort !== undefined) w.u16(PROTO.DST_PORT, original.dstPort);
+  const icmp = ICMP_ID[original.protocol];
+  if (icmp && original.icmp) {
+    w.u16(icmp, original.icmp[0]);
+    w.u8(icmp + 1, original.icmp[1]);
+    w.u8(icmp + 2, original.icmp[2]);
+  }
   w.close(proto);
   w.close(tuple);
   w.u32(CTA.ID, id);

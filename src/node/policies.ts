@@ -1,0 +1,254 @@
+// Room node: NetworkPolicies on one node: watched objects to the engine, its plan to the reconciler, and flows that are forbidden now cut.
+import { familyOf, type IP } from '../addr/ip.ts';
+import type { Informer } from '../cache/informer.ts';
+import type { Informers } from '../cache/informers.ts';
+import type { Client } from '../client/client.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { type NetworkPolicy, type Node, objectKey, type Pod } from '../objects/types.ts';
+import { logger } from '../observe/log.ts';
+import { podLinkName } from '../plan/pods.ts';
+import { type NodePolicyFacts, planPolicyBase } from '../plan/policy/base.ts';
+import { PolicyEngine } from '../plan/policy/engine.ts';
+import { type Changes, type IsolatedPod, NodePolicies } from '../plan/policy/node-policies.ts';
+import { dnsPod, podFacts } from '../plan/policy/pod.ts';
+import type { Reconciler } from '../reconcile/reconciler.ts';
+import type { NodeOptions } from './agent.ts';
+import { sandboxId } from './pod-paths.ts';
+import { FlowCutter, forbids } from './policy-flows.ts';
+import { PolicyReader } from './policy-reader.ts';
+
+const log = logger('policies');
+
+/** What a pod's life asks of policies. */
+export interface PodPolicies {
+  /** Until every policy that was there when this was called is known; nothing to wait for where there are none. */
+  upToDate(namespace: string): Promise<void>;
+  /** Puts what isolates the pod in force, before it returns. Throws a KernelError: the pod must not start yet. */
+  admit(pod: Pod, ips: readonly IP[]): void;
+  release(pod: Pod): void;
+}
+
+export interface PoliciesOptions {
+  readonly client: Client;
+  readonly informers: Pick<Informers, 'of'>;
+  readonly reconciler: Reconciler;
+  readonly kernel: Pick<Kernel, 'cutFlows'>;
+  readonly options: NodeOptions;
+}
+
+/** Items of one transaction while the first plan is put in. */
+const PIECE = 5000;
+const BASE = 'policy/base';
+
+interface Admitted {
+  readonly uid: string;
+  readonly ips: readonly IP[];
+}
+
+export class Policies implements PodPolicies {
+  /** Policies and namespaces are known: pods may be admitted. */
+  readonly known: Promise<void>;
+  /** The first whole plan is with the reconciler. */
+  readonly ready: Promise<void>;
+  readonly #options: PoliciesOptions;
+  readonly #facts: NodePolicyFacts;
+  readonly #engine = new PolicyEngine();
+  readonly #plan: NodePolicies;
+  readonly #reader: PolicyReader;
+  readonly #cutter: FlowCutter;
+  readonly #admitted = new Map<string, Admitted>();
+  readonly #stops: (() => void)[] = [];
+  readonly #policies: Informer<NetworkPolicy>;
+  #pods: Informer<Pod> | undefined;
+  #hasBase = false;
+  #isReady = false;
+  #scheduled = false;
+  #closed = false;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: PoliciesOptions) {
+    this.#options = options;
+    const { informers, client, kernel, options: node } = options;
+    const families = ([4, 6] as const).filter((family) => node.nodeIPs.some((ip) => familyOf(ip) === family));
+    this.#facts = { nodeName: node.nodeName, families, dnsIPs: node.dnsIPs };
+    this.#plan = new NodePolicies(this.#engine, this.#facts);
+    this.#cutter = new FlowCutter(kernel, this.#engine, node.nodeName);
+    this.#engine.setPod(dnsPod(node.dnsIPs));
+    this.#policies = informers.of('NetworkPolicy');
+    this.#reader = new PolicyReader(client, this.#policies, this.#engine, () => this.#schedule());
+    const namespaces = informers.of('Namespace');
+    const nodes = informers.of('Node');
+    this.#stops.push(
+      () => this.#reader.close(),
+      namespaces.onChange(({ type, object: { metadata } }) => {
+        if (type === 'delete') this.#engine.removeNamespace(metadata.name);
+        else this.#engine.setNamespace(metadata.name, metadata.labels ?? {});
+        this.#schedule();
+      }),
+      nodes.onChange(({ type, object }) => this.#node(type, object)),
+    );
+    this.known = Promise.all([this.#policies.synced, namespaces.synced, nodes.synced]).then(() => {});
+    this.ready = this.known
+      .then(() => (this.#engine.policies.size > 0 ? this.#watchPods().synced : undefined))
+      .then(() => this.#begin());
+  }
+
+  #node(type: string, node: Node): void {
+    if (type === 'delete') this.#engine.removeNode(node.metadata.name);
+    else this.#engine.setNode(node);
+  }
+
+  /** Pods of all nodes, who may be peers: a node watches them from the first policy on. */
+  #watchPods(): Informer<Pod> {
+    if (this.#pods) return this.#pods;
+    this.#pods = this.#options.informers.of('Pod');
+    const stop = this.#pods.onChange(({ type, object }) => {
+      if (type !== 'delete') this.#setPod(object);
+      // A pod of ours is held to its policies until nothing of it is left, whatever the API knows of it.
+      else if (!this.#admitted.has(objectKey(object))) this.#engine.removePod(objectKey(object));
+      this.#schedule();
+    });
+    this.#stops.push(stop);
+    return this.#pods;
+  }
+
+  /** The node knows the addresses of its own pods before the API does. */
+  #setPod(pod: Pod): void {
+    const admitted = this.#admitted.get(objectKey(pod));
+    if (admitted && admitted.uid !== pod.metadata.uid) return;
+    const facts = podFacts(pod);
+    this.#engine.setPod(admitted ? { ...facts, ips: admitted.ips } : facts);
+  }
+
+  async upToDate(namespace: string): Promise<void> {
+    await this.#reader.read(namespace);
+    if (this.#engine.policies.size > 0) await this.#watchPods().synced;
+  }
+
+  admit(pod: Pod, ips: readonly IP[]): void {
+    if (pod.spec.hostNetwork) return;
+    const key = objectKey(pod);
+    this.#admitted.set(key, { uid: pod.metadata.uid, ips });
+    this.#setPod(pod);
+    this.#plan.target(key, linkOf(pod));
+    this.#commit();
+  }
+
+  release(pod: Pod): void {
+    const key = objectKey(pod);
+    this.#plan.untarget(key, linkOf(pod));
+    if (this.#admitted.get(key)?.uid === pod.metadata.uid) {
+      this.#admitted.delete(key);
+      this.#engine.removePod(key);
+    }
+    this.#schedule();
+  }
+
+  /** Settles when every connection that what is planned by now forbids is cut. */
+  get settled(): Promise<void> {
+    return this.#cutter.idle;
+  }
+
+  /** Pods that may not be carried past the rules by another path. */
+  isolated(): IsolatedPod[] {
+    return this.#plan.isolated();
+  }
+
+  /** Events of one tick make one transaction. */
+  #schedule(): void {
+    if (this.#scheduled || this.#closed || !this.#isReady) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#closed) return;
+      const pods = this.#engine.policies.size > 0 ? this.#watchPods() : undefined;
+      // Without the others' addresses, what policies allow would be refused.
+      if (pods && !pods.hasSynced) void pods.synced.then(() => this.#schedule());
+      else this.#tryCommit();
+    });
+  }
+
+  #begin(): void {
+    this.#isReady = true;
+    if (this.#closed) return;
+    const changes = this.#takeChanges();
+    try {
+      for (const piece of pieces(changes)) this.#options.reconciler.update(piece);
+    } catch (error) {
+      this.#complain(error);
+    }
+    // What was forbidden while nobody was here.
+    this.#cutter.cutSoon(this.#plan.isolated());
+    this.#schedule();
+  }
+
+  #takeChanges(): Changes {
+    const changes = this.#plan.takeChanges();
+    const wanted = this.#engine.policies.size > 0;
+    if (wanted !== this.#hasBase) changes.set(BASE, wanted ? planPolicyBase(this.#facts) : undefined);
+    this.#hasBase = wanted;
+    return changes;
+  }
+
+  #commit(): void {
+    const changes = this.#takeChanges();
+    if (changes.size === 0) return;
+    const { reconciler } = this.#options;
+    const narrows = forbids(changes, reconciler.plan);
+    reconciler.update(changes);
+    // Before all pods are known, everybody would be a stranger.
+    if (narrows && this.#isReady) this.#cutter.cutSoon(this.#plan.isolated());
+  }
+
+  #tryCommit(): void {
+    try {
+      this.#commit();
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  #complain(error: unknown): void {
+    log.error({ node: this.#facts.nodeName, err: error }, 'NetworkPolicies could not be set up; trying again');
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      if (this.#closed) return;
+      // The reconciler knows what it owes: an update of nothing makes it try.
+      try {
+        this.#options.reconciler.update(new Map());
+      } catch (again) {
+        this.#complain(again);
+      }
+    }, 1000).unref();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    this.#cutter.close();
+    for (const stop of this.#stops) stop();
+  }
+}
+
+function linkOf(pod: Pod): string {
+  return podLinkName(sandboxId(pod.metadata.uid));
+}
+
+const ORDER = [BASE, 'policy/blocks', 'policy/peer', 'policy/allow', 'policy/pod'];
+
+/** What is allowed before what isolates, so that no flow is refused between two of them. */
+function* pieces(changes: Changes): Iterable<Changes> {
+  const rank = (key: string) => ORDER.findIndex((begin) => key.startsWith(begin));
+  const sorted = [...changes].sort(([a], [b]) => rank(a) - rank(b));
+  let piece: Changes = new Map();
+  let count = 0;
+  for (const [key, fragment] of sorted) {
+    piece.set(key, fragment);
+    count += fragment?.items.length ?? 1;
+    if (count < PIECE && key !== BASE) continue;
+    yield piece;
+    piece = new Map();
+    count = 0;
+  }
+  if (piece.size > 0) yield piece;
+}

@@ -1,0 +1,142 @@
+// Policies that come, change and go while pods speak: what is forbidden now is cut, what is allowed goes on, and every verdict is counted.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { NftSet } from '../../src/kernel/nft-items.ts';
+import { allowedSet, policyPlace, refusedSet } from '../../src/plan/policy/base.ts';
+import { addressesOf, Field, podObject } from './field.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
+const DUE = 30_000;
+const FORBIDDEN = 500;
+const A = { matchLabels: { pod: 'a' } };
+const fromPod = (pod: string) => ({ from: [{ podSelector: { matchLabels: { pod } } }] });
+
+describe('changes while pods speak', { skip }, () => {
+  let field: Field;
+  before(async () => {
+    field = await Field.create();
+  });
+  after(async () => {
+    await field?.[Symbol.asyncDispose]();
+  });
+  const [a4, a6] = addressesOf('x/a');
+  const talk = (from: 'x/b' | 'x/c' | 'y/b', patience: number) => field.peer(from).call({ op: 'talk', patience });
+  const open = (from: 'x/b' | 'x/c' | 'y/b', host: string) => field.peer(from).call({ op: 'open', host, port: 80 });
+  const apply = async (name: string, spec: Parameters<Field['apply']>[0]['spec']) => {
+    field.apply({ namespace: 'x', name, spec });
+    await field.planned();
+  };
+  const reset = async () => {
+    field.clear();
+    await field.planned();
+  };
+
+  test('a connection that a new policy forbids is cut; one that it allows goes on', async () => {
+    await reset();
+    for (const [from, host] of [
+      ['x/b', a4],
+      ['x/c', a6],
+      ['y/b', a4],
+    ] as const) {
+      await open(from, host);
+      assert.equal(await talk(from, DUE), true, `${from} before`);
+    }
+    await apply('only-b', { podSelector: A, ingress: [fromPod('b')] });
+    assert.equal(await talk('x/b', DUE), true);
+    assert.deepEqual(await Promise.all([talk('x/c', FORBIDDEN), talk('y/b', FORBIDDEN)]), [false, false]);
+  });
+
+  test('cut by egress, it does not come back from its other end', async () => {
+    await reset();
+    await open('x/c', a4);
+    assert.equal(await talk('x/c', DUE), true);
+    await apply('no-egress', { podSelector: { matchLabels: { pod: 'c' } }, policyTypes: ['Egress'] });
+    assert.equal(await talk('x/c', FORBIDDEN), false);
+    // The answer that the server has yet to send opens nothing.
+    assert.equal(await talk('x/c', FORBIDDEN), false);
+    await reset();
+    assert.equal(await talk('x/c', DUE), true, 'without the policy the same connection is taken up again');
+  });
+
+  test('who changes its labels, or whose namespace does, is let in and locked out', async () => {
+    await reset();
+    const ask = (due: boolean) =>
+      field.ask('y/b', [{ host: a4, port: 80, protocol: 'TCP', patience: due ? DUE : FORBIDDEN }]);
+    await apply('team', {
+      podSelector: A,
+      ingress: [
+        {
+          from: [{ namespaceSelector: { matchLabels: { team: 'red' } }, podSelector: { matchLabels: { in: 'yes' } } }],
+        },
+      ],
+    });
+    assert.deepEqual(await ask(false), [false]);
+    field.pods.set(podObject('y/b', { in: 'yes' }));
+    field.labelNamespace('y', { team: 'red' });
+    await field.planned();
+    assert.deepEqual(await ask(true), [true]);
+    field.pods.set(podObject('y/b'));
+    await field.planned();
+    assert.deepEqual(await ask(false), [false]);
+    field.pods.set(podObject('y/b', { in: 'yes' }));
+    await field.planned();
+    assert.deepEqual(await ask(true), [true]);
+    field.labelNamespace('y', { ns: 'y' });
+    await field.planned();
+    assert.deepEqual(await ask(false), [false]);
+    field.pods.set(podObject('y/b'));
+  });
+
+  test('an agent that comes anew changes nothing, and cuts what was forbidden while it was away', async () => {
+    await reset();
+    await apply('only-b', { podSelector: A, ingress: [fromPod('b'), fromPod('c')] });
+    await open('x/b', a4);
+    await open('x/c', a4);
+    assert.deepEqual(await Promise.all([talk('x/b', DUE), talk('x/c', DUE)]), [true, true]);
+    field.stopAgent();
+    field.apply({ namespace: 'x', name: 'only-b', spec: { podSelector: A, ingress: [fromPod('b')] } });
+    await field.startAgent();
+    const repaired = field.reconciler.repair({ part: 'nft', touched: new Set() });
+    // What the policy allowed and allows no more, and nothing of what stays.
+    assert.equal(repaired.length, 4, repaired.join('\n'));
+    await field.planned();
+    assert.equal(await talk('x/b', DUE), true);
+    assert.equal(await talk('x/c', FORBIDDEN), false);
+  });
+
+  test('the node reaches its own pods whatever their policies say', async () => {
+    await reset();
+    await apply('deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
+    for (const host of [a4, a6]) {
+      const answer = field.onNode(`${process.execPath} ${new URL('./knock.mjs', import.meta.url).pathname} ${host} 80`);
+      assert.equal(answer, 'answered');
+    }
+  });
+
+  test('each rule counts the packets that it let in, each pod those that were refused', async () => {
+    await reset();
+    await apply('ports', {
+      podSelector: A,
+      ingress: [{ ...fromPod('b'), ports: [{ port: 80 }] }, { ports: [{ port: 81 }] }],
+    });
+    const ask = (from: 'x/b' | 'x/c', port: number, due: boolean) =>
+      field.ask(from, [{ host: a4, port, protocol: 'TCP', patience: due ? DUE : FORBIDDEN }]);
+    for (let i = 0; i < 3; i++) assert.deepEqual(await ask('x/b', 80, true), [true]);
+    assert.deepEqual(await ask('x/c', 81, true), [true]);
+    assert.deepEqual(await ask('x/c', 80, false), [false]);
+    const set = (name: string, key: NftSet['key']): NftSet => {
+      return { kind: 'set', ...policyPlace(4), set: name, key, counter: true };
+    };
+    const counts = field.kernel.nftCounts(
+      set(allowedSet('ingress', 'ports'), ['ifname', 'mark', 'inet_proto', 'inet_service']),
+    );
+    const of = (port: number) => counts.filter(({ key }) => key[3] === port).map(({ packets }) => packets);
+    assert.deepEqual([of(80), of(81)], [[3], [1]]);
+    const [refused] = field.kernel.nftCounts(set(refusedSet('ingress'), ['ifname']));
+    assert.equal(refused?.key[0], field.linkOf('x/a'));
+    assert.ok(refused.packets >= 1);
+    const elements = JSON.parse(field.onNode('nft -j list set ip podwire-policy ingress-ports')).nftables[1].set.elem;
+    const named = elements.map(({ elem }: { elem: { comment: string } }) => elem.comment).sort();
+    assert.deepEqual(named, ['NetworkPolicy/x/ports ingress[0]', 'NetworkPolicy/x/ports ingress[1]']);
+  });
+});
