@@ -12,7 +12,8 @@ import { sandboxId } from '../../src/node/pod-paths.ts';
 import { Policies } from '../../src/node/policies.ts';
 import { type Namespace, type NetworkPolicy, type Node, objectKey, type Pod } from '../../src/objects/types.ts';
 import { planPod, podLinkName } from '../../src/plan/pods.ts';
-import { type NodeFacts, planProxyBase } from '../../src/plan/proxy-base.ts';
+import { planProxyBase } from '../../src/plan/proxy-base.ts';
+import type { NodeFacts } from '../../src/plan/proxy-names.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
@@ -40,7 +41,7 @@ const PROXY_FACTS: NodeFacts = {
   podCIDRs: ['10.244.0.0/16', 'fd00:244::/32'],
   serviceCIDRs: ['10.96.0.0/16', 'fd00:96::/112'],
   dnsIPs: [],
-} as unknown as NodeFacts;
+};
 
 const meta = (name: string, namespace?: string, labels: Record<string, string> = {}) => ({
   name,
