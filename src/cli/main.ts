@@ -26,6 +26,10 @@ function program(): Command {
     .option('--config <file>', "a config file in YAML (see 'docs/config.md')")
     .option('--overlay <name>', 'how pods of different nodes meet: vxlan (default), host-gw, ipip, udp or none')
     .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
+    .option(
+      '--non-masquerade-cidrs <list>',
+      "destinations outside that see a pod's own address, with commas between them",
+    )
     .option('--racks <count>', 'L2 segments over which the nodes are spread (default 1)')
     .addOption(
       new Option('--datapath <name>', 'how packets of pods pass a node (default nftables; docs/datapath.md)').choices([

@@ -12,6 +12,7 @@ interface UpFlags {
   readonly overlay?: string;
   readonly datapath?: string;
   readonly directRouting?: boolean;
+  readonly nonMasqueradeCidrs?: string;
   readonly racks?: string;
   readonly demo?: boolean;
   readonly foreground?: boolean;
@@ -62,6 +63,7 @@ async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {
     ...(flags.datapath !== undefined && { datapath: flags.datapath as DatapathName }),
     ...(await saidOverlay(flags)),
   };
+  if (flags.nonMasqueradeCidrs !== undefined) said.push(await saidPrefixes(flags.nonMasqueradeCidrs));
   if (Object.keys(network).length > 0) said.push({ network });
   if (flags.apiPort !== undefined) said.push({ api: { port: wholeNumber('--api-port', flags.apiPort, 1, 65535) } });
   return said;
@@ -72,6 +74,12 @@ async function saidOverlay({ overlay, directRouting }: UpFlags): Promise<NonNull
   const { overlayName } = await import('./overlay.ts');
   const backend = overlay === undefined ? {} : { backend: overlayName(overlay) };
   return { overlay: { ...backend, ...(directRouting && { directRouting }) } };
+}
+
+async function saidPrefixes(list: string): Promise<PartialConfig> {
+  const { checkConfig } = await import('../cluster/config-schema.ts');
+  const nonMasqueradeCIDRs = list.split(',').filter((cidr) => cidr !== '');
+  return checkConfig({ network: { nonMasqueradeCIDRs } }, '--non-masquerade-cidrs');
 }
 
 function wholeNumber(flag: string, text: string, least: number, most: number): number {

@@ -32,6 +32,8 @@ const REFUSED: [text: string, says: RegExp][] = [
   ['nodes: 0', /nodes must be >= 1/],
   ['nodes: [1]', /nodes must be integer/],
   ['network: { podCIDRs: [10.0.0.0/33] }', /network\.podCIDRs\.0 must be a CIDR such as/],
+  ['network: { nonMasqueradeCIDRs: [10.0.0.1, 10.0.0.0/99] }', /nonMasqueradeCIDRs\.1 must be a CIDR such as/],
+  ['network: { addressRestSeconds: -1 }', /network\.addressRestSeconds must be >= 0/],
   ['network: { vxlan: { vni: 16777216 } }', /network\.vxlan\.vni must be <= 16777215/],
   ['api: { port: 70000 }', /api\.port must be <= 65535/],
   ['- nodes', /the file must hold fields, such as `nodes: 3`/],

@@ -39,6 +39,8 @@ export const CONFIG_SCHEMA = fields({
       items: { type: 'integer', minimum: 8, maximum: 126 },
     },
     serviceCIDRs: cidrs,
+    nonMasqueradeCIDRs: { ...cidrs, minItems: 0, maxItems: 64 },
+    addressRestSeconds: { type: 'integer', minimum: 0, maximum: 86_400 },
     nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
     datapath: { type: 'string', enum: ['nftables', 'ebpf'] },

@@ -17,6 +17,10 @@ export interface ClusterConfig {
     /** Length of the pod prefix that each node gets, per family. */
     readonly nodePrefixLengths: readonly number[];
     readonly serviceCIDRs: readonly string[];
+    /** Destinations outside the cluster that see a pod's own address instead of its node's. */
+    readonly nonMasqueradeCIDRs: readonly string[];
+    /** How long an address that a pod had is kept from other pods. */
+    readonly addressRestSeconds: number;
     readonly nodePortRange: readonly [number, number];
     readonly mtu: number;
     readonly vxlan: { readonly vni: number; readonly port: number };
@@ -57,6 +61,8 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       podCIDRs: [`10.${244 - slot}.0.0/16`],
       nodePrefixLengths: [24],
       serviceCIDRs: [`10.${96 + slot}.0.0/16`],
+      nonMasqueradeCIDRs: [],
+      addressRestSeconds: 5,
       nodePortRange: [30000, 32767],
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },

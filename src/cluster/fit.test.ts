@@ -32,6 +32,11 @@ const MISFITS: [what: string, network: Partial<ClusterConfig['network']>, says: 
   ],
   ['more nodes than shares', { podCIDRs: ['10.1.0.0/24'], nodePrefixLengths: [24] }, /for 3 nodes do not fit/],
   ['shares without addresses', { nodePrefixLengths: [32] }, /\/32 leaves a node no addresses/],
+  [
+    'a destination of a family that no pod has',
+    { nonMasqueradeCIDRs: ['10.0.0.0/8', 'fd00::/8'] },
+    /nonMasqueradeCIDRs: fd00::\/8 is IPv6, network\.nodeCIDRs IPv4/,
+  ],
   ['families that differ', { podCIDRs: ['fd00:10:244::/56'] }, /podCIDRs is IPv6, network\.nodeCIDRs IPv4/],
 ];
 for (const [what, network, says] of MISFITS) {

@@ -19,6 +19,11 @@ export function requireFit(config: ClusterConfig): void {
     const clash = `network.${field} is ${families(cidrs)}, network.nodeCIDRs ${families(nodeCIDRs)}`;
     throw new Fault(clash, { mend: 'give each the same families in the same order' });
   }
+  for (const cidr of config.network.nonMasqueradeCIDRs) {
+    const { family } = parsePrefix(cidr);
+    if (nodeCIDRs.every((each) => parsePrefix(each).family !== family))
+      throw new Fault(`network.nonMasqueradeCIDRs: ${cidr} is IPv${family}, network.nodeCIDRs ${families(nodeCIDRs)}`);
+  }
   attempt('network.nodeCIDRs', () => apiServerIPs(config));
   attempt('network.serviceCIDRs', () => dnsServiceIPs(config));
   const nodes = attempt(`network.nodeCIDRs, podCIDRs and nodePrefixLengths for ${config.nodes} nodes`, () =>

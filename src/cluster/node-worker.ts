@@ -78,6 +78,8 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     overlay: network.overlay,
     segmentCIDRs: node.segmentCIDRs,
     routers: node.routers,
+    nonMasqueradeCIDRs: network.nonMasqueradeCIDRs,
+    addressRestSeconds: network.addressRestSeconds,
     nodePortRange: network.nodePortRange,
     ...findRuntime(),
   };

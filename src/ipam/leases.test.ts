@@ -100,3 +100,40 @@ test('no address is ever given twice, whatever is taken and given back', () => {
     }),
   );
 });
+
+test('a released address is kept from others for as long as it rests, also by an agent that is started again', () =>
+  inDir((dir) => {
+    let now = 1_000_000;
+    const again = () =>
+      new Leases({
+        dir: `${dir}/leases`,
+        cidrs: ['10.244.0.0/30'],
+        rest: { dir: `${dir}/resting`, seconds: 60 },
+        bootId: 'boot-1',
+        now: () => now,
+      });
+    const first = again();
+    assert.deepEqual(first.lease('a', 'default/a').ips, ['10.244.0.1']);
+    first.release('a');
+    assert.deepEqual(again().lease('b', 'default/b').ips, ['10.244.0.2'], 'the one that does not rest');
+    now += 59_000;
+    const second = again();
+    assert.throws(() => second.lease('c', 'default/c'), /1 pods have one, and the next one rests for another 1 s/);
+    assert.deepEqual(second.lease('a', 'default/a', ['10.244.0.1']).ips, ['10.244.0.1'], 'its own it may have again');
+    assert.deepEqual(readdirSync(`${dir}/resting`), []);
+    second.release('a');
+    now += 60_000;
+    assert.deepEqual(second.lease('c', 'default/c').ips, ['10.244.0.1']);
+    second.release('b');
+    now += 60_000;
+    again();
+    assert.deepEqual(readdirSync(`${dir}/resting`), [], 'what has rested is forgotten');
+  }));
+
+test('a clock that goes back makes no address rest longer than it should', () => {
+  const pool = new AddressPool('10.244.0.0/30', 5000);
+  const ips = [pool.next(9000), pool.next(9000)];
+  for (const ip of ips) pool.give(ip, 9_000_000);
+  assert.throws(() => pool.next(10_000), /rests for another 5 s/);
+  assert.equal(pool.next(9_005_000), ips[0]);
+});

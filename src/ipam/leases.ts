@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { AddressPool } from './pool.ts';
+import { RestingFiles } from './resting.ts';
 
 export interface Lease {
   readonly sandboxId: string;
@@ -20,6 +21,8 @@ export interface LeasesOptions {
   /** Directory of our own: one file for each sandbox. */
   readonly dir: string;
   readonly cidrs: readonly CIDR[];
+  /** How long a released address is kept from other sandboxes, and a directory of our own for when that began; absent: it is only the last to be given again. */
+  readonly rest?: { readonly dir: string; readonly seconds: number };
   readonly bootId?: string;
   /** Milliseconds; for tests. */
   readonly now?: () => number;
@@ -30,16 +33,20 @@ export class Leases {
   readonly #pools: readonly AddressPool[];
   readonly #bootId: string;
   readonly #now: () => number;
+  readonly #resting: RestingFiles | undefined;
   readonly #leases = new Map<string, Lease>();
 
   /** Reads what the last run left; leases of an earlier boot, or that cannot be read, are dropped. */
-  constructor({ dir, cidrs, bootId, now = Date.now }: LeasesOptions) {
+  constructor({ dir, cidrs, rest, bootId, now = Date.now }: LeasesOptions) {
     this.#dir = dir;
     this.#now = now;
     this.#bootId = bootId ?? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    this.#pools = cidrs.map((cidr) => new AddressPool(cidr));
+    const restMs = 1000 * (rest?.seconds ?? 0);
+    this.#pools = cidrs.map((cidr) => new AddressPool(cidr, restMs));
     mkdirSync(dir, { recursive: true });
     this.#load();
+    this.#resting = rest && new RestingFiles(rest.dir, restMs, now());
+    for (const [ip, since] of this.#resting?.since ?? []) for (const pool of this.#pools) pool.rest(ip, since);
   }
 
   #load(): void {
@@ -71,7 +78,7 @@ export class Leases {
   }
 
   #give(ip: IP): void {
-    for (const pool of this.#pools) pool.give(ip);
+    for (const pool of this.#pools) pool.give(ip, this.#now());
   }
 
   get(sandboxId: string): Lease | undefined {
@@ -96,11 +103,12 @@ export class Leases {
     if (known) return known;
     const ips: IP[] = [];
     try {
-      for (const pool of this.#pools) ips.push(earlier.find((ip) => pool.take(ip)) ?? pool.next());
+      for (const pool of this.#pools) ips.push(earlier.find((ip) => pool.take(ip)) ?? pool.next(this.#now()));
       const leasedAt = new Date(this.#now()).toISOString();
       const lease = { sandboxId, ips, pod, bootId: this.#bootId, leasedAt };
       this.#write(lease);
       this.#leases.set(sandboxId, lease);
+      for (const ip of ips) this.#resting?.drop(ip);
       return lease;
     } catch (error) {
       for (const ip of ips) this.#give(ip);
@@ -118,6 +126,7 @@ export class Leases {
   release(sandboxId: string): void {
     const lease = this.#leases.get(sandboxId);
     if (!lease) return;
+    for (const ip of lease.ips) this.#resting?.put(ip, this.#now());
     rmSync(`${this.#dir}/${sandboxId}.json`, { force: true });
     this.#leases.delete(sandboxId);
     for (const ip of lease.ips) this.#give(ip);

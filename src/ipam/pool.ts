@@ -11,15 +11,18 @@ export class AddressPool {
   readonly #family: Family;
   readonly #used = new Set<number>();
   /** Given back, oldest first: caches and connections of the last owner get the longest time to end that there is. */
-  readonly #resting = new Set<number>();
+  readonly #resting = new Map<number, number>();
+  readonly #restMs: number;
   readonly #first: number;
   readonly #last: number;
   #cursor: number;
   /** How many places the cursor has still to pass before it has seen all. */
   #unseen: number;
 
-  constructor(cidr: CIDR) {
+  /** `restMs`: how long one that was given back is kept from others. */
+  constructor(cidr: CIDR, restMs = 0) {
     this.#cidr = cidr;
+    this.#restMs = restMs;
     this.#family = parsePrefix(cidr).family;
     const size = Number(prefixSize(cidr));
     // The network address stands for the node's tunnel end; IPv4's last one is the broadcast address.
@@ -31,8 +34,7 @@ export class AddressPool {
 
   /** Marks a known address as used, and goes on behind it. False when it is outside, or used. */
   take(ip: IP): boolean {
-    if (familyOf(ip) !== this.#family) return false;
-    const index = Number(indexInPrefix(this.#cidr, ip) ?? -1n);
+    const index = this.#indexOf(ip);
     if (index < this.#first || index > this.#last || this.#used.has(index)) return false;
     this.#resting.delete(index);
     this.#used.add(index);
@@ -40,19 +42,17 @@ export class AddressPool {
     return true;
   }
 
-  /** Whether next() would find one. */
+  /** Whether next() would find one, at rest or not. */
   get hasFree(): boolean {
     return this.#used.size <= this.#last - this.#first;
   }
 
-  /** One that was never used in this run, else the one that has rested longest: amortised constant time. */
-  next(): IP {
-    const index = this.#fresh() ?? this.#longestResting();
-    if (index === undefined) {
-      throw new Fault(`no free address in ${this.#cidr}: ${this.#used.size} pods have one`, {
-        mend: 'delete pods on this node, or give nodes a larger pod prefix',
-      });
-    }
+  /**
+   * One that was never used in this run, else the one that has rested longest: amortised constant time. `now` in milliseconds, as
+   * in give(). Throws a Fault.
+   */
+  next(now = 0): IP {
+    const index = this.#fresh() ?? this.#longestResting(now);
     this.#resting.delete(index);
     this.#used.add(index);
     return nthAddress(this.#cidr, index);
@@ -68,14 +68,30 @@ export class AddressPool {
     return undefined;
   }
 
-  #longestResting(): number | undefined {
-    const [oldest] = this.#resting.keys();
-    return oldest;
+  #longestResting(now: number): number {
+    const full = `no free address in ${this.#cidr}: ${this.#used.size} pods have one`;
+    const mend = 'delete pods on this node, or give nodes a larger pod prefix';
+    const [oldest] = this.#resting;
+    if (!oldest) throw new Fault(full, { mend });
+    const [index, since] = oldest;
+    const wait = Math.min(since + this.#restMs - now, this.#restMs);
+    if (wait <= 0) return index;
+    throw new Fault(`${full}, and the next one rests for another ${Math.ceil(wait / 1000)} s`, { mend });
   }
 
-  give(ip: IP): void {
-    if (familyOf(ip) !== this.#family) return;
-    const index = Number(indexInPrefix(this.#cidr, ip) ?? -1n);
-    if (this.#used.delete(index)) this.#resting.add(index);
+  /** Others get it when it has rested. */
+  give(ip: IP, now = 0): void {
+    const index = this.#indexOf(ip);
+    if (this.#used.delete(index)) this.#resting.set(index, now);
+  }
+
+  /** It was given back in an earlier run; call in the order of time. */
+  rest(ip: IP, since: number): void {
+    const index = this.#indexOf(ip);
+    if (index >= this.#first && index <= this.#last && !this.#used.has(index)) this.#resting.set(index, since);
+  }
+
+  #indexOf(ip: IP): number {
+    return familyOf(ip) === this.#family ? Number(indexInPrefix(this.#cidr, ip) ?? -1n) : -1;
   }
 }

@@ -49,6 +49,10 @@ export interface NodeOptions {
   readonly segmentCIDRs?: readonly CIDR[];
   /** Addresses of that segment's router, at most one per family; absent: there is none. */
   readonly routers?: readonly IP[];
+  /** How long an address that a pod had is kept from other pods. */
+  readonly addressRestSeconds?: number;
+  /** Destinations outside the cluster that see a pod's own address. */
+  readonly nonMasqueradeCIDRs?: readonly CIDR[];
   readonly nodePortRange: readonly [first: number, last: number];
   /** Further labels of the Node object: `topology.kubernetes.io/zone` and the like. */
   readonly labels?: Readonly<Record<string, string>>;

@@ -62,7 +62,8 @@ export class RoutedPods implements PodNetwork {
     this.#options = options;
     this.#reconciler = reconciler;
     this.#kernel = kernel;
-    this.#leases = new Leases({ dir: `${options.stateDir}/leases`, cidrs: options.podCIDRs });
+    const { stateDir, podCIDRs: cidrs, addressRestSeconds: seconds = 0 } = options;
+    this.#leases = new Leases({ dir: `${stateDir}/leases`, cidrs, rest: { dir: `${stateDir}/resting`, seconds } });
     this.#mtu = overlayMtu(withOverlay(options));
   }
 

@@ -206,9 +206,9 @@ function serviceOf(slice: EndpointSlice): string | undefined {
 }
 
 function factsOf(options: NodeOptions, node: Node | undefined): NodeFacts {
-  const { nodeName, nodeIPs, clusterPodCIDRs, serviceCIDRs, dnsIPs } = options;
+  const { nodeName, nodeIPs, clusterPodCIDRs, serviceCIDRs, dnsIPs, nonMasqueradeCIDRs = [] } = options;
   const own = node?.spec?.podCIDRs ?? (node?.spec?.podCIDR ? [node.spec.podCIDR] : options.podCIDRs);
-  return { nodeName, nodeIPs, podCIDRs: clusterPodCIDRs, serviceCIDRs, dnsIPs, ownPodCIDRs: own };
+  return { nodeName, nodeIPs, podCIDRs: clusterPodCIDRs, serviceCIDRs, nonMasqueradeCIDRs, dnsIPs, ownPodCIDRs: own };
 }
 
 /**

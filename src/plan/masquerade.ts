@@ -1,6 +1,7 @@
 // Room plan: traffic of pods that leaves the cluster goes out under the node's address; all other traffic keeps its source.
 import type { Family } from '../addr/ip.ts';
-import type { NftChain, NftItem, NftRule } from '../kernel/nft-items.ts';
+import { type CIDR, networkOf, parsePrefix } from '../addr/prefix.ts';
+import type { NftChain, NftItem, NftRule, NftSelector, NftStatement } from '../kernel/nft-items.ts';
 import type { Node } from '../objects/types.ts';
 import type { Fragment } from './plan.ts';
 import { familiesOf, type NodeFacts, ofFamily, placeOf, wordsOf } from './proxy-names.ts';
@@ -37,15 +38,13 @@ function hookChain(facts: NodeFacts, family: Family): NftChain {
   };
 }
 
-/** Pods, Services and nodes see a pod's own address. */
+/** Pods, Services, nodes and whom the cluster's config names see a pod's own address. */
 function leavingChain(facts: NodeFacts, family: Family): NftChain {
   const { daddr } = wordsOf(family);
-  const inside = ofFamily(family, [...facts.podCIDRs, ...facts.serviceCIDRs]).map(
+  const seeing = [...facts.podCIDRs, ...facts.serviceCIDRs, ...(facts.nonMasqueradeCIDRs ?? [])];
+  const inside = ofFamily(family, seeing).map(
     (cidr): NftRule => ({
-      statements: [
-        { kind: 'match', left: daddr, right: cidr },
-        { kind: 'verdict', verdict: 'return' },
-      ],
+      statements: [...matchPrefix(daddr, cidr), { kind: 'verdict', verdict: 'return' }],
     }),
   );
   const toNodes: NftRule = {
@@ -56,6 +55,13 @@ function leavingChain(facts: NodeFacts, family: Family): NftChain {
   };
   const rules = [...inside, toNodes, { statements: [{ kind: 'masquerade' }] } satisfies NftRule];
   return { kind: 'chain', ...placeOf(family), chain: LEAVING, rules };
+}
+
+/** nft writes a single address without its length, and has no words for every address. */
+function matchPrefix(left: NftSelector, cidr: CIDR): NftStatement[] {
+  const { ip, length, family } = parsePrefix(networkOf(cidr));
+  if (length === 0) return [];
+  return [{ kind: 'match', left, right: length === (family === 4 ? 32 : 128) ? ip : networkOf(cidr) }];
 }
 
 export function masqueradeFragmentKey(nodeName: string): string {

@@ -13,6 +13,8 @@ export interface NodeFacts {
   /** Of the whole cluster. */
   readonly podCIDRs: readonly CIDR[];
   readonly serviceCIDRs: readonly CIDR[];
+  /** Destinations outside the cluster that see a pod's own address. */
+  readonly nonMasqueradeCIDRs?: readonly CIDR[];
   /** Service addresses that the node's own DNS server answers on. */
   readonly dnsIPs: readonly IP[];
   /** Addresses of the node at which NodePorts are open; absent: nodeIPs. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { familyOf, type IP } from '../../src/addr/ip.ts';
+import type { CIDR } from '../../src/addr/prefix.ts';
 import { ensureFabric, type FabricNode, type FabricOptions, NODE_LEG, removeFabric } from '../../src/cluster/fabric.ts';
 import { netnsName } from '../../src/cluster/layout.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
@@ -11,6 +12,9 @@ import type { NodeOptions } from '../../src/node/agent.ts';
 import { createPodNetwork, type RoutedPods } from '../../src/node/network.ts';
 import { Overlay } from '../../src/node/overlay.ts';
 import type { PodAttachment } from '../../src/node/pod-network.ts';
+import type { Node } from '../../src/objects/types.ts';
+import { planMasqueradeBase, planNodeAddresses } from '../../src/plan/masquerade.ts';
+import { planProxyBase } from '../../src/plan/proxy-base.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
@@ -101,6 +105,22 @@ export class ClusterNet implements Disposable {
     };
   }
 
+  /** What the proxy puts in force on every node, though there is no Service: who keeps its address and who does not. */
+  enforceRules(nonMasqueradeCIDRs: readonly CIDR[] = []): void {
+    for (const node of this.nodes) {
+      const { clusterPodCIDRs, nodeIPs, ...rest } = node.options;
+      const facts = { ...rest, nodeIPs, podCIDRs: clusterPodCIDRs, ownPodCIDRs: node.podCIDRs, nonMasqueradeCIDRs };
+      const addresses = this.nodes.map(
+        (each) => [`masquerade/${each.name}`, planNodeAddresses(nodeObject(each), facts)] as const,
+      );
+      const base = [
+        ['proxy/base', planProxyBase(facts)] as const,
+        ['masquerade/base', planMasqueradeBase(facts)] as const,
+      ];
+      node.reconciler.update(new Map([...base, ...addresses]));
+    }
+  }
+
   addPod(node: TestNode, sandboxId: string, wishes: Partial<PodAttachment> = {}): TestPod {
     const netns = netnsPath(`pwt-${this.name}-${sandboxId}`);
     createNetns(netns);
@@ -129,6 +149,12 @@ export class ClusterNet implements Disposable {
     for (const path of [...this.#pods, this.host]) removeNamespace(path);
     rmSync(this.#dir, { recursive: true });
   }
+}
+
+function nodeObject({ name, ips }: FabricNode): Node {
+  const metadata = { name, uid: name, resourceVersion: '1', creationTimestamp: '' };
+  const addresses = ips.map((address) => ({ type: 'InternalIP', address }));
+  return { apiVersion: 'v1', kind: 'Node', metadata, status: { addresses } };
 }
 
 /** What watching Nodes does when it hears of `other`. */

@@ -5,10 +5,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { familyOf, type IP } from '../../src/addr/ip.ts';
-import type { Node } from '../../src/objects/types.ts';
 import type { HostPort } from '../../src/plan/host-ports.ts';
-import { planMasqueradeBase, planNodeAddresses } from '../../src/plan/masquerade.ts';
-import { planProxyBase } from '../../src/plan/proxy-base.ts';
 import { NETNS_DIR, socketIn } from '../../src/sys/netns.ts';
 import { bindSocket } from '../../src/sys/socket.ts';
 import { ClusterNet, serveIn, type TestNode, type TestPod, talk } from './cluster-net.ts';
@@ -20,7 +17,6 @@ const NODES = [1, 2].map((i) => ({
   podCIDRs: [`10.244.${i}.0/24`, `fd00:10:244:${i}::/64`],
 }));
 const OUTSIDE = ['172.30.0.1', 'fd00:172:30::1'];
-const META = { uid: '', resourceVersion: '1', creationTimestamp: '' };
 
 let net: ClusterNet;
 let one: TestNode;
@@ -30,34 +26,10 @@ before(() => {
   if (skip) return;
   net = new ClusterNet(`t${process.pid}p`, NODES);
   [one, two] = [net.nodes[0]!, net.nodes[1]!];
-  for (const node of net.nodes) node.reconciler.update(rulesOf(node));
+  net.enforceRules();
 });
 
 after(() => net?.[Symbol.dispose]());
-
-/** What the proxy puts in force on every node: what it does to the source of a translated flow must spare published ports. */
-function rulesOf({ name, options, ips, podCIDRs }: TestNode) {
-  const { clusterPodCIDRs, serviceCIDRs, dnsIPs } = options;
-  const facts = {
-    nodeName: name,
-    nodeIPs: ips,
-    podCIDRs: clusterPodCIDRs,
-    ownPodCIDRs: podCIDRs,
-    serviceCIDRs,
-    dnsIPs,
-  };
-  const nodes = NODES.map((each) => {
-    const addresses = each.ips.map((address) => ({ type: 'InternalIP', address }));
-    const node: Node = {
-      apiVersion: 'v1',
-      kind: 'Node',
-      metadata: { ...META, name: each.name },
-      status: { addresses },
-    };
-    return [`masquerade/${each.name}`, planNodeAddresses(node, facts)] as const;
-  });
-  return new Map([['proxy/base', planProxyBase(facts)], ['masquerade/base', planMasqueradeBase(facts)], ...nodes]);
-}
 
 function publish(node: TestNode, sandboxId: string, hostPorts: readonly HostPort[]): TestPod {
   return net.addPod(node, sandboxId, { hostPorts });
