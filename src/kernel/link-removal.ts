@@ -5,6 +5,8 @@ import { deleteLink, setLink } from '../wire/netlink/link.ts';
 /** Links that are as good as gone: to be deleted, and left out of dumps. A number that nobody else picks. */
 export const REMOVED_GROUP = 0x70770001;
 
+const RETRY_MS = 1000;
+
 /**
  * Collects what is removed in one turn of the event loop into a link group and deletes the group with one message on a pool
  * thread: 0.4 ms a link in hundreds, and none of it on ours.
@@ -25,7 +27,7 @@ export class LinkRemoval {
   }
 
   start(): void {
-    if (this.#pending) return;
+    if (this.#pending || this.#closed) return;
     this.#pending = true;
     if (!this.#running) setImmediate(() => this.#run());
   }
@@ -35,8 +37,10 @@ export class LinkRemoval {
     this.#pending = false;
     this.#running = true;
     this.#socket ??= new NetlinkSocket(NETLINK.ROUTE, this.#netns);
-    this.#socket.requestAsync(deleteLink({ group: REMOVED_GROUP }), () => {
+    this.#socket.requestAsync(deleteLink({ group: REMOVED_GROUP }), (error) => {
       this.#running = false;
+      // ENODEV: nothing is marked any more. Whatever else it was, the links are still there.
+      if (error && error.code !== 'ENODEV') setTimeout(() => this.start(), RETRY_MS).unref();
       if (!this.#pending) this.#settle();
       if (this.#closed) this.#socket?.close();
       else this.#run();

@@ -51,6 +51,19 @@ function refusal(message: NetlinkMessage, index: number): NetlinkError {
   return new NetlinkError(errno, index, text);
 }
 
+/**
+ * V8 keeps up to 64 bytes of a typed array on its heap and moves them as it collects garbage, under the hands of a pool thread:
+ * the kernel passes over a message without a header, and nobody answers.
+ */
+function offHeap(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new ArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
+}
+
+/** What pool threads are sending: koffi does not keep it from being collected. */
+const sending = new Set<Uint8Array>();
+
 /** One buffer for all sockets of a thread: what is kept beyond the call is copied out. */
 let receiveBuffer: Buffer | undefined;
 
@@ -155,8 +168,10 @@ export class NetlinkSocket implements Disposable {
    */
   requestAsync(request: NetlinkRequest, callback: (error: NetlinkError | SysError | undefined) => void): void {
     const seq = this.takeSequence(1);
-    const bytes = encodeRequests([{ ...request, flags: request.flags | NLM_F.ACK }], seq);
+    const bytes = offHeap(encodeRequests([{ ...request, flags: request.flags | NLM_F.ACK }], seq));
+    sending.add(bytes);
     cSend.async(this.fd, bytes, bytes.length, 0, (error: Error | null, sent: number | bigint) => {
+      sending.delete(bytes);
       if (error || Number(sent) === -1)
         return callback(new SysError('netlink send', constants.errno.EIO, error?.message));
       try {
