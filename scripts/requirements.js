@@ -15,6 +15,7 @@ export const PROGRAMS = [
 export const TEST_PROGRAMS = [
   { program: 'openssl', package: 'openssl', purpose: 'witness of certificates' },
   { program: 'ping', package: 'iputils-ping', purpose: 'witness of reachability' },
+  { program: 'arping', package: 'iputils-arping', purpose: 'witness of who answers for an address' },
   { program: 'busybox', package: 'busybox-static', purpose: 'an image for the tests' },
 ];
 
