@@ -1,0 +1,235 @@
+// NetworkPolicies on a whole cluster: in force before a pod's first packet, judged behind Services, with DNS and probes as elsewhere.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { kubectlSkip, Machine, until } from './machine.ts';
+
+const skip = kubectlSkip() ?? false;
+/** So many pods shout from their first moment on; PODWIRE_SHOUTERS=1000 for the long run. */
+const SHOUTERS = Number(process.env['PODWIRE_SHOUTERS'] ?? 24);
+const PORT = 9999;
+const EAR = '172.30.0.1';
+
+let machine: Machine;
+const ips = new Map<string, string>();
+
+function policy(namespace: string, name: string, spec: object): object {
+  return { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace, name }, spec };
+}
+
+function server(namespace: string, name: string, nodeName: string): object[] {
+  const container = {
+    name: 'web',
+    image: 'podwire.io/agnhost',
+    args: ['netexec', '--http-port=8080', '--udp-port=8081'],
+    ports: [{ name: 'http', containerPort: 8080 }],
+    readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1 },
+  };
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { namespace, name, labels: { pod: name } },
+      spec: { nodeName, terminationGracePeriodSeconds: 0, containers: [container] },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { namespace, name },
+      spec: { selector: { pod: name }, ports: [{ port: 80, targetPort: 'http' }] },
+    },
+  ];
+}
+
+const manifest = (...objects: object[]) => objects.map((object) => JSON.stringify(object)).join('\n');
+const namespace = (name: string) => ({
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name, labels: { team: name } },
+});
+
+/** What the pod gets when it asks for /hostname there; undefined when nothing comes. */
+async function ask(from: string, host: string, port: number, patience: number): Promise<string | undefined> {
+  const [of, pod] = from.split('/') as [string, string];
+  const url = `http://${host}:${port}/hostname`;
+  const limit = String(patience);
+  const words = ['exec', '-n', of, pod, '--', 'curl', '-s', '--max-time', limit, '--connect-timeout', limit, url];
+  const { code, stdout } = await machine.run('kubectl', words);
+  return code === 0 ? stdout.trim() : undefined;
+}
+
+const answers = (from: string, host: string, port: number) =>
+  until(`${from} reaches ${host}:${port}`, async () => (await ask(from, host, port, 20)) !== undefined);
+const isSilent = async (from: string, host: string, port: number) =>
+  assert.equal(await ask(from, host, port, 1), undefined, `${from} reaches ${host}:${port}`);
+
+before(async () => {
+  if (skip) return;
+  machine = await Machine.create('policies');
+  await machine.mustPodwire('up', '--nodes', '2');
+  await machine.apply(manifest(namespace('red'), namespace('blue'), namespace('loud'), namespace('quiet')));
+  const servers = [
+    ...server('red', 'web', 'node-1'),
+    ...server('red', 'near', 'node-1'),
+    ...server('blue', 'far', 'node-2'),
+    ...server('blue', 'other', 'node-2'),
+  ];
+  await machine.apply(manifest(...servers));
+  for (const each of ['red', 'blue']) {
+    await machine.kubectl('wait', '-n', each, '--for=condition=Ready', 'pod', '--all', '--timeout=120s');
+  }
+  const { items } = JSON.parse(await machine.kubectl('get', 'pods,services', '-A', '-o', 'json'));
+  for (const { kind, metadata, spec, status } of items) {
+    ips.set(`${kind} ${metadata.namespace}/${metadata.name}`, kind === 'Pod' ? status.podIP : spec.clusterIP);
+  }
+});
+after(async () => {
+  await machine?.[Symbol.asyncDispose]();
+});
+
+test('of pods that shout from their first moment on, those that a policy isolates are never heard', {
+  skip,
+}, async () => {
+  const listener = machine.spawn(process.execPath, [new URL('./hear.mjs', import.meta.url).pathname, String(PORT)]);
+  let heard = '';
+  listener.stdout!.on('data', (data: Buffer) => {
+    heard += data;
+  });
+  try {
+    await until('somebody hears', async () => heard.includes('hearing'));
+    const shouter = (of: string, i: number) => {
+      const name = `${of}-${i}`;
+      const command = ['bash', '-c', `for i in {1..100}; do echo ${name} > /dev/udp/${EAR}/${PORT}; done`];
+      return {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { namespace: of, name },
+        spec: {
+          nodeName: `node-${1 + (i % 2)}`,
+          restartPolicy: 'Never',
+          containers: [{ name: 'shout', image: 'host', command }],
+        },
+      };
+    };
+    // The policy is made in the very moment before its first pods.
+    const silence = policy('quiet', 'no-egress', { podSelector: {}, policyTypes: ['Egress'] });
+    const pods = Array.from({ length: SHOUTERS }, (_, i) => [
+      shouter('quiet', i),
+      ...(i < 4 ? [shouter('loud', i)] : []),
+    ]);
+    await machine.apply(manifest(silence, ...pods.flat()));
+    for (const each of ['quiet', 'loud']) {
+      const done = '--for=jsonpath={.status.phase}=Succeeded';
+      await machine.kubectl('wait', '-n', each, done, 'pod', '--all', '--timeout=200s');
+    }
+    await until('the loud ones are heard', async () => /loud-0\n/.test(heard) && /loud-3\n/.test(heard));
+    assert.deepEqual(heard.match(/quiet-\d+/g) ?? [], []);
+    assert.equal(new Set(heard.match(/loud-\d+/g)).size, 4);
+  } finally {
+    listener.kill('SIGKILL');
+  }
+});
+
+test('a Service’s traffic is judged on the pod behind it, between nodes and on one', { skip }, async () => {
+  const red = { namespaceSelector: { matchLabels: { team: 'red' } } };
+  await machine.apply(
+    manifest(
+      policy('blue', 'far-from-red', { podSelector: { matchLabels: { pod: 'far' } }, ingress: [{ from: [red] }] }),
+      policy('red', 'web-from-near', {
+        podSelector: { matchLabels: { pod: 'web' } },
+        ingress: [{ from: [{ podSelector: { matchLabels: { pod: 'near' } } }], ports: [{ port: 'http' }] }],
+      }),
+    ),
+  );
+  await until(
+    'the policies are in force',
+    async () => (await ask('blue/other', ips.get('Pod blue/far')!, 8080, 1)) === undefined,
+  );
+  for (const [kind, port] of [
+    ['Pod', 8080],
+    ['Service', 80],
+  ] as const) {
+    await answers('red/near', ips.get(`${kind} blue/far`)!, port);
+    await answers('red/near', ips.get(`${kind} red/web`)!, port);
+    await answers('red/web', ips.get(`${kind} red/web`)!, port);
+    await isSilent('blue/other', ips.get(`${kind} blue/far`)!, port);
+    await isSilent('blue/far', ips.get(`${kind} red/web`)!, port);
+  }
+  // The node's own probes come through.
+  const ready = await machine.kubectl(
+    'get',
+    'pod',
+    '-n',
+    'red',
+    'web',
+    '-o',
+    'jsonpath={.status.containerStatuses[0].ready}',
+  );
+  assert.equal(ready, 'true');
+});
+
+test('DNS is denied and allowed as where pods answer it', { skip }, async () => {
+  const near = { matchLabels: { pod: 'near' } };
+  await machine.apply(manifest(policy('red', 'no-egress', { podSelector: near, policyTypes: ['Egress'] })));
+  const resolves = async () => {
+    const words = [
+      'exec',
+      '-n',
+      'red',
+      'near',
+      '--',
+      'dig',
+      '+tries=1',
+      '+time=2',
+      '+short',
+      'far.blue.svc.cluster.local',
+    ];
+    return (await machine.run('kubectl', words)).stdout.trim() === ips.get('Service blue/far');
+  };
+  await until('DNS is denied', async () => !(await resolves()));
+  const dns = {
+    to: [
+      {
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+        podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+      },
+    ],
+    ports: [
+      { port: 53, protocol: 'UDP' },
+      { port: 53, protocol: 'TCP' },
+    ],
+  };
+  await machine.apply(
+    manifest(policy('red', 'allow-dns', { podSelector: {}, policyTypes: ['Egress'], egress: [dns] })),
+  );
+  await until('DNS is allowed', resolves);
+  await isSilent('red/near', ips.get('Service blue/far')!, 80);
+  await machine.kubectl('delete', 'networkpolicy', '-n', 'red', '--all');
+  await answers('red/near', 'far.blue', 80);
+});
+
+test('what cannot be is refused in Kubernetes’ words', { skip }, async () => {
+  const bad = policy('red', 'bad', {
+    podSelector: {},
+    ingress: [
+      { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['11.0.0.0/8'] } }], ports: [{ port: 90, endPort: 80 }] },
+    ],
+  });
+  const { code, stderr } = await machine.run('kubectl', ['apply', '-f', '-'], manifest(bad));
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /spec\.ingress\[0\]\.ports\[0\]\.endPort: Invalid value: 80: must be greater than or equal to `port`/,
+  );
+  assert.match(
+    stderr,
+    /spec\.ingress\[0\]\.from\[0\]\.ipBlock\.except\[0\]: Invalid value: "11\.0\.0\.0\/8": must be a strict subset of `cidr`/,
+  );
+});
+
+test('without policies nothing of them is left in the kernel', { skip }, async () => {
+  await machine.kubectl('delete', 'networkpolicy', '-A', '--all');
+  await until('the tables are gone', async () => {
+    const { stdout } = await machine.podwire('node', 'exec', 'node-1', '--', 'nft', 'list', 'tables');
+    return !stdout.includes('podwire-policy');
+  });
+});
