@@ -8,6 +8,7 @@ import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
+import { closeLeftOpen, createDescriptorTable } from '../sys/descriptors.ts';
 import type { ClusterConfig } from './config.ts';
 import { settleDatapath } from './datapath.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
@@ -100,10 +101,11 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
   let isCut = false;
 
   const launch = () => {
+    const descriptors = createDescriptorTable();
     worker = new Worker(programFile('node-worker'), {
       name: layout.name,
-      workerData: { options },
-      // Descriptors come and go through system calls of ours that Node knows nothing of.
+      workerData: { options, descriptors },
+      // Descriptors come and go through system calls of ours that Node knows nothing of: the thread lists them itself.
       trackUnmanagedFds: false,
     });
     worker.on('message', (message: FromAgent) => {
@@ -121,7 +123,8 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     worker.on('exit', () => {
       alive = false;
       agentEnd?.close();
-      // Each death costs some descriptors: one that cannot live is given longer and longer.
+      closeLeftOpen(descriptors);
+      // One that cannot live is given longer and longer.
       if (!stopping) setTimeout(relaunch, Math.min(RESTART_DELAY_MS * 2 ** failures++, LONGEST_DELAY_MS)).unref();
     });
   };

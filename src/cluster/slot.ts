@@ -1,9 +1,10 @@
 // Room cluster: picks CIDRs and a port that no other cluster and no route of the machine uses.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { bigIntToIP } from '../addr/ip.ts';
 import { type CIDR, prefixesOverlap } from '../addr/prefix.ts';
 import { Fault } from '../observe/fault.ts';
+import { replaceFile } from '../sys/durable-file.ts';
 import { type ClusterConfig, defaultConfig, mergeConfig, type PartialConfig, SLOTS } from './config.ts';
 import { requireFit } from './fit.ts';
 import { clusterPaths, knownClusters } from './paths.ts';
@@ -76,13 +77,12 @@ export function storedConfig(name: string): ClusterConfig | undefined {
   throw new Fault(`${file} is damaged`, { mend: `podwire down --name ${name} takes down what runs` });
 }
 
-/** What is written is whole, even when the disk fills up or we are killed. */
+/** What is written is whole and stays, even when the disk fills up, we are killed, or the machine crashes. */
 export function storeConfig(config: ClusterConfig): void {
   const { dir, config: file } = clusterPaths(config.name);
   try {
     mkdirSync(dir, { recursive: true, mode: 0o755 });
-    writeFileSync(`${file}.new`, `${JSON.stringify(config, undefined, 2)}\n`);
-    renameSync(`${file}.new`, file);
+    replaceFile(file, `${JSON.stringify(config, undefined, 2)}\n`);
   } catch (cause) {
     throw new Fault(`the state of cluster ${config.name} cannot be written: ${(cause as Error).message}`, {
       mend: 'make room there, or set PODWIRE_STATE to another folder',

@@ -1,6 +1,7 @@
 // Room kernel: the fast path of one namespace: programs on links, and the maps in which they find pods and other nodes.
 import { closeSync, readFileSync } from 'node:fs';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
+import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
 import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findInBtf } from '../wire/bpf/btf.ts';
@@ -46,10 +47,17 @@ export class FastPathLinks {
   put(item: FastPathItem): void {
     const index = this.#index(item.link);
     if (index === undefined) throw new KernelError(`add ${item.kind}`, 'ENODEV', undefined, item);
-    this.#maps ??= createMaps();
+    this.#maps ??= this.#ownMaps();
     if (item.kind === 'fast-path') this.#attach(item, index, this.#maps);
     else if (item.kind === 'fast-pod') updateElement(this.#maps.pods, addressKey(item.ip), podValue(index));
     else updateElement(this.#maps.routes, routeKey(item.dst), routeValue(index, item.via));
+  }
+
+  #ownMaps(): FastPathMaps {
+    const maps = createMaps();
+    own(maps.pods);
+    own(maps.routes);
+    return maps;
   }
 
   #attach(item: FastPath, index: number, maps: FastPathMaps): void {
@@ -63,7 +71,7 @@ export class FastPathLinks {
   #load(item: FastPath, maps: FastPathMaps): number {
     const numbers = this.#numbers ?? conntrackNumbers();
     if (!numbers) throw new KernelError('add fast-path', 'EOPNOTSUPP', NO_CONNTRACK, item);
-    const program = loadProgram(SCHED_CLS, BUILDERS[item.from](maps, numbers));
+    const program = own(loadProgram(SCHED_CLS, BUILDERS[item.from](maps, numbers)));
     this.#programs.set(item.from, program);
     return program;
   }
@@ -92,7 +100,7 @@ export class FastPathLinks {
   /** Attached programs go on with their maps. */
   close(): void {
     const { pods, routes } = this.#maps ?? {};
-    for (const fd of [...this.#programs.values(), pods, routes]) if (fd !== undefined) closeSync(fd);
+    for (const fd of [...this.#programs.values(), pods, routes]) if (fd !== undefined) closeOwned(fd);
     this.#programs.clear();
     this.#maps = undefined;
   }

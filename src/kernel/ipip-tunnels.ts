@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { ipBytes } from '../addr/ip.ts';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
+import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
 import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decapsulate, encapsulate, PEER_MAP, peerKey } from '../wire/bpf/ipip.ts';
@@ -28,7 +29,7 @@ export class IpipTunnels {
   attach(item: IpipTunnel): void {
     const index = this.#index(item.link);
     if (index === undefined) throw new KernelError('add ipip', 'ENODEV', undefined, item);
-    const map = this.#maps.get(item.link) ?? createMap('prefixes', { ...PEER_MAP, maxEntries: MAX_PEERS });
+    const map = this.#maps.get(item.link) ?? own(createMap('prefixes', { ...PEER_MAP, maxEntries: MAX_PEERS }));
     this.#maps.set(item.link, map);
     this.#try(newClsact(index), 'EEXIST');
     // First what receives: others may send already.
@@ -53,7 +54,7 @@ export class IpipTunnels {
       if (index !== undefined) this.#try(deleteFilter({ index, direction, priority: PRIORITY }), ...GONE);
     }
     const map = this.#maps.get(link);
-    if (map !== undefined) closeSync(map);
+    if (map !== undefined) closeOwned(map);
     this.#maps.delete(link);
   }
 
@@ -87,7 +88,7 @@ export class IpipTunnels {
   }
 
   close(): void {
-    for (const map of this.#maps.values()) closeSync(map);
+    for (const map of this.#maps.values()) closeOwned(map);
     this.#maps.clear();
   }
 }

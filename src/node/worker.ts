@@ -4,12 +4,14 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type PortLine, portTransport } from '../client/port.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
+import { type DescriptorTable, writeDescriptorsTo } from '../sys/descriptors.ts';
 import { enterNetns } from '../sys/netns.ts';
 import type { NodeOptions } from './agent.ts';
 import type { OverlayStep } from './overlay.ts';
 import { type Agent, startAgent } from './start.ts';
 
-const { options } = workerData as { options: NodeOptions };
+const { options, descriptors } = workerData as { options: NodeOptions; descriptors: DescriptorTable };
+writeDescriptorsTo(descriptors);
 const log = logger('node', { node: options.nodeName });
 let agent: Agent | undefined;
 let line: PortLine | undefined;

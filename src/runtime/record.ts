@@ -1,6 +1,7 @@
 // Room runtime: what is written down of each sandbox and container, so that the next process knows what this one ran.
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { replaceFileSoon } from '../sys/durable-file.ts';
 import type { ContainerSpec, ContainerStatus, Sandbox } from './runtime.ts';
 
 /** A process of ours, to be told from a later one with the same pid. */
@@ -31,11 +32,10 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
   return { ...common, ...rest, ...pid, state: state === 'exited' ? 'exited' : 'running' };
 }
 
-/** Readers see the old text or the new one. Not synced: after a crash of the machine nothing runs that it could tell of. */
+/** Readers see the old text or the new one. A pod's start waits for no disk: after a crash of the machine nothing runs that it could tell of. */
 export function writeRecord(path: string, record: ContainerRecord | Sandbox): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.new`, JSON.stringify(record));
-  renameSync(`${path}.new`, path);
+  replaceFileSoon(path, JSON.stringify(record));
 }
 
 /**

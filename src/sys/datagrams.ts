@@ -1,7 +1,7 @@
 // Room sys: a UDP socket that takes and gives many datagrams in one system call each (recvmmsg, sendmmsg).
-import { closeSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { formatIP, type IP } from '../addr/ip.ts';
+import { closeOwned, own } from './descriptors.ts';
 import { koffi, lastErrno, libc, SysError } from './ffi.ts';
 
 /** Datagrams in one call. */
@@ -117,6 +117,7 @@ export function serveDatagrams(fd: number, v6: boolean, handler: DatagramHandler
   const socket = new BatchSocket(fd, v6, handler);
   const handle = koffi.node.poll(fd, { readable: true }, () => socket.read());
   watched.add(handle);
+  own(fd);
   return {
     send: (packet, to) => socket.send(packet, to),
     close() {
@@ -209,7 +210,7 @@ class BatchSocket {
 
   close(): void {
     this.#open = false;
-    closeSync(this.#fd);
+    closeOwned(this.#fd);
     // Not now: who closes may be a handler, with its datagram and those after it still in there.
     setImmediate(() => this.#memory.free());
   }

@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import { sendDatagram, setDiscovery } from './datagram.ts';
+import { closeOwned, own } from './descriptors.ts';
 import { koffi, libc } from './ffi.ts';
 import { socketIn } from './netns.ts';
 import { bindRaw, SOL, setSocketOption, socketAddress } from './socket.ts';
@@ -25,15 +26,15 @@ export interface Echo {
   close(): void;
 }
 
-/** `own`: the address from which requests go. `onReply` hears the sequence numbers that come back. */
-export function openEcho(own: IP, netns: string | undefined, onReply: (sequence: number) => void): Echo {
-  const family = familyOf(own);
+/** `local`: the address from which requests go. `onReply` hears the sequence numbers that come back. */
+export function openEcho(local: IP, netns: string | undefined, onReply: (sequence: number) => void): Echo {
+  const family = familyOf(local);
   const fd = socketIn(netns, family === 4 ? 'inet' : 'inet6', 'raw', family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
   try {
-    setDiscovery(fd, own, 'try');
+    setDiscovery(fd, local, 'try');
     if (family === 6) setSocketOption(fd, SOL.IPV6, IPV6_DONTFRAG, 1);
     setFilter(fd, family);
-    bindRaw(fd, socketAddress(own, 0));
+    bindRaw(fd, socketAddress(local, 0));
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -49,6 +50,7 @@ export function openEcho(own: IP, netns: string | undefined, onReply: (sequence:
     }
   });
   open.add(handle);
+  own(fd);
   return {
     send(to, size, sequence) {
       sendDatagram(fd, request(family, size, id, sequence), to, 0);
@@ -56,7 +58,7 @@ export function openEcho(own: IP, netns: string | undefined, onReply: (sequence:
     close() {
       if (!open.delete(handle)) return;
       handle.close();
-      closeSync(fd);
+      closeOwned(fd);
     },
   };
 }

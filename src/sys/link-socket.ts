@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { type IP, ipBytes } from '../addr/ip.ts';
 import { type MAC, macBytes } from '../addr/mac.ts';
+import { closeOwned, own } from './descriptors.ts';
 import { koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
 import { bindRaw, openSocket, SOL, setSocketOption, socketAddress } from './socket.ts';
 
@@ -103,12 +104,13 @@ function open<To>(
     }
   });
   reading.add(handle);
+  own(fd);
   return {
     send,
     close() {
       if (!reading.delete(handle)) return;
       handle.close();
-      closeSync(fd);
+      closeOwned(fd);
     },
   };
 }

@@ -1,5 +1,6 @@
 // Room sys: mounts, and mount namespaces of single threads.
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeOwned, own } from './descriptors.ts';
 import { check, libc, SysError } from './ffi.ts';
 
 export const MS = {
@@ -72,11 +73,11 @@ export function hasOwnMounts(): boolean {
  * keep them alive after everyone else has let go. Threads of libuv's pool stay outside: use sync fs, absolute paths.
  */
 export function unshareMounts(): void {
-  rootMountFd ??= openSync(`/proc/${process.pid}/ns/mnt`, 'r');
+  rootMountFd ??= own(openSync(`/proc/${process.pid}/ns/mnt`, 'r'));
   unshare(CLONE.NEWNS | CLONE.FS);
   setPropagation('/', 'rprivate');
   for (const target of mountPoints('nsfs').reverse()) unmountIfThere(target);
-  ownMountFd = openSync('/proc/thread-self/ns/mnt', 'r');
+  ownMountFd = own(openSync('/proc/thread-self/ns/mnt', 'r'));
 }
 
 /** Somebody may take a name away at the same time: deleting the file ends its mounts everywhere. */
@@ -117,7 +118,7 @@ export function inRootMounts<T>(fn: () => T): T {
 
 /** Moves the calling thread for good into the mount namespace at `path`: `/proc/<pid>/ns/mnt`. */
 export function enterMounts(path: string): void {
-  rootMountFd ??= openSync(`/proc/${process.pid}/ns/mnt`, 'r');
+  rootMountFd ??= own(openSync(`/proc/${process.pid}/ns/mnt`, 'r'));
   const fd = openSync(path, 'r');
   try {
     unshare(CLONE.FS);
@@ -125,8 +126,8 @@ export function enterMounts(path: string): void {
   } finally {
     closeSync(fd);
   }
-  if (ownMountFd !== undefined) closeSync(ownMountFd);
-  ownMountFd = openSync('/proc/thread-self/ns/mnt', 'r');
+  if (ownMountFd !== undefined) closeOwned(ownMountFd);
+  ownMountFd = own(openSync('/proc/thread-self/ns/mnt', 'r'));
 }
 
 /** A bind mount made read-only (a bind of its own is needed: the flag of the first mount call is ignored for binds). */

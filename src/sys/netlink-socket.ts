@@ -1,5 +1,4 @@
 // Room sys: a netlink socket of any protocol: requests, dumps, batches in one send, and multicast groups.
-import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import {
   decodeMessages,
@@ -11,6 +10,7 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from '../wire/netlink/message.ts';
+import { closeOwned, own } from './descriptors.ts';
 import { koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
 import { NamespacedReceive, NETLINK_LISTEN_ALL_NSID } from './namespaced-receive.ts';
 import { inNetns } from './netns.ts';
@@ -82,7 +82,7 @@ export class NetlinkSocket implements Disposable {
   /** `netns`: path of the namespace whose state it speaks of; absent: the calling thread's. */
   constructor(protocol: number, netns?: string) {
     const open = () => openSocket('netlink', 'raw', protocol, true);
-    this.fd = netns === undefined ? open() : inNetns(netns, open);
+    this.fd = own(netns === undefined ? open() : inNetns(netns, open));
     const timeout = new Uint8Array(BigInt64Array.of(BigInt(RECEIVE_SECONDS), 0n).buffer);
     setSocketOption(this.fd, SOL.SOCKET, SO.RCVTIMEO, timeout);
     setSocketOption(this.fd, SOL.SOCKET, SO.RCVBUFFORCE, 4 << 20);
@@ -278,7 +278,7 @@ export class NetlinkSocket implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeSync(this.fd);
+    closeOwned(this.fd);
   }
 
   [Symbol.dispose](): void {

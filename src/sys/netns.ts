@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { closeOwned, own } from './descriptors.ts';
 import { SysError } from './ffi.ts';
 import { CLONE, hasOwnMounts, inRootMounts, MS, mount, setns, unmount, unshare } from './mount.ts';
 import { openSocket, type SocketDomain, type SocketType } from './socket.ts';
@@ -29,7 +30,7 @@ const NAMESPACES = [
 let homeFd: number | undefined;
 
 function home(): number {
-  homeFd ??= openSync('/proc/thread-self/ns/net', 'r');
+  homeFd ??= own(openSync('/proc/thread-self/ns/net', 'r'));
   return homeFd;
 }
 
@@ -143,7 +144,7 @@ export function enterNetns(path: string): void {
   } finally {
     closeSync(fd);
   }
-  if (homeFd !== undefined) closeSync(homeFd);
+  if (homeFd !== undefined) closeOwned(homeFd);
   homeFd = undefined;
   home();
 }

@@ -1,5 +1,6 @@
 // Room sys: what a thread or process may be asked about itself and its children beyond Node: prctl, pidfd, gettid.
-import { closeSync } from 'node:fs';
+
+import { closeOwned, own } from './descriptors.ts';
 import { check, koffi, libc } from './ffi.ts';
 
 const PR_SET_PDEATHSIG = 1;
@@ -44,14 +45,14 @@ export function threadId(): number {
  * there is no such process. Returns how to stop watching.
  */
 export function onProcessExit(pid: number, callback: () => void): () => void {
-  const fd = check(Number(cSyscall3(SYS_pidfd_open, pid, 0)), 'pidfd_open', `process ${pid}`);
+  const fd = own(check(Number(cSyscall3(SYS_pidfd_open, pid, 0)), 'pidfd_open', `process ${pid}`));
   let open = true;
   const stop = () => {
     if (!open) return;
     open = false;
     watched.delete(handle);
     handle.close();
-    closeSync(fd);
+    closeOwned(fd);
   };
   const handle = koffi.node.poll(fd, { readable: true }, () => {
     if (!open) return;

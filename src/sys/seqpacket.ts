@@ -1,6 +1,7 @@
 // Room sys: a client of a unix socket that keeps packets apart (SOCK_SEQPACKET), which Node has no words for.
 import { closeSync, constants, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { closeOwned, own } from './descriptors.ts';
 import { check, koffi, lastErrno, libc, SysError } from './ffi.ts';
 
 const AF_UNIX = 1;
@@ -46,7 +47,7 @@ export function connectPackets(path: string, handler: PacketHandler): PacketSock
   } finally {
     closeSync(dir);
   }
-  return watch(fd, handler);
+  return watch(own(fd), handler);
 }
 
 /** koffi closes a poll handle silently when it is collected. */
@@ -60,7 +61,7 @@ function watch(fd: number, handler: PacketHandler): PacketSocket {
     open = false;
     watched.delete(handle);
     handle.close();
-    closeSync(fd);
+    closeOwned(fd);
   };
   const read = () => {
     while (open) {

@@ -1,5 +1,6 @@
 // Room sys: TUN devices: links whose packets a program reads and writes (linux/if_tun.h).
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { closeOwned, own } from './descriptors.ts';
 import { check, koffi, libc } from './ffi.ts';
 import { inNetns } from './netns.ts';
 
@@ -71,7 +72,7 @@ export interface TunReader {
 
 /** EBUSY when another reads it. */
 export function openTun(name: string, reader: TunReader, netns?: string): Tun {
-  const fd = attach(name, netns);
+  const fd = own(attach(name, netns));
   const buffer = Buffer.allocUnsafeSlow(MAX_PACKET);
   const handle = koffi.node.poll(fd, { readable: true }, () => {
     for (let i = 0; i < TURN && reading.has(handle); i++) {
@@ -90,7 +91,7 @@ export function openTun(name: string, reader: TunReader, netns?: string): Tun {
     close() {
       if (!reading.delete(handle)) return;
       handle.close();
-      closeSync(fd);
+      closeOwned(fd);
     },
   };
   return tun;

@@ -1,6 +1,7 @@
 // Room sys: a unix socket on which one listens for messages with file descriptors attached (SCM_RIGHTS), which Node cannot receive.
 import { chmodSync, closeSync, constants, openSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { closeOwned, own } from './descriptors.ts';
 import { check, koffi, lastErrno, libc } from './ffi.ts';
 import { bindRaw, openSocket } from './socket.ts';
 
@@ -55,11 +56,12 @@ export function listenUnix(path: string, onMessage: OnMessage): { close(): void 
     }
   });
   watched.add(handle);
+  own(fd);
   return {
     close() {
       if (!watched.delete(handle)) return;
       handle.close();
-      closeSync(fd);
+      closeOwned(fd);
       rmSync(path, { force: true });
       for (const peer of peers) peer.close();
     },
@@ -94,7 +96,7 @@ class Peer implements UnixPeer {
   #open = true;
 
   constructor(fd: number, onMessage: OnMessage, onClose: () => void) {
-    this.#fd = fd;
+    this.#fd = own(fd);
     this.#onMessage = onMessage;
     this.#onClose = onClose;
   }
@@ -132,7 +134,7 @@ class Peer implements UnixPeer {
     if (!this.#open) return;
     this.#open = false;
     this.#rest();
-    closeSync(this.#fd);
+    closeOwned(this.#fd);
     this.#onClose();
   }
 }
