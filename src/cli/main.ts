@@ -37,6 +37,7 @@ function program(): Command {
         'ebpf',
       ]),
     )
+    .option('--nodeport-addresses <cidrs>', 'NodePorts are open only at node addresses in these (default: at all)')
     .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
     .option('--demo', 'with the demo application')
     .option('--foreground', 'stay in the foreground; Ctrl-C takes the cluster down')

@@ -1,4 +1,5 @@
 // Room cli: `podwire up`.
+import { parsePrefix } from '../addr/prefix.ts';
 import type { DatapathName, PartialConfig } from '../cluster/config.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import type { UpResult } from '../cluster/up.ts';
@@ -14,6 +15,7 @@ interface UpFlags {
   readonly directRouting?: boolean;
   readonly nonMasqueradeCidrs?: string;
   readonly racks?: string;
+  readonly nodeportAddresses?: string;
   readonly demo?: boolean;
   readonly foreground?: boolean;
 }
@@ -61,12 +63,27 @@ async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {
   const network = {
     ...(flags.racks !== undefined && { racks: wholeNumber('--racks', flags.racks, 1, 16) }),
     ...(flags.datapath !== undefined && { datapath: flags.datapath as DatapathName }),
+    ...(flags.nodeportAddresses !== undefined && { nodePortAddresses: prefixes(flags.nodeportAddresses) }),
     ...(await saidOverlay(flags)),
   };
   if (flags.nonMasqueradeCidrs !== undefined) said.push(await saidPrefixes(flags.nonMasqueradeCidrs));
   if (Object.keys(network).length > 0) said.push({ network });
   if (flags.apiPort !== undefined) said.push({ api: { port: wholeNumber('--api-port', flags.apiPort, 1, 65535) } });
   return said;
+}
+
+function prefixes(text: string): string[] {
+  const all = text.split(',').filter((each) => each !== '');
+  for (const each of all) {
+    try {
+      parsePrefix(each);
+    } catch {
+      throw new Fault(
+        `--nodeport-addresses takes CIDRs with commas between them, 172.30.0.0/24 and the like, not "${each}"`,
+      );
+    }
+  }
+  return all;
 }
 
 async function saidOverlay({ overlay, directRouting }: UpFlags): Promise<NonNullable<PartialConfig['network']>> {

@@ -42,6 +42,8 @@ export const CONFIG_SCHEMA = fields({
     nonMasqueradeCIDRs: { ...cidrs, minItems: 0, maxItems: 64 },
     addressRestSeconds: { type: 'integer', minimum: 0, maximum: 86_400 },
     nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
+    nodePortAddresses: { type: 'array', items: { type: 'string', format: 'cidr' } },
+    serviceCounters: { type: 'boolean' },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
     datapath: { type: 'string', enum: ['nftables', 'ebpf'] },
     overlay: fields({

@@ -22,6 +22,10 @@ export interface ClusterConfig {
     /** How long an address that a pod had is kept from other pods. */
     readonly addressRestSeconds: number;
     readonly nodePortRange: readonly [number, number];
+    /** Only at those of a node's addresses that lie in one of these are NodePorts open. Empty: at all. */
+    readonly nodePortAddresses: readonly string[];
+    /** Count packets and bytes of every Service, for its metrics. */
+    readonly serviceCounters: boolean;
     readonly mtu: number;
     readonly vxlan: { readonly vni: number; readonly port: number };
     /** How packets of pods pass a node: all through its stack, or known flows past it by eBPF where the kernel can. */
@@ -64,6 +68,8 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       nonMasqueradeCIDRs: [],
       addressRestSeconds: 5,
       nodePortRange: [30000, 32767],
+      nodePortAddresses: [],
+      serviceCounters: false,
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },
       datapath: 'nftables',

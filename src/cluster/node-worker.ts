@@ -82,6 +82,8 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     nonMasqueradeCIDRs: network.nonMasqueradeCIDRs,
     addressRestSeconds: network.addressRestSeconds,
     nodePortRange: network.nodePortRange,
+    nodePortAddresses: network.nodePortAddresses,
+    serviceCounters: network.serviceCounters,
     ...findRuntime(),
   };
 }

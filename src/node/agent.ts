@@ -54,6 +54,10 @@ export interface NodeOptions {
   /** Destinations outside the cluster that see a pod's own address. */
   readonly nonMasqueradeCIDRs?: readonly CIDR[];
   readonly nodePortRange: readonly [first: number, last: number];
+  /** Only at those of the node's addresses that lie in one of these are NodePorts open; absent or empty: at all. */
+  readonly nodePortAddresses?: readonly CIDR[];
+  /** Count packets and bytes of every Service. */
+  readonly serviceCounters?: boolean;
   /** Further labels of the Node object: `topology.kubernetes.io/zone` and the like. */
   readonly labels?: Readonly<Record<string, string>>;
   /** OCI runtime's path, as the machine check found it. */

@@ -66,6 +66,7 @@ function setUp() {
       flushed.push([...filters]);
       return 0;
     },
+    nftCounts: () => [],
   };
   informers.nodes.set(node);
   const client = undefined as unknown as Client;

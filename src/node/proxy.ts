@@ -10,9 +10,15 @@ import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '..
 import type { Fragment } from '../plan/plan.ts';
 import { planProxyBase } from '../plan/proxy-base.ts';
 import type { NodeFacts } from '../plan/proxy-names.ts';
-import { planService, serviceFragmentKey, udpTargets } from '../plan/services.ts';
+import { localReadyCount } from '../plan/service-endpoints.ts';
+import { planService, serviceFragmentKey } from '../plan/services.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
+import { HealthChecks } from './health-checks.ts';
+import { factsOf } from './node-facts.ts';
+import { serveProxy } from './proxy-server.ts';
+import { ProxyStats } from './proxy-stats.ts';
+import { staleFlows } from './stale-flows.ts';
 
 /** What the proxy watches. EndpointSlices need the index `service` (namespace/name of their Service). */
 export interface ProxyInformers {
@@ -24,8 +30,10 @@ export interface ProxyInformers {
 export interface ProxyOptions {
   readonly client: Client;
   readonly reconciler: Reconciler;
-  readonly kernel: Pick<Kernel, 'flushConntrack'>;
+  readonly kernel: Pick<Kernel, 'flushConntrack' | 'nftCounts'>;
   readonly options: NodeOptions;
+  /** Port on 127.0.0.1 of the metrics; absent: none. */
+  readonly metricsPort?: number;
   /** Shared ones; absent: the proxy's own. */
   readonly informers?: ProxyInformers;
 }
@@ -37,6 +45,7 @@ export interface RunningProxy {
 }
 
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
+const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 export function startProxy(options: ProxyOptions): RunningProxy {
   return new ServiceProxy(options);
@@ -51,6 +60,11 @@ class ServiceProxy implements RunningProxy {
   /** Keys of Services and names of nodes that changed since the last plan. */
   readonly #services = new Set<string>();
   readonly #nodes = new Set<string>();
+  /** EndpointSlices that changed since the last plan: when that was asked for, in milliseconds since 1970. */
+  readonly #triggers: number[] = [];
+  readonly #stats = new ProxyStats();
+  readonly #healthChecks: HealthChecks;
+  #pendingEndpoints = 0;
   #facts: NodeFacts;
   #baseStale = true;
   #scheduled = false;
@@ -61,6 +75,9 @@ class ServiceProxy implements RunningProxy {
     this.#options = options;
     this.#log = logger('proxy', { node: options.options.nodeName });
     this.#facts = factsOf(options.options, undefined);
+    this.#healthChecks = new HealthChecks(this.#facts.nodePortIPs ?? this.#facts.nodeIPs);
+    this.#stops.push(() => this.#healthChecks.close());
+    if (options.metricsPort !== undefined) this.#serveMetrics(options.metricsPort);
     const own = options.informers ? undefined : ownInformers(options.client);
     this.#informers = options.informers ?? own!;
     if (own) this.#stops.push(() => own.close());
@@ -73,8 +90,12 @@ class ServiceProxy implements RunningProxy {
   #watch(): void {
     const { services, slices, nodes } = this.#informers;
     this.#stops.push(
-      services.onChange(({ object }) => this.#touch(objectKey(object))),
+      services.onChange(({ object }) => {
+        this.#stats.serviceChanges++;
+        this.#touch(objectKey(object));
+      }),
       slices.onChange((change) => {
+        this.#countEndpointChange(change.object);
         this.#touch(serviceOf(change.object));
         if (change.type === 'update') this.#touch(serviceOf(change.old));
       }),
@@ -83,6 +104,30 @@ class ServiceProxy implements RunningProxy {
         this.#schedule();
       }),
     );
+  }
+
+  #serveMetrics(port: number): void {
+    const { kernel, reconciler } = this.#options;
+    const server = serveProxy(
+      {
+        kernel,
+        plan: reconciler.plan,
+        facts: () => this.#facts,
+        stats: this.#stats,
+        pending: () => ({ services: this.#services.size, endpoints: this.#pendingEndpoints }),
+        mode: 'nftables',
+      },
+      port,
+    );
+    this.#stops.push(() => server.close());
+  }
+
+  #countEndpointChange({ metadata }: EndpointSlice): void {
+    this.#stats.endpointChanges++;
+    this.#pendingEndpoints++;
+    // What was there before the proxy began tells nothing of its speed.
+    const trigger = this.#isSynced() ? metadata.annotations?.[TRIGGER_TIME] : undefined;
+    if (trigger !== undefined) this.#triggers.push(Date.parse(trigger));
   }
 
   #touch(key: string | undefined): void {
@@ -95,6 +140,7 @@ class ServiceProxy implements RunningProxy {
   #schedule(): void {
     if (this.#scheduled || this.#closed || !this.#isSynced()) return;
     this.#scheduled = true;
+    this.#stats.lastQueued = Date.now();
     setImmediate(() => this.#sync());
   }
 
@@ -106,6 +152,7 @@ class ServiceProxy implements RunningProxy {
   #sync(): void {
     this.#scheduled = false;
     if (this.#closed) return;
+    const begun = performance.now();
     // Apart from the Services: 100,000 elements take the kernel three times as long in the batch that makes their sets.
     this.#apply(this.#planNodes());
     const changes = new Map<string, Fragment | undefined>();
@@ -119,10 +166,12 @@ class ServiceProxy implements RunningProxy {
       changes.set(fragmentKey, after);
       stale.push(...staleFlows(before, after));
     }
+    for (const key of this.#services) this.#checkHealth(key);
     this.#services.clear();
     this.#apply(changes);
     // After the rules: a flow that is cut earlier would be tracked anew by the old ones.
     if (stale.length > 0) this.#flush(stale);
+    this.#countSync(begun);
   }
 
   #planNodes(): Map<string, Fragment | undefined> {
@@ -144,15 +193,41 @@ class ServiceProxy implements RunningProxy {
 
   #learn(node: Node): void {
     const facts = factsOf(this.#options.options, node);
-    if (facts.ownPodCIDRs.join() === this.#facts.ownPodCIDRs.join()) return;
+    const known = this.#facts;
+    // Where this node is decides which endpoints are near.
+    if (facts.zone !== known.zone)
+      for (const service of this.#informers.services.list()) this.#services.add(objectKey(service));
+    if (facts.ownPodCIDRs.join() !== known.ownPodCIDRs.join()) this.#baseStale = true;
     this.#facts = facts;
-    this.#baseStale = true;
   }
 
   #planService(key: string, before: Fragment | undefined): Fragment | undefined {
     const service = this.#informers.services.get(key);
     if (!service) return undefined;
     return planService(service, this.#informers.slices.byIndex('service', key), this.#facts, before);
+  }
+
+  #checkHealth(key: string): void {
+    const service = this.#informers.services.get(key);
+    const { type, externalTrafficPolicy, healthCheckNodePort: port } = service?.spec ?? {};
+    const wanted = service && port && type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
+    if (!wanted) {
+      this.#healthChecks.set(key, undefined);
+      return;
+    }
+    const { namespace = 'default', name } = service.metadata;
+    const slices = this.#informers.slices.byIndex('service', key);
+    const localEndpoints = localReadyCount(slices, this.#facts.nodeName);
+    this.#healthChecks.set(key, { namespace, name, port, localEndpoints });
+  }
+
+  #countSync(begun: number): void {
+    const stats = this.#stats;
+    stats.sync.observe((performance.now() - begun) / 1000);
+    stats.lastSync = Date.now();
+    for (const trigger of this.#triggers) stats.programming.observe(Math.max(0, stats.lastSync - trigger) / 1000);
+    this.#triggers.length = 0;
+    this.#pendingEndpoints = 0;
   }
 
   #apply(changes: ReadonlyMap<string, Fragment | undefined>): void {
@@ -163,6 +238,7 @@ class ServiceProxy implements RunningProxy {
     try {
       this.#options.reconciler.update(changes);
     } catch (error) {
+      this.#stats.failures++;
       this.#log.error({ err: error }, 'Services could not be set up; trying again');
       this.#retry ??= setTimeout(() => this.#tryAgain(), 1000);
     }
@@ -177,6 +253,7 @@ class ServiceProxy implements RunningProxy {
   #flush(filters: readonly ConntrackFilter[]): void {
     try {
       const count = this.#options.kernel.flushConntrack(filters);
+      this.#stats.conntrackDeleted += count;
       if (count > 0) this.#log.debug({ count }, 'removed UDP flows to endpoints that are gone');
     } catch (error) {
       this.#log.error({ err: error }, 'stale UDP flows could not be removed');
@@ -203,33 +280,4 @@ function ownInformers(client: Client): ProxyInformers & { close(): void } {
 function serviceOf(slice: EndpointSlice): string | undefined {
   const name = slice.metadata.labels?.[SERVICE_OF_SLICE];
   return name && `${slice.metadata.namespace}/${name}`;
-}
-
-function factsOf(options: NodeOptions, node: Node | undefined): NodeFacts {
-  const { nodeName, nodeIPs, clusterPodCIDRs, serviceCIDRs, dnsIPs, nonMasqueradeCIDRs = [] } = options;
-  const own = node?.spec?.podCIDRs ?? (node?.spec?.podCIDR ? [node.spec.podCIDR] : options.podCIDRs);
-  return { nodeName, nodeIPs, podCIDRs: clusterPodCIDRs, serviceCIDRs, nonMasqueradeCIDRs, dnsIPs, ownPodCIDRs: own };
-}
-
-/**
- * UDP has no end, so a client that keeps its port would go to an endpoint that is gone for as long as it sends. For every frontend whose
- * endpoints are not what they were: all flows but those to endpoints that it has now. After a restart nothing is known of before,
- * and what changed meanwhile is found by the same rule.
- */
-export function staleFlows(before: Fragment | undefined, after: Fragment | undefined): ConntrackFilter[] {
-  const old = udpTargets(before);
-  const now = udpTargets(after);
-  const filters: ConntrackFilter[] = [];
-  for (const frontend of new Set([...old.keys(), ...now.keys()])) {
-    const except = now.get(frontend);
-    if (except && JSON.stringify(except) === JSON.stringify(old.get(frontend))) continue;
-    const [originalDst, originalDstPort] = frontend.split(' ') as [string, string];
-    filters.push({
-      protocol: 'UDP',
-      originalDst,
-      originalDstPort: Number(originalDstPort),
-      ...(except && { except }),
-    });
-  }
-  return filters;
 }

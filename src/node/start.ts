@@ -27,6 +27,7 @@ import { findPaths, Overlay, type OverlayStep, watchNodes } from './overlay.ts';
 import { Pods } from './pods.ts';
 import { Policies } from './policies.ts';
 import { startProxy } from './proxy.ts';
+import { METRICS_PORT } from './proxy-server.ts';
 
 const log = logger('node');
 
@@ -120,6 +121,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     kernel,
     options: placed,
     informers: { services, slices: endpointSlices, nodes },
+    metricsPort: METRICS_PORT,
   });
   const policies = new Policies({ client, informers, reconciler, kernel, options: placed });
   step('DNS, Services and policies begun');

@@ -21,12 +21,14 @@ import {
   SERVICES,
   SERVICES_OUTSIDE,
   SOURCES,
+  TRAFFIC,
   wordsOf,
 } from './proxy-names.ts';
 
 /** Clients that are remembered at most, over all Services of a family. */
 const MOST_CLIENTS = 262_144;
 const DSTNAT = -100;
+const AFTER_DSTNAT = -90;
 const SRCNAT = 100;
 const RAW = -300;
 
@@ -39,7 +41,7 @@ export function planProxyBase(facts: NodeFacts): Fragment {
 function baseItems(facts: NodeFacts, family: Family): NftItem[] {
   const place = placeOf(family);
   const { address } = wordsOf(family);
-  const key = [address, 'inet_proto', 'inet_service'] as const;
+  const key = frontendKey(family);
   return [
     { kind: 'table', ...place },
     { kind: 'set', ...place, set: SERVICES, key, data: ['verdict'] },
@@ -48,7 +50,7 @@ function baseItems(facts: NodeFacts, family: Family): NftItem[] {
     { kind: 'set', ...place, set: PICKS, key: [...key, 'integer'], data: ['mark'] },
     affinitySet(family),
     { kind: 'set', ...place, set: KEEP_SOURCE, key },
-    { kind: 'set', ...place, set: DROPPED, key, counter: true },
+    droppedSet(family),
     { kind: 'set', ...place, set: SOURCES, key: [...key, address], flags: ['interval'] },
     hairpinSet(family),
     hostPortTargetsSet(family),
@@ -58,7 +60,50 @@ function baseItems(facts: NodeFacts, family: Family): NftItem[] {
     ...serviceHooks(facts, family),
     sourceChain(facts, family),
     ...dnsHooks(facts, family),
+    ...(facts.countServices ? trafficItems(family) : []),
   ];
+}
+
+function frontendKey(family: Family) {
+  return [wordsOf(family).address, 'inet_proto', 'inet_service'] as const;
+}
+
+function droppedSet(family: Family): NftSet {
+  return { kind: 'set', ...placeOf(family), set: DROPPED, key: frontendKey(family), counter: true };
+}
+
+function trafficSet(family: Family): NftSet {
+  return { kind: 'set', ...placeOf(family), set: TRAFFIC, key: frontendKey(family), counter: true };
+}
+
+/** Packets of a connection are the Service's both ways; each passes one of the hooks at which the node sees it first. */
+function trafficItems(family: Family): NftItem[] {
+  const statements: NftStatement[] = [
+    { kind: 'match', left: 'ct status', right: 'dnat' },
+    { kind: 'lookup', key: originalKey(family), set: TRAFFIC },
+  ];
+  const chains = (['prerouting', 'output'] as const).map(
+    (hook): NftChain => ({
+      kind: 'chain',
+      ...placeOf(family),
+      chain: `traffic-${hook}`,
+      base: { type: 'filter', hook, priority: AFTER_DSTNAT },
+      rules: [{ statements }],
+    }),
+  );
+  return [trafficSet(family), ...chains];
+}
+
+/** Where the client sent it, which only connection tracking knows once it is translated. */
+function originalKey(family: Family) {
+  const daddr = family === 4 ? 'ct original ip daddr' : 'ct original ip6 daddr';
+  return [daddr, 'meta l4proto', 'ct original proto-dst'] as const;
+}
+
+/** Sets with counters of Services: of what was dropped, and, where they are counted, of all traffic. */
+export function countedSets(facts: NodeFacts): NftSet[][] {
+  const families = familiesOf(facts);
+  return [families.map(droppedSet), ...(facts.countServices ? [families.map(trafficSet)] : [])];
 }
 
 function affinitySet(family: Family): NftSet {
@@ -148,13 +193,7 @@ function sourceChain(facts: NodeFacts, family: Family): NftChain {
   const { saddr, daddr } = wordsOf(family);
   const nodeIP = ofFamily(family, facts.nodeIPs)[0]!;
   const translated: NftStatement = { kind: 'match', left: 'ct status', right: 'dnat' };
-  const original = family === 4 ? 'ct original ip daddr' : 'ct original ip6 daddr';
-  // Where the client was sent from is known only to connection tracking by now.
-  const kept: NftStatement = {
-    kind: 'lookup',
-    key: [original, 'meta l4proto', 'ct original proto-dst'],
-    set: KEEP_SOURCE,
-  };
+  const kept: NftStatement = { kind: 'lookup', key: originalKey(family), set: KEEP_SOURCE };
   // Not masquerade: that takes any address of any interface where the outgoing one has none, as a pod's has.
   const snat: NftStatement = { kind: 'snat', to: nodeIP };
   // Its pod answers through this node, whoever asked: a published port keeps the client's address.

@@ -21,6 +21,8 @@ export interface NodeFacts {
   readonly nodePortIPs?: readonly IP[];
   /** The node's topology.kubernetes.io/zone. */
   readonly zone?: string;
+  /** Count packets and bytes of every Service. */
+  readonly countServices?: true;
 }
 
 /** One table per family. */
@@ -39,6 +41,8 @@ export const SERVICES_OUTSIDE = 'services-outside';
 export const KEEP_SOURCE = 'keep-source';
 /** address . protocol . port of Services that drop some traffic, each with a counter of it. */
 export const DROPPED = 'dropped';
+/** address . protocol . port of every Service, each with a counter of its packets both ways; only where that is wanted. */
+export const TRAFFIC = 'traffic';
 /** address . protocol . port . source: who may come to Services that not everybody may come to. */
 export const SOURCES = 'sources';
 /** client . address . protocol . port to the number of the endpoint it came to last; packets write it. */

@@ -17,6 +17,7 @@ import {
   SERVICES,
   SERVICES_OUTSIDE,
   SOURCES,
+  TRAFFIC,
 } from './proxy-names.ts';
 import type { Endpoint } from './service-endpoints.ts';
 
@@ -42,7 +43,7 @@ export function planService(
   const frontends = frontendsOf(service, slices, facts);
   if (frontends.length === 0) return undefined;
   const cause = causeOf(service);
-  const items = new ItemList(cause, placesIn(previous));
+  const items = new ItemList(cause, placesIn(previous), facts.countServices === true);
   for (const frontend of frontends) items.add(frontend);
   return { cause, items: items.all() };
 }
@@ -54,7 +55,10 @@ class ItemList {
   readonly #comment: string;
   readonly #places: ReadonlyMap<string, readonly string[]>;
 
-  constructor(service: ObjectRef, places: ReadonlyMap<string, readonly string[]>) {
+  readonly #counted: boolean;
+
+  constructor(service: ObjectRef, places: ReadonlyMap<string, readonly string[]>, counted: boolean) {
+    this.#counted = counted;
     this.#comment = comment(service);
     this.#places = places;
   }
@@ -72,6 +76,7 @@ class ItemList {
       this.#element(family, SERVICES_OUTSIDE, key, { verdict: 'goto', chain: this.#chain(frontend, outside, true) });
       this.#element(family, KEEP_SOURCE, key);
     }
+    if (this.#counted) this.#element(family, TRAFFIC, key);
     for (const source of sources) this.#element(family, SOURCES, [...key, source]);
     if (dropsAll) this.#element(family, DROPPED, key, undefined, `${this.#comment}: no endpoint on this node`);
     else if (sources.length > 0) {

@@ -20,6 +20,8 @@ export type Command =
       readonly port: number;
       readonly from?: number;
       readonly bind?: string;
+      /** Milliseconds to wait for an answer, where none is expected. */
+      readonly timeout?: number;
     }
   /** Connects, reads to the end, again and again, until `stop`. */
   | { readonly op: 'load'; readonly host: string; readonly port: number }
@@ -68,11 +70,16 @@ function serveUdp({ host, port, name }: Serve): Promise<void> {
 }
 
 /** The answer, or the code of what went wrong: ECONNREFUSED, ETIMEDOUT. */
-function askTcp({ host, port, bind }: Pick<Ask, 'host' | 'port' | 'bind'>): Promise<string> {
+function askTcp({
+  host,
+  port,
+  bind,
+  timeout = TIMEOUT_MS,
+}: Pick<Ask, 'host' | 'port' | 'bind' | 'timeout'>): Promise<string> {
   return new Promise((resolve) => {
     let text = '';
     const socket = connect({ host, port, ...(bind !== undefined && { localAddress: bind }) });
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
+    socket.setTimeout(timeout, () => socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
     socket.on('data', (data) => {
       text += data;
     });

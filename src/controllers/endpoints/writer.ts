@@ -10,6 +10,9 @@ import { type Packed, packSlices } from './pack.ts';
 export const SERVICE_NAME = 'kubernetes.io/service-name';
 export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 
+/** From here on proxies measure how long a change takes to reach packets. */
+const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
+
 export interface SliceOwner {
   readonly owner: Owner;
   /** Name of the Service that the slices are for. */
@@ -41,17 +44,23 @@ export async function writeSlices(
 async function write({ client, informers }: ControllerContext, of: SliceOwner, packed: Packed): Promise<void> {
   const { slice, addressType } = packed;
   const content = { addressType, ports: [...packed.ports], endpoints: [...packed.endpoints] };
+  const annotations = { [TRIGGER_TIME]: new Date().toISOString() };
   const written = slice
     ? await client.update('EndpointSlice', {
         ...slice,
         ...content,
-        metadata: { ...slice.metadata, labels: { ...of.labels } },
+        metadata: {
+          ...slice.metadata,
+          labels: { ...of.labels },
+          annotations: { ...slice.metadata.annotations, ...annotations },
+        },
       })
     : await client.create('EndpointSlice', {
         metadata: {
           generateName: `${of.service}-`,
           namespace: of.owner.metadata.namespace!,
           labels: { ...of.labels },
+          annotations,
           ownerReferences: [controllerRef(of.owner)],
         },
         ...content,
