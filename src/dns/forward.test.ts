@@ -54,6 +54,26 @@ test('cache: the oldest entry makes room', () => {
   assert.deepEqual([cache.get('one'), cache.sizes], [undefined, { success: 2, denial: 0 }]);
 });
 
+test('cache: an answer in use is due shortly before its end, and stale after it', () => {
+  let now = 1000;
+  const cache = new ResponseCache({ staleFor: 60 }, () => now);
+  const seen = (at: number) => {
+    now = at;
+    const { freshness, answer, until } = cache.get('key') ?? {};
+    return [freshness, answer?.answers[0]?.ttl, until];
+  };
+  cache.put('key', { ...ok, answers: [a(100)] });
+  assert.deepEqual(seen(1010), ['fresh', 90, 1090]);
+  assert.deepEqual(seen(1090), ['due', 10, 1091]);
+  assert.deepEqual(seen(1099.5), ['due', 1, 1100]);
+  assert.deepEqual(seen(1100), ['stale', 30, 1100]);
+  assert.deepEqual(seen(1159), ['stale', 30, 1159]);
+  assert.deepEqual(seen(1160), [undefined, undefined, undefined]);
+  // Nobody asked for it again: it need not be fetched.
+  cache.put('key', { ...ok, answers: [a(100)] });
+  assert.deepEqual(seen(1255), ['fresh', 5, 1256]);
+});
+
 test('upstreams: addresses with ports, never ourselves, near ones from the own namespace', () => {
   const policy = { dnsIPs: ['10.96.0.10'], nearCIDRs: ['172.30.0.0/24'], netns: '/proc/1/ns/net' };
   const texts = ['192.0.2.53', '127.0.0.1#5353', 'fd00::53#53', '172.30.0.1', '10.96.0.10', 'dns.google', '1.1.1.1#0'];

@@ -55,7 +55,7 @@ export class Forwarder {
         this.counts.prefetched++;
         void this.#refresh(key, query);
       }
-      return named({ ...found.answer, validity: { until: found.sameUntil * 1000 } }, query);
+      return named({ ...found.answer, validity: { until: found.until * 1000, ages: found.agesAt * 1000 } }, query);
     }
     this.counts.misses++;
     return this.#refresh(key, query).then((answer) => named(answer, query));
@@ -71,7 +71,8 @@ export class Forwarder {
 
   #start(key: string, query: Query): Promise<Answer> {
     if (this.#inFlight.size >= MAX_IN_FLIGHT) return Promise.resolve(failed(RCODE.SERVFAIL, UNREACHABLE));
-    const running = this.#ask(query).then((answer) => {
+    const running = this.#ask(query).then((told) => {
+      const answer = this.#cache.limited(told);
       this.#inFlight.delete(key);
       this.#cache.put(key, answer);
       return answer;

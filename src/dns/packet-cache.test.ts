@@ -205,15 +205,34 @@ test('the oldest makes room, and what is dropped takes no place among its like',
   }
 });
 
-test('an answer for a time ends with it', () => {
+test('an answer for a time grows old second by second, and ends with it', () => {
   const { packets, stats } = world();
   const packet = ask('www.example.com');
-  const answer = encodeMessage(queryMessage(1, 'www.example.com', 1, { response: true }));
-  packets.put(packet, [answer], { until: 1000 }, stats.tally('udp', 1, 0));
+  const records: ResourceRecord[] = [
+    { name: 'www.example.com', class: 1, ttl: 5, type: 'CNAME', target: 'web.example.com' },
+    { name: 'web.example.com', class: 1, ttl: 300, type: 'A', address: '192.0.2.1' },
+  ];
+  const edns = { udpSize: 1232, version: 0, dnssecOk: true, options: [] };
+  const answer = queryMessage(1, 'www.example.com', 1, { response: true, answers: records, edns });
+  packets.put(packet, [new Uint8Array(encodeMessage(answer))], { until: 4500, ages: 600 }, stats.tally('udp', 1, 0));
   const memory = new Uint8Array(8192);
   memory.set(packet);
-  packets.now = 999;
-  assert.equal(packets.answer(memory, 0, packet.length, 4096, 'v4'), answer.length);
-  packets.now = 1000;
-  assert.equal(packets.answer(memory, 0, packet.length, 4096, 'v4'), 0);
+  const ttlsAt = (now: number) => {
+    packets.now = now;
+    const length = packets.answer(memory, 0, packet.length, 4096, 'v4');
+    if (length === 0) return undefined;
+    const message = decodeMessage(memory.slice(4096, 4096 + length));
+    assert.ok(!('malformed' in message));
+    assert.deepEqual(message.edns, edns);
+    return message.answers.map(({ ttl }) => ttl);
+  };
+  assert.deepEqual([0, 599, 600, 1599, 1600, 4499, 4500].map(ttlsAt), [
+    [5, 300],
+    [5, 300],
+    [4, 299],
+    [4, 299],
+    [3, 298],
+    [1, 296],
+    undefined,
+  ]);
 });

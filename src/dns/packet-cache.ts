@@ -1,5 +1,6 @@
 // Room dns: ready-made answers to questions that came before, byte for byte: what most questions over UDP meet, undecoded.
 import { DATAGRAM_ROOM } from '../sys/datagrams.ts';
+import { ttlOffsets } from '../wire/dns/ttl.ts';
 import type { Tally } from './stats.ts';
 
 const HEADER = 12;
@@ -7,9 +8,13 @@ const HEADER = 12;
 const TYPE_CLASS = 4;
 const PLAIN_OPT = 11;
 const MAX_LABEL = 63;
+const FOR_EVER = { until: Number.POSITIVE_INFINITY, ages: Number.POSITIVE_INFINITY };
 
-/** How long an answer stays true: until what it was made of changes, or until a moment (milliseconds of performance.now()). */
-export type Validity = { readonly dependsOn: string } | { readonly until: number };
+/**
+ * How long an answer stays true: until what it was made of changes, or until a moment; then its TTLs are a second less from
+ * `ages` on, and from every second after it. Milliseconds of performance.now().
+ */
+export type Validity = { readonly dependsOn: string } | { readonly until: number; readonly ages: number };
 
 interface Entry {
   /** The question from its flags on, in lower case. */
@@ -19,6 +24,8 @@ interface Entry {
   readonly answers: readonly Uint8Array[];
   turn: number;
   readonly until: number;
+  /** When the TTLs are to be less. */
+  ages: number;
   readonly dependsOn: string | undefined;
   readonly tally: Tally;
   /** The next of the same hash. */
@@ -55,6 +62,7 @@ export class PacketCache {
   answer(memory: Uint8Array, start: number, end: number, answer: number, family: 'v4' | 'v6'): number {
     const entry = this.#scan(memory, start, end) ? this.#find(memory, start, end) : undefined;
     if (!entry || entry.until <= this.#now) return 0;
+    if (entry.ages <= this.#now) age(entry, this.#now);
     const bytes = entry.answers[entry.turn]!;
     entry.turn = entry.turn + 1 === entry.answers.length ? 0 : entry.turn + 1;
     memory.set(bytes, answer);
@@ -72,9 +80,9 @@ export class PacketCache {
     if (before) this.#remove(before);
     const hash = this.#hash;
     const key = folded(question, this.#nameEnd);
-    const until = 'until' in validity ? validity.until : Number.POSITIVE_INFINITY;
+    const { until, ages } = 'until' in validity ? validity : FOR_EVER;
     const dependsOn = 'dependsOn' in validity ? validity.dependsOn : undefined;
-    const entry: Entry = { key, hash, answers, turn: 0, until, dependsOn, tally, next: this.#byHash.get(hash) };
+    const entry: Entry = { key, hash, answers, turn: 0, until, ages, dependsOn, tally, next: undefined };
     const oldest = this.#ring[this.#position];
     if (oldest) this.#remove(oldest);
     this.#ring[this.#position] = entry;
@@ -143,6 +151,16 @@ export class PacketCache {
     if (entry.dependsOn === undefined) return;
     const dependents = this.#dependents.get(entry.dependsOn);
     if (dependents?.delete(entry) && dependents.size === 0) this.#dependents.delete(entry.dependsOn);
+  }
+}
+
+/** Takes the seconds that have gone by off every TTL. */
+function age(entry: Entry, now: number): void {
+  const seconds = Math.floor((now - entry.ages) / 1000) + 1;
+  entry.ages += seconds * 1000;
+  for (const bytes of entry.answers) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (const at of ttlOffsets(bytes)) view.setUint32(at, Math.max(0, view.getUint32(at) - seconds));
   }
 }
 

@@ -22,8 +22,9 @@ export interface Found {
   readonly answer: Answer;
   /** `due`: true still, and worth asking for again; `stale`: better than nothing. */
   readonly freshness: 'fresh' | 'due' | 'stale';
-  /** Seconds of the cache's clock at which its TTLs change, or its time is over. */
-  readonly sameUntil: number;
+  /** Seconds of the cache's clock: when its TTLs change, and when it is to be looked at again, at the latest. */
+  readonly agesAt: number;
+  readonly until: number;
 }
 
 export class ResponseCache {
@@ -51,19 +52,29 @@ export class ResponseCache {
     const { answer, storedAt, expiresAt } = entry;
     if (now >= expiresAt) {
       if (now < expiresAt + this.#settings.staleFor) {
-        return { answer: withTTL(answer, () => STALE_TTL), freshness: 'stale', sameUntil: now };
+        return { answer: withTTL(answer, () => STALE_TTL), freshness: 'stale', agesAt: now, until: now };
       }
       this.#entries.delete(key);
       return undefined;
     }
     entry.hits++;
     const age = Math.floor(now - storedAt);
-    const due = this.#settings.prefetch && entry.hits >= PREFETCH_HITS && isLate(entry, now);
+    const late = this.#settings.prefetch && now >= lateAt(entry);
+    const nextSecond = storedAt + age + 1;
     return {
       answer: age === 0 ? answer : withTTL(answer, (ttl) => Math.max(0, ttl - age)),
-      freshness: due ? 'due' : 'fresh',
-      sameUntil: Math.min(storedAt + age + 1, expiresAt),
+      freshness: late && entry.hits >= PREFETCH_HITS ? 'due' : 'fresh',
+      agesAt: nextSecond,
+      // Who asks for it must be seen here once it may be fetched anew.
+      until: Math.min(expiresAt, late ? nextSecond : this.#settings.prefetch ? lateAt(entry) : expiresAt),
     };
+  }
+
+  /** With no TTL longer than is believed here: who asks us is to believe it no longer. */
+  limited(answer: Answer): Answer {
+    const { maxTTL, maxNegativeTTL } = this.#settings;
+    const most = isPositive(answer) ? maxTTL : maxNegativeTTL;
+    return withTTL(answer, (ttl) => Math.min(ttl, most));
   }
 
   put(key: string, answer: Answer): void {
@@ -90,8 +101,8 @@ export function isPositive({ rcode, answers }: Answer): boolean {
   return rcode === RCODE.NOERROR && answers.length > 0;
 }
 
-function isLate({ storedAt, expiresAt }: Entry, now: number): boolean {
-  return expiresAt - now <= Math.max(1, (expiresAt - storedAt) * PREFETCH_SHARE);
+function lateAt({ storedAt, expiresAt }: Entry): number {
+  return expiresAt - Math.max(1, (expiresAt - storedAt) * PREFETCH_SHARE);
 }
 
 function withTTL(answer: Answer, change: (ttl: number) => number): Answer {

@@ -1,6 +1,6 @@
 // A config file in which every field differs from its default: each is seen in the cluster, by what the kernel, dig and kubectl say.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { findProgram } from '../../src/cluster/programs.ts';
@@ -21,7 +21,16 @@ const CONFIG = (name: string) => ({
     mtu: 1400,
     vxlan: { vni: 77, port: 4790 },
   },
-  dns: { upstreams: ['127.0.0.9#5399'] },
+  dns: {
+    upstreams: ['127.0.0.9#5399'],
+    stubDomains: { 'corp.example': ['127.0.0.8#5398'] },
+    hosts: { 'static.example': ['192.0.2.7'] },
+    rewrites: { 'old.example': 'kubernetes.default.svc.shop.internal' },
+    autopath: true,
+    queryLog: true,
+    metricsPort: 9253,
+    cache: { size: 100, maxTTL: 7, maxNegativeTTL: 5, prefetch: false, staleFor: 0 },
+  },
   api: { port: 7446 },
 });
 const SERVICES = ['one', 'two', 'three'].map((name) => ({
@@ -43,12 +52,14 @@ const POD = {
 
 let machine: Machine;
 let upstream: TestUpstream;
+let stub: TestUpstream;
 let cluster: string;
 
 describe('a config file', { skip }, () => {
   before(async () => {
     machine = await Machine.create('conf');
     upstream = startUpstream(`/run/netns/${machine.netns}`, '127.0.0.9', 5399);
+    stub = startUpstream(`/run/netns/${machine.netns}`, '127.0.0.8', 5398);
     // The name comes from the file, which is not what the environment says.
     cluster = `${machine.cluster}c`;
     const file = join(machine.state, 'config.json');
@@ -57,6 +68,7 @@ describe('a config file', { skip }, () => {
   });
   after(async () => {
     upstream.close();
+    stub.close();
     await machine[Symbol.asyncDispose]();
   });
 
@@ -100,6 +112,22 @@ describe('a config file', { skip }, () => {
     assert.ok(upstream.asked.get('www.test')! > 0);
   });
 
+  test('sets what DNS answers by itself, of whom it asks for a domain, and how long it believes what it is told', async () => {
+    assert.equal(await dig('static.example'), '192.0.2.7');
+    assert.equal(await dig('old.example'), '10.160.0.1');
+    assert.equal(await dig('db.corp.example'), '192.0.2.14');
+    assert.deepEqual([stub.asked.get('db.corp.example'), upstream.asked.get('db.corp.example')], [1, undefined]);
+    // The upstream resolver itself says 60.
+    const ttl = Number(/\s(\d+)\s+IN/.exec(await dig('+noshort', '+noall', '+answer', 'www.test'))?.[1]);
+    assert.ok(ttl > 0 && ttl <= 7, String(ttl));
+    const metrics = await onNode('node-1', 'curl', '-s', 'http://10.160.0.10:9253/metrics');
+    assert.match(metrics, /^coredns_hosts_entries 1$/m);
+    assert.match(
+      readFileSync(join(machine.state, 'clusters', cluster, 'daemon.log'), 'utf8'),
+      /"name":"static.example".*"msg":"query"/,
+    );
+  });
+
   test('sets the range of NodePorts, and a Service that finds none is refused', async () => {
     for (const service of SERVICES.slice(0, 2)) await apply(service);
     const { items } = JSON.parse(await kubectl('get', 'services', '-o', 'json'));
@@ -120,6 +148,10 @@ describe('a config file', { skip }, () => {
     const resolvConf = await inPod('cat', '/etc/resolv.conf');
     assert.match(resolvConf, /^nameserver 10\.160\.0\.10$/m);
     assert.match(resolvConf, /^search default\.svc\.shop\.internal svc\.shop\.internal shop\.internal/m);
+    await until('the search list of the pod is walked for it', async () => {
+      const answer = await inPod('dig', '+short', 'www.test.default.svc.shop.internal');
+      return answer === 'www.test.\nweb.test.\n192.0.2.10\n';
+    });
     await until(
       'the Service answers by name',
       async () => (await inPod('curl', '-s', 'http://one/hostname')) === 'one',

@@ -1,6 +1,6 @@
 // Names as pods on three nodes meet them, over IPv4 and IPv6: the shapes of Kubernetes' page on DNS, applied by kubectl, asked by dig.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { kubectlSkip, Machine, until } from '../cluster/machine.ts';
@@ -234,5 +234,16 @@ describe('DNS for Services and pods', { skip }, () => {
       );
     }
     assert.equal(await exec('busybox1', 'curl', '-s', `http://${SERVERS[0]}:9153/ready`), 'OK');
+  });
+
+  test('a daemon that is killed and started again: the names are as they were', async () => {
+    const file = join(machine.state, 'clusters', machine.cluster, 'daemon.pid');
+    const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
+    process.kill(pid, 'SIGKILL');
+    await until('it has ended', async () => (await machine.podwire('status')).code === 3);
+    await machine.mustPodwire('up');
+    assert.deepEqual(await asked(`my-service.${DEFAULT}`), v4('my-service'));
+    assert.deepEqual(await asked(`busybox-1.busybox-subdomain.${DEFAULT}`, 'AAAA'), v6('busybox1'));
+    assert.deepEqual(await asked(`external.${DEFAULT}`), ['192.0.2.10', 'web.test.', 'www.test.']);
   });
 });
