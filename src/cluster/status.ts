@@ -116,7 +116,8 @@ function dnsPart(node: string, report: AgentReport | undefined): PartStatus {
   if (!report) return { part, healthy: false, detail: 'unknown' };
   const { synced, queries, upstreams } = report.dns;
   const alive = upstreams.filter((each) => each.healthy).length;
-  const detail = `${queries.udp + queries.tcp} queries, ${alive} of ${upstreams.length} upstream resolvers answer`;
+  const looping = upstreams.filter((each) => each.looping).map(({ address }) => `; ${address} leads back here`);
+  const detail = `${queries.udp + queries.tcp} queries, ${alive} of ${upstreams.length} upstream resolvers answer${looping.join('')}`;
   return { part, healthy: synced, detail: synced ? detail : 'not synced' };
 }
 
