@@ -3,7 +3,14 @@ import { readdirSync } from 'node:fs';
 import { isIP } from '../addr/ip.ts';
 import { clusterPaths, knownClusters, nodeDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
-import { type HeldAddress, heldByNode, heldInNetworks, releaseAddress, unmatched } from '../cni/audit.ts';
+import {
+  type HeldAddress,
+  heldByNode,
+  heldInNetworks,
+  type Released,
+  releaseAddress,
+  unmatched,
+} from '../cni/audit.ts';
 import { DATA_DIR } from '../cni/config.ts';
 import { Fault } from '../observe/fault.ts';
 import { formatTable } from './table.ts';
@@ -52,7 +59,8 @@ export function runIpamCheck({ output, dataDir = DATA_DIR }: IpamFlags): void {
   if (leaked.length + strays.length > 0) process.exitCode = 3;
 }
 
-export function runIpamRelease(ips: readonly string[], { dataDir = DATA_DIR, network, leaked }: IpamFlags): void {
+export function runIpamRelease(ips: readonly string[], flags: IpamFlags): void {
+  const { output, dataDir = DATA_DIR, network, leaked } = flags;
   requireRoot();
   const lost = leaked ? heldInNetworks(dataDir).filter(({ state }) => state === 'leaked') : [];
   const wanted = [
@@ -65,13 +73,18 @@ export function runIpamRelease(ips: readonly string[], { dataDir = DATA_DIR, net
       exitCode: 2,
     });
   }
+  const done: Released[] = [];
   for (const { ip, from } of wanted) {
     if (!isIP(ip)) throw new Fault(`${ip} is not an IP address`, { exitCode: 2 });
     const released = releaseAddress(dataDir, ip, from);
     // A lease of two addresses is released with the first.
-    if (released) console.log(`Released ${released}.`);
-    else if (!leaked) throw new Fault(`nobody holds ${ip}`, { mend: 'podwire ipam show lists who holds what' });
+    if (released) done.push(released);
+    else if (!leaked && !done.some((each) => each.ips.includes(ip)))
+      throw new Fault(`nobody holds ${ip}`, { mend: 'see who holds what: podwire ipam show' });
   }
+  if (output === 'json') console.log(JSON.stringify(done, undefined, 2));
+  else
+    for (const each of done) console.log(`Released network ${each.network}: ${each.ips.join(', ')} of ${each.holder}.`);
 }
 
 function print(held: readonly HeldAddress[], output: string, none: string): void {

@@ -158,6 +158,7 @@ function program(): Command {
     .action(async (options) => (await ipams()).runIpamCheck(options));
   command(ipam, 'release', 'give addresses of CNI networks back', 'podwire ipam release --leaked')
     .argument('[ip...]')
+    .option('-o, --output <format>', 'json, or text', 'text')
     .option('--leaked', 'all whose holder is gone')
     .option('--network <name>', 'only of this CNI network')
     .option(...dataDir)

@@ -10,6 +10,7 @@ import { CniError, CODE } from './error.ts';
 import { type Ipam, ipamOf } from './ipam.ts';
 import { OUR_IPAM, readIpam } from './ipam-config.ts';
 import { checkNamespace } from './namespace.ts';
+import { pathMtu } from './path-mtu.ts';
 import { environment, type Request } from './request.ts';
 import { EMPTY_RESULT, type Result, type ResultDns } from './result.ts';
 import { linkIn, linkNameOf, type Wires, Wiring } from './wiring.ts';
@@ -56,7 +57,11 @@ function addInterface(config: NetConfig, request: Request, netns: string, ipam: 
       ...(priority !== undefined && { metric: priority }),
       ...(mtu !== undefined && { mtu }),
     }));
-    const wires = { mtu: config.mtu, mac, routes: routes.length > 0 ? routes : undefined };
+    const wires = {
+      mtu: config.mtu ?? pathMtu(ips.map(familyOf)),
+      mac,
+      routes: routes.length > 0 ? routes : undefined,
+    };
     connect(config, request, attachment, wires);
     return joined(config, leased, interfaceResult(attachment, wires, leased));
   } catch (error) {

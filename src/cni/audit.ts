@@ -108,15 +108,22 @@ export function unmatched(dataDir: string): string[] {
   });
 }
 
+export interface Released {
+  readonly network: string;
+  /** `containerID/ifname` */
+  readonly holder: string;
+  readonly ips: readonly IP[];
+}
+
 /** Releases the lease that holds the address; undefined when none does. It then rests like any other. */
-export function releaseAddress(dataDir: string, ip: IP, network?: string): string | undefined {
+export function releaseAddress(dataDir: string, ip: IP, network?: string): Released | undefined {
   for (const each of networksIn(dataDir)) {
     if (network !== undefined && each !== network) continue;
     const leases = new FileLeases({ dir: leasesDir(dataDir, each), rest: REST });
     const lease = leases.holderOf(ip);
     if (!lease) continue;
     leases.release(lease);
-    return `network ${each}: ${lease.ips.join(', ')} of ${lease.containerID}/${lease.ifname}`;
+    return { network: each, holder: `${lease.containerID}/${lease.ifname}`, ips: lease.ips };
   }
   return undefined;
 }

@@ -19,7 +19,8 @@ export interface NetConfig {
   readonly dataDir: string;
   /** A node's directory of state: its agent does the work, with the node's addresses. Absent: the plugin stands alone. */
   readonly nodeDir: string | undefined;
-  readonly mtu: number;
+  /** Undefined: that of the node's way out. */
+  readonly mtu: number | undefined;
   readonly ipMasq: boolean;
   /** Destinations for which the container's own address stands, besides its network. */
   readonly nonMasqueradeCIDRs: readonly CIDR[];
@@ -37,7 +38,6 @@ export interface NetConfig {
 }
 
 export const DATA_DIR = '/var/lib/cni/podwire';
-const DEFAULT_MTU = 1500;
 
 /** Code 6 when it is no JSON object. */
 export function decodeConfig(text: string): Reader {
@@ -70,7 +70,7 @@ export function readConfig(text: string, args: Environment): NetConfig {
     ipamType: reader.object('ipam')?.string('type') || undefined,
     dataDir: nodeDir === undefined ? reader.string('dataDir') || DATA_DIR : nodeDataDir(nodeDir),
     nodeDir,
-    mtu: reader.integer('mtu', 0, 65_535) || DEFAULT_MTU,
+    mtu: reader.integer('mtu', 0, 65_535) || undefined,
     ipMasq: reader.boolean('ipMasq') ?? false,
     nonMasqueradeCIDRs: reader.strings('nonMasqueradeCIDRs').map((cidr) => {
       if (!isPrefix(cidr)) reader.fail('nonMasqueradeCIDRs', `must be prefixes, and "${cidr}" is none`);

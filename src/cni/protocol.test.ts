@@ -205,3 +205,21 @@ test('whatever comes on stdin and in the variables, the answer is an error objec
     { numRuns: 1000 },
   );
 });
+
+test('state that cannot be written is error 5, with the path', () => {
+  const config = { ...NETWORK, ipam: { type: 'podwire', subnet: '10.1.0.0/16' } };
+  refused(5, /ENOTDIR.*'\/dev\/null\/none/, 'ADD', config, {}, 'ipam');
+});
+
+test('a node whose agent is not there: ADD and CHECK are error 11, STATUS 51, DEL and GC are done', () => {
+  const { dataDir: _, ...network } = NETWORK;
+  const config = { ...network, nodeDir: '/nonexistent/node-1' };
+  const says = /there is no node at \/nonexistent\/node-1/;
+  refused(11, says, 'ADD', config);
+  refused(11, says, 'CHECK', config);
+  refused(51, says, 'STATUS', config);
+  assert.equal(call('DEL', config).stdout, '');
+  assert.equal(call('GC', { ...config, 'cni.dev/valid-attachments': [] }).stdout, '');
+  refused(7, /cni\.dev\/valid-attachments/, 'GC', config);
+  refused(7, /ipam: must be absent where nodeDir is given/, 'ADD', { ...config, ipam: { type: 'podwire' } });
+});

@@ -7,6 +7,8 @@ import type { Environment } from './request.ts';
 import type { Outcome, Role } from './run.ts';
 
 const log = logger('cni');
+/** A call that takes longer is told of. */
+const SLOW_MS = 1000;
 /** Variables of more bytes than this are nobody's. */
 const MOST_BYTES = 1 << 20;
 
@@ -93,7 +95,10 @@ async function answer(peer: UnixPeer, call: Call, fds: readonly number[], answer
   try {
     // A caller that has given up is not told of: then somebody else does the work.
     if (!answerer.takes(call) || !peer.send(Uint8Array.of(ACCEPTED))) return;
+    const begun = performance.now();
     const { exitCode, stdout } = await answerer.answer(call);
+    const ms = Math.round(performance.now() - begun);
+    if (ms > SLOW_MS) log.warn({ verb: call.env['CNI_COMMAND'], container: call.env['CNI_CONTAINERID'], ms }, 'slow');
     const memory = fds[0]!;
     const offset = fstatSync(memory).size;
     const bytes = Buffer.from(stdout ? `${stdout}\n` : '');

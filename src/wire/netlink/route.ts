@@ -80,6 +80,14 @@ export function getRoutes(family: Family, protocol: number, table: number): Netl
   return { type: RTM.GETROUTE, flags: 0, body: new AttributeWriter().struct(header).u32(RTA.TABLE, table).finish() };
 }
 
+/** Which route a packet of the machine's own to this address would take: one answer, whatever the number of routes. */
+export function lookUpRoute(ip: IP): NetlinkRequest {
+  const bytes = ipBytes(ip);
+  const header = new Uint8Array(RTMSG_LENGTH);
+  header.set([bytes.length === 4 ? AF_INET : AF_INET6, bytes.length * 8]);
+  return { type: RTM.GETROUTE, flags: 0, body: new AttributeWriter().struct(header).bytes(RTA.DST, bytes).finish() };
+}
+
 /** Undefined for types that are never ours (broadcast, multicast). Throws a NetlinkFormatError when malformed. */
 export function decodeRoute(message: NetlinkMessage): RouteState | undefined {
   const header = structOf(message, RTMSG_LENGTH);
