@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from '../../src/cluster/programs.ts';
+import { orUndoAsync } from '../set-up.ts';
 
 export const PODWIRE = join(import.meta.dirname, '..', '..', 'bin', 'podwire');
 const COMMAND_LIMIT_MS = 240_000;
@@ -36,9 +37,12 @@ export class Machine {
   static async create(label: string): Promise<Machine> {
     const state = mkdtempSync(join(tmpdir(), `pwt-${label}-`));
     const machine = new Machine(`pwt-${label}-${process.pid}`, state, `${label}${process.pid}`);
-    await must('ip', ['netns', 'add', machine.netns]);
-    await machine.must('ip', ['link', 'set', 'lo', 'up']);
-    return machine;
+    const undo = () => machine[Symbol.asyncDispose]();
+    return orUndoAsync(undo, async () => {
+      await must('ip', ['netns', 'add', machine.netns]);
+      await machine.must('ip', ['link', 'set', 'lo', 'up']);
+      return machine;
+    });
   }
 
   constructor(netns: string, state: string, cluster: string) {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { INSTALL_DIR, installed, PROGRAMS } from '../../src/observe/install.ts';
 import { createNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
+import { orUndo } from '../set-up.ts';
 
 /** Where Debian puts the reference plugins. */
 export const REFERENCE = '/usr/lib/cni';
@@ -76,19 +77,22 @@ export class World implements Disposable {
     this.node = this.#netns('node');
     this.outside = this.#netns('outside');
     const [node, outside] = [this.node, this.outside].map((path) => path.split('/').at(-1)!);
-    for (const words of [
-      `-n ${node} link set lo up`,
-      `-n ${outside} link set lo up`,
-      `-n ${node} link add up0 type veth peer name eth0 netns ${outside}`,
-      `-n ${node} addr add ${NODE_IP}/24 dev up0`,
-      `-n ${node} addr add 2001:db8::1/64 dev up0 nodad`,
-      `-n ${node} link set up0 up`,
-      `-n ${outside} addr add ${OUTSIDE_IP}/24 dev eth0`,
-      `-n ${outside} addr add 2001:db8::2/64 dev eth0 nodad`,
-      `-n ${outside} link set eth0 up`,
-    ]) {
-      execFileSync('ip', words.split(' '));
-    }
+    const undo = () => this[Symbol.dispose]();
+    orUndo(undo, () => {
+      for (const words of [
+        `-n ${node} link set lo up`,
+        `-n ${outside} link set lo up`,
+        `-n ${node} link add up0 type veth peer name eth0 netns ${outside}`,
+        `-n ${node} addr add ${NODE_IP}/24 dev up0`,
+        `-n ${node} addr add 2001:db8::1/64 dev up0 nodad`,
+        `-n ${node} link set up0 up`,
+        `-n ${outside} addr add ${OUTSIDE_IP}/24 dev eth0`,
+        `-n ${outside} addr add 2001:db8::2/64 dev eth0 nodad`,
+        `-n ${outside} link set eth0 up`,
+      ]) {
+        execFileSync('ip', words.split(' '));
+      }
+    });
   }
 
   #netns(role: string): string {

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { DnsOptions } from '../../src/dns/start.ts';
 import type { EndpointSlice, Service } from '../../src/objects/types.ts';
 import { createNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
+import { orUndo } from '../set-up.ts';
 import type { NodeData, NodeMessage } from './node.worker.ts';
 
 export const DNS = '10.96.0.10';
@@ -59,10 +60,14 @@ export class DnsWorld {
   constructor(label: string) {
     this.nodeNs = netnsPath(`pwt-${label}-${process.pid}-node`);
     this.outerNs = netnsPath(`pwt-${label}-${process.pid}-outer`);
-    for (const netns of [this.nodeNs, this.outerNs]) {
-      createNetns(netns);
-      ip(netns, 'link', 'set', 'lo', 'up');
-    }
+    const spaces = [this.nodeNs, this.outerNs];
+    const undo = () => spaces.forEach(removeNamespace);
+    orUndo(undo, () => {
+      for (const netns of spaces) {
+        createNetns(netns);
+        ip(netns, 'link', 'set', 'lo', 'up');
+      }
+    });
   }
 
   get worker(): Worker {

@@ -19,6 +19,7 @@ import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
 import { bindSocket, listenOn } from '../../src/sys/socket.ts';
+import { orUndo } from '../set-up.ts';
 
 export interface TestNode extends FabricNode {
   readonly netns: string;
@@ -64,9 +65,12 @@ export class ClusterNet implements Disposable {
       nodes,
       hostNetns: this.host,
     };
-    ensureFabric(this.fabric);
-    for (const node of nodes) this.nodes.push(this.startNode(node));
-    for (const node of this.nodes) for (const other of this.nodes) if (other !== node) connect(node, other);
+    const undo = () => this[Symbol.dispose]();
+    orUndo(undo, () => {
+      ensureFabric(this.fabric);
+      for (const node of nodes) this.nodes.push(this.startNode(node));
+      for (const node of this.nodes) for (const other of this.nodes) if (other !== node) connect(node, other);
+    });
   }
 
   /** What a node's agent does for the network at its start. */

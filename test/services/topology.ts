@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
+import { orUndo } from '../set-up.ts';
 import type { Command } from './peer.ts';
 
 const NAMES = ['fabric', 'client', 'node', 'other', 'pod1', 'pod2'] as const;
@@ -52,14 +53,12 @@ export class Topology implements Disposable {
   readonly #peers = new Map<Place, Peer>();
 
   constructor() {
-    try {
+    const undo = () => this[Symbol.dispose]();
+    orUndo(undo, () => {
       for (const name of NAMES) createNetns(this.netns(name));
       this.#wire();
       for (const name of NAMES.slice(1)) this.#peers.set(name, this.#spawn(name));
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
+    });
   }
 
   netns(name: Place): string {
