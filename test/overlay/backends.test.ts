@@ -13,7 +13,7 @@ import {
   startCluster,
   whoSees,
 } from './overlay-cluster.ts';
-import { startStream } from './stream.ts';
+import { startStream, switchAlong } from './stream.ts';
 
 const skip = kubectlSkip() ?? clusterSkip() ?? false;
 const NETWORK = {
@@ -84,6 +84,15 @@ for (const [backend, mtu] of [
     fitsExactly(from, to, mtu);
   });
 }
+
+test('overlay set between all other pairs of backends: the same two connections survive each', { skip }, async (t) => {
+  // Each way that the tests above have not gone, once.
+  const walk = ['none', 'host-gw', 'udp', 'none', 'vxlan', 'udp', 'host-gw', 'vxlan'];
+  await switchAlong(t, machine, walk, [
+    { from: on('node-1'), to: on('node-2'), ip: on('node-2').ips[0]! },
+    { from: on('node-3'), to: on('node-1'), ip: on('node-1').ips[1]! },
+  ]);
+});
 
 test('overlay set of what the cluster cannot have changes nothing and says why', { skip }, async () => {
   const ipip = await machine.podwire('overlay', 'set', 'ipip');

@@ -9,6 +9,7 @@ import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import { netnsPath } from '../../src/sys/netns.ts';
 import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, talk } from '../node/cluster-net.ts';
+import { startStream } from './stream.ts';
 
 const skip = whyNot();
 const NODES = [
@@ -108,6 +109,18 @@ test('programs that somebody deletes are back', { skip }, async () => {
     assert.deepEqual(packets(), [0]);
   } finally {
     watch.close();
+  }
+});
+
+test('a connection survives the change to host-gw and back', { skip }, async () => {
+  const { net } = ipipNet('g', []);
+  using _ = net;
+  const [from, to] = [net.addPod(net.nodes[0]!, 'a1'), net.addPod(net.nodes[1]!, 'b1')];
+  await using stream = await startStream(from, to, to.ip);
+  await stream.goesOn(1 << 20);
+  for (const overlay of [{ backend: 'host-gw', directRouting: false }, EBPF] as const) {
+    for (const step of OVERLAY_STEPS) for (const node of net.nodes) node.overlay.change(overlay, step);
+    await stream.goesOn(1 << 20);
   }
 });
 

@@ -9,7 +9,7 @@ import type { ClusterConfig } from '../../src/cluster/config.ts';
 import { checkPaths } from '../../src/cluster/path-check.ts';
 import { clusterSkip, kubectlSkip, Machine, until } from '../cluster/machine.ts';
 import { inside, logged, nodeNetns, type OverlayPod, podOn, startCluster } from './overlay-cluster.ts';
-import { startStream } from './stream.ts';
+import { startStream, switchAlong } from './stream.ts';
 
 const skip = kubectlSkip() ?? clusterSkip() ?? false;
 const NETWORK = {
@@ -111,6 +111,24 @@ test('a node that is cut off is told from one that loses large packets', { skip 
   assert.match(row.detail, /no IPv4 packet arrives: lost between the router 172\.30\.84\.130 and node-2/);
   assert.match(row.mend!, /podwire node heal node-2/);
   await machine.mustPodwire('node', 'heal', 'node-2');
+});
+
+test('overlay set between all pairs of backends that carry both families across racks: connections survive', {
+  skip,
+}, async (t) => {
+  const [near, far] = ['node-1', 'node-2'].map((node) => pods.find((pod) => pod.node === node)!) as [
+    OverlayPod,
+    OverlayPod,
+  ];
+  await switchAlong(
+    t,
+    machine,
+    ['none', 'udp', 'vxlan', 'udp', 'none', 'vxlan'],
+    [
+      { from: near, to: far, ip: far.ips[0]! },
+      { from: near, to: far, ip: far.ips[1]! },
+    ],
+  );
 });
 
 /** Of the node's route to the other's pods. */

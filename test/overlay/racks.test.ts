@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { clusterSkip, kubectlSkip, Machine } from '../cluster/machine.ts';
 import { everyPodMeetsEvery, inside, nodeNetns, type OverlayPod, startCluster } from './overlay-cluster.ts';
+import { switchAlong } from './stream.ts';
 
 const skip = kubectlSkip() ?? clusterSkip() ?? false;
 const NETWORK = {
@@ -11,6 +12,7 @@ const NETWORK = {
   serviceCIDRs: ['10.82.0.0/16'],
   racks: 2,
   overlay: { backend: 'vxlan', directRouting: true },
+  vxlan: { vni: 77, port: 4790 },
 };
 
 let machine: Machine;
@@ -45,6 +47,20 @@ test('with direct routes a rack is plainly routed, and only what goes to another
   assert.match(route('node-2', '10.182.0.0/24'), /dev pw-vxlan/);
 });
 
+test('the VXLAN device has the VNI and port of the config, learns nothing, and has no group policy extension', {
+  skip,
+}, () => {
+  const links = JSON.parse(inNode('node-1', 'ip', '-d', '-j', 'link', 'show', 'pw-vxlan')) as {
+    mtu: number;
+    linkinfo: { info_kind: string; info_data: Record<string, unknown> };
+  }[];
+  const { mtu, linkinfo } = links[0]!;
+  const { id, port, learning, local, gbp } = linkinfo.info_data;
+  assert.deepEqual([mtu, linkinfo.info_kind, id, port, local], [1450, 'vxlan', 77, 4790, '172.30.82.11']);
+  assert.equal(learning ?? false, false);
+  assert.equal(gbp ?? false, false);
+});
+
 test('no node knows a MAC address of another rack, nor gets one when it asks', { skip }, async () => {
   inNode('node-1', 'ping', '-c1', '-W5', '172.30.82.139');
   const known = (node: string) => inNode(node, 'ip', 'neigh', 'show', 'dev', 'eth0');
@@ -72,6 +88,22 @@ for (const words of [['none'], ['ipip'], ['ipip', '--direct-routing'], ['vxlan']
     await everyPodMeetsEvery(machine, pods);
   });
 }
+
+test('overlay set between all pairs of backends: connections within a rack and between racks survive each', {
+  skip,
+}, async (t) => {
+  const pod = (node: string) => pods.find((each) => each.node === node)!;
+  const walk = ['ipip', 'none', 'udp', 'ipip', 'vxlan', 'none', 'ipip', 'udp', 'none', 'vxlan', 'udp', 'vxlan'];
+  await switchAlong(
+    t,
+    machine,
+    [...walk, 'ipip --direct-routing', 'vxlan --direct-routing', 'vxlan'],
+    [
+      { from: pod('node-1'), to: pod('node-2'), ip: pod('node-2').ips[0]! },
+      { from: pod('node-1'), to: pod('node-3'), ip: pod('node-3').ips[0]! },
+    ],
+  );
+});
 
 test('host-gw is refused where a router stands between', { skip }, async () => {
   const refused = await machine.podwire('overlay', 'set', 'host-gw');

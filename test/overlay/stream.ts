@@ -1,8 +1,10 @@
 // A TCP connection between two pods that never rests: counts what it sends and gets back, and keeps the first thing that goes wrong.
+import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
+import type { TestContext } from 'node:test';
 import { familyOf } from '../../src/addr/ip.ts';
 import { socketIn } from '../../src/sys/netns.ts';
-import { until } from '../cluster/machine.ts';
+import { type Machine, until } from '../cluster/machine.ts';
 import { serveIn } from '../node/cluster-net.ts';
 import type { OverlayPod } from './overlay-cluster.ts';
 
@@ -16,7 +18,11 @@ export interface Stream extends AsyncDisposable {
 }
 
 /** `to` echoes; what comes back must be what went out. */
-export async function startStream(from: Pick<OverlayPod, 'netns'>, to: OverlayPod, ip: string): Promise<Stream> {
+export async function startStream(
+  from: Pick<OverlayPod, 'netns'>,
+  to: Pick<OverlayPod, 'netns'>,
+  ip: string,
+): Promise<Stream> {
   const echo = await serveIn(to.netns, ip);
   const fd = socketIn(from.netns, familyOf(ip) === 4 ? 'inet' : 'inet6', 'stream');
   const socket = new Socket({ fd, readable: true, writable: true });
@@ -64,4 +70,33 @@ export async function startStream(from: Pick<OverlayPod, 'netns'>, to: OverlayPo
       await echo[Symbol.asyncDispose]();
     },
   };
+}
+
+export interface Route {
+  readonly from: OverlayPod;
+  readonly to: OverlayPod;
+  /** Of `to`. */
+  readonly ip: string;
+}
+
+/** Sets one overlay after the other while a connection over each route goes on, with not a byte or an error too many. */
+export async function switchAlong(
+  t: TestContext,
+  machine: Machine,
+  overlays: readonly string[],
+  routes: readonly Route[],
+): Promise<void> {
+  await using ends = new AsyncDisposableStack();
+  const streams: Stream[] = [];
+  for (const { from, to, ip } of routes) streams.push(ends.use(await startStream(from, to, ip)));
+  const goOn = (bytes: number) => Promise.all(streams.map((stream) => stream.goesOn(bytes)));
+  await goOn(1 << 20);
+  for (const overlay of overlays) {
+    if (overlay === 'udp' && !existsSync('/dev/net/tun')) continue;
+    const before = streams.map((stream) => stream.received());
+    await machine.mustPodwire('overlay', 'set', ...overlay.split(' '));
+    const meanwhile = streams.map((stream, i) => stream.received() - before[i]!);
+    await goOn(1 << 20);
+    t.diagnostic(`${overlay}: ${meanwhile.join(' and ')} bytes came back while it was set`);
+  }
 }
