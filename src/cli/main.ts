@@ -77,6 +77,47 @@ function program(): Command {
     .addOption(tableOrJson())
     .action(async (service, options) => (await import('./lb.ts')).runLbRehearse(service, options));
 
+  command(
+    podwire,
+    'flows',
+    'packets that NetworkPolicies refused, and the policies that did',
+    'podwire flows -f --pod shop/web',
+  )
+    .option('-f, --follow', 'go on as they come')
+    .option('--pod <pod>', 'only of this pod or to it: NAME or NAMESPACE/NAME')
+    .addOption(new Option('--verdict <verdict>', 'only of this verdict').choices(['drop']).default('drop'))
+    .option('-o, --output <format>', 'json (one object a line), or text', 'text')
+    .action(async (options) => (await import('./flows.ts')).runFlows(options));
+
+  const policy = podwire.command('policy').description('what NetworkPolicies allow, on a cluster or in manifests');
+  const policies = () => import('./policy.ts');
+  const manifests = ['-f, --filename <path>', 'manifests of a file or a folder in place of a cluster'] as const;
+  const namespaced = ['-n, --namespace <namespace>', 'of pods that are named without one', 'default'] as const;
+  command(
+    policy,
+    'explain',
+    'may a pod speak to another, and who says so',
+    'podwire policy explain shop/web shop/db 5432',
+  )
+    .argument('<from>', 'a pod, NAMESPACE/NAME, or an address')
+    .argument('<to>', 'the same')
+    .argument('<port>', '80, 53/UDP, or a name')
+    .option(...manifests)
+    .option(...namespaced)
+    .option('-o, --output <format>', 'json, or text', 'text')
+    .action(async (from, to, port, options) => (await policies()).runPolicyExplain(from, to, port, options));
+  command(policy, 'matrix', 'who may speak to whom on what', 'podwire policy matrix -f manifests/ -o dot')
+    .option(...manifests)
+    .option('--port <ports>', 'only these: 80,53/UDP')
+    .addOption(
+      new Option('-o, --output <format>', 'how to print it').choices(['table', 'json', 'dot']).default('table'),
+    )
+    .action(async (options) => (await policies()).runPolicyMatrix(options));
+  command(policy, 'lint', 'what in policies is likely not meant', 'podwire policy lint -f manifests/')
+    .option(...manifests)
+    .addOption(tableOrJson())
+    .action(async (options) => (await policies()).runPolicyLint(options));
+
   const node = podwire.command('node').description('the nodes of a cluster');
   command(
     node,

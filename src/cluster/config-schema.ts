@@ -77,6 +77,7 @@ export const CONFIG_SCHEMA = fields({
     }),
   }),
   loadBalancer: fields({ addresses: { type: 'array', items: { type: 'string', format: 'range' } } }),
+  policies: fields({ cutFlows: { type: 'boolean' } }),
   api: fields({ port }),
 });
 

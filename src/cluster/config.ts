@@ -39,6 +39,8 @@ export interface ClusterConfig {
   readonly dns: ServerSettings & { readonly upstreams: readonly string[] };
   /** Addresses of the LBPool `default`; absent: a range of nodeCIDRs. Empty: there is no such pool. */
   readonly loadBalancer: { readonly addresses?: readonly string[] };
+  /** `cutFlows`: a policy ends connections that it forbids; else it is for new ones alone. */
+  readonly policies: { readonly cutFlows: boolean };
   /** Port of the API server on loopback. */
   readonly api: { readonly port: number };
 }
@@ -78,6 +80,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
     },
     dns: { upstreams: [], ...DEFAULT_SETTINGS },
     loadBalancer: {},
+    policies: { cutFlows: true },
     api: { port: 6443 + slot },
   };
 }
@@ -98,6 +101,7 @@ export function mergeConfig(base: ClusterConfig, ...parts: readonly PartialConfi
       },
       dns: { ...merged.dns, ...part.dns, cache: { ...merged.dns.cache, ...part.dns?.cache } },
       loadBalancer: { ...merged.loadBalancer, ...part.loadBalancer },
+      policies: { ...merged.policies, ...part.policies },
       api: { ...merged.api, ...part.api },
     };
   }

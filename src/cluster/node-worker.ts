@@ -81,6 +81,8 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     routers: node.routers,
     nonMasqueradeCIDRs: network.nonMasqueradeCIDRs,
     addressRestSeconds: network.addressRestSeconds,
+    // A config that an older version has stored says nothing of it.
+    cutFlows: config.policies?.cutFlows ?? true,
     nodePortRange: network.nodePortRange,
     nodePortAddresses: network.nodePortAddresses,
     serviceCounters: network.serviceCounters,

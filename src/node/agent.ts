@@ -53,6 +53,8 @@ export interface NodeOptions {
   readonly addressRestSeconds?: number;
   /** Destinations outside the cluster that see a pod's own address. */
   readonly nonMasqueradeCIDRs?: readonly CIDR[];
+  /** Whether a policy ends connections that it forbids; absent: it does. */
+  readonly cutFlows?: boolean;
   readonly nodePortRange: readonly [first: number, last: number];
   /** Only at those of the node's addresses that lie in one of these are NodePorts open; absent or empty: at all. */
   readonly nodePortAddresses?: readonly CIDR[];

@@ -16,6 +16,7 @@ import type { NodeOptions } from './agent.ts';
 import { sandboxId } from './pod-paths.ts';
 import { FlowCutter, forbids } from './policy-flows.ts';
 import { PolicyReader } from './policy-reader.ts';
+import { REFUSALS_GROUP, watchRefusals } from './refusals.ts';
 
 const log = logger('policies');
 
@@ -34,6 +35,8 @@ export interface PoliciesOptions {
   readonly reconciler: Reconciler;
   readonly kernel: Pick<Kernel, 'cutFlows'>;
   readonly options: NodeOptions;
+  /** Path of the node's namespace; absent: the calling thread's. */
+  readonly netns?: string;
 }
 
 /** Items of one transaction while the first plan is put in. */
@@ -51,7 +54,7 @@ export class Policies implements PodPolicies {
   /** The first whole plan is with the reconciler. */
   readonly ready: Promise<void>;
   readonly #options: PoliciesOptions;
-  readonly #facts: NodePolicyFacts;
+  #facts: NodePolicyFacts;
   readonly #engine = new PolicyEngine();
   readonly #plan: NodePolicies;
   readonly #reader: PolicyReader;
@@ -61,6 +64,7 @@ export class Policies implements PodPolicies {
   readonly #policies: Informer<NetworkPolicy>;
   #pods: Informer<Pod> | undefined;
   #hasBase = false;
+  #refusals: { close(): void } | undefined;
   #isReady = false;
   #scheduled = false;
   #closed = false;
@@ -178,16 +182,30 @@ export class Policies implements PodPolicies {
       this.#complain(error);
     }
     // What was forbidden while nobody was here.
-    this.#cutter.cutSoon(this.#plan.isolated());
+    this.#cut();
     this.#schedule();
   }
 
   #takeChanges(): Changes {
     const changes = this.#plan.takeChanges();
     const wanted = this.#engine.policies.size > 0;
-    if (wanted !== this.#hasBase) changes.set(BASE, wanted ? planPolicyBase(this.#facts) : undefined);
+    if (wanted === this.#hasBase) return changes;
     this.#hasBase = wanted;
+    if (wanted) this.#listen();
+    changes.set(BASE, wanted ? planPolicyBase(this.#facts) : undefined);
     return changes;
+  }
+
+  #listen(): void {
+    const { nodeName, stateDir } = this.#options.options;
+    const { netns } = this.#options;
+    this.#refusals ??= watchRefusals({
+      engine: this.#engine,
+      nodeName,
+      stateDir,
+      ...(netns !== undefined && { netns }),
+    });
+    if (this.#refusals) this.#facts = { ...this.#facts, logGroup: REFUSALS_GROUP };
   }
 
   #commit(): void {
@@ -197,7 +215,11 @@ export class Policies implements PodPolicies {
     const narrows = forbids(changes, reconciler.plan);
     reconciler.update(changes);
     // Before all pods are known, everybody would be a stranger.
-    if (narrows && this.#isReady) this.#cutter.cutSoon(this.#plan.isolated());
+    if (narrows && this.#isReady) this.#cut();
+  }
+
+  #cut(): void {
+    if (this.#options.options.cutFlows !== false) this.#cutter.cutSoon(this.#plan.isolated());
   }
 
   #tryCommit(): void {
@@ -226,6 +248,7 @@ export class Policies implements PodPolicies {
     this.#closed = true;
     clearTimeout(this.#retry);
     this.#cutter.close();
+    this.#refusals?.close();
     for (const stop of this.#stops) stop();
   }
 }

@@ -1,7 +1,9 @@
 // A node of its own with nine pods (namespaces x, y, z with pods a, b, c) and a host outside: real namespaces, real packets.
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Informers } from '../../src/cache/informers.ts';
 import { MemoryInformer } from '../../src/cache/memory-informer.fixture.ts';
 import type { Client } from '../../src/client/client.ts';
@@ -99,6 +101,7 @@ export class Field implements AsyncDisposable {
   readonly pods = new MemoryInformer<Pod>().sync();
   readonly namespaces = new MemoryInformer<Namespace>().sync();
   readonly nodes = new MemoryInformer<Node>().sync();
+  readonly stateDir = mkdtempSync(join(tmpdir(), 'pwt-pol-'));
   readonly #prefix = `pwt-pol${process.pid}-`;
   readonly #places = ['node', 'outside', ...PODS.map((pod) => pod.replace('/', '-'))];
   readonly #peers = new Map<string, Peer>();
@@ -146,7 +149,8 @@ export class Field implements AsyncDisposable {
       informers: { of } as unknown as Informers,
       reconciler: this.reconciler,
       kernel: this.kernel,
-      options: { nodeName: 'node', nodeIPs: NODE_IPS, dnsIPs: [] } as unknown as NodeOptions,
+      netns: this.#netns('node'),
+      options: { nodeName: 'node', nodeIPs: NODE_IPS, dnsIPs: [], stateDir: this.stateDir } as unknown as NodeOptions,
     });
     await this.agent.ready;
     for (const pod of PODS) this.agent.admit(podObject(pod), addressesOf(pod));
@@ -263,5 +267,6 @@ export class Field implements AsyncDisposable {
     this.stopAgent();
     await Promise.all([...this.#peers.values()].map((peer) => peer.close()));
     for (const place of this.#places) removeNamespace(this.#netns(place));
+    rmSync(this.stateDir, { recursive: true, force: true });
   }
 }

@@ -1,8 +1,11 @@
 // Policies that come, change and go while pods speak: what is forbidden now is cut, what is allowed goes on, and every verdict is counted.
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { NftSet } from '../../src/kernel/nft-items.ts';
+import { refusalsFile } from '../../src/node/refusals.ts';
 import { allowedSet, policyPlace, refusedSet } from '../../src/plan/policy/base.ts';
+import { type Refusal, refusalText } from '../../src/plan/policy/refusal.ts';
 import { addressesOf, Field, podObject } from './field.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
@@ -10,6 +13,15 @@ const DUE = 30_000;
 const FORBIDDEN = 500;
 const A = { matchLabels: { pod: 'a' } };
 const fromPod = (pod: string) => ({ from: [{ podSelector: { matchLabels: { pod } } }] });
+
+async function until<T>(probe: () => T | undefined): Promise<T> {
+  for (const end = Date.now() + DUE; Date.now() < end; ) {
+    const found = probe();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`not within ${DUE} ms`);
+}
 
 describe('changes while pods speak', { skip }, () => {
   let field: Field;
@@ -135,6 +147,16 @@ describe('changes while pods speak', { skip }, () => {
     const [refused] = field.kernel.nftCounts(set(refusedSet('ingress'), ['ifname']));
     assert.equal(refused?.key[0], field.linkOf('x/a'));
     assert.ok(refused.packets >= 1);
+    const lines = await until(() => {
+      const text = existsSync(refusalsFile(field.stateDir)) ? readFileSync(refusalsFile(field.stateDir), 'utf8') : '';
+      const mine = text.split('\n').filter((line) => line.includes('"x/ports"'));
+      return mine.length > 0 ? mine : undefined;
+    });
+    const told = JSON.parse(lines[0]!) as Refusal;
+    assert.equal(
+      refusalText(told),
+      'drop ingress x/a <- x/c TCP 80: isolated by NetworkPolicy/x/ports, no rule allows',
+    );
     const elements = JSON.parse(field.onNode('nft -j list set ip podwire-policy ingress-ports')).nftables[1].set.elem;
     const named = elements.map(({ elem }: { elem: { comment: string } }) => elem.comment).sort();
     assert.deepEqual(named, ['NetworkPolicy/x/ports ingress[0]', 'NetworkPolicy/x/ports ingress[1]']);

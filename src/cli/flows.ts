@@ -1,0 +1,76 @@
+// Room cli: `podwire flows`: packets that policies refused, on all nodes, with the policies that did.
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, watch } from 'node:fs';
+import { basename } from 'node:path';
+import { clusterPaths, nodeDir } from '../cluster/paths.ts';
+import { requireRoot } from '../cluster/root.ts';
+import { refusalsFile } from '../node/refusals.ts';
+import { Fault } from '../observe/fault.ts';
+import { type Refusal, refusalText } from '../plan/policy/refusal.ts';
+
+interface FlowsFlags {
+  readonly name: string;
+  readonly output: string;
+  readonly follow?: boolean;
+  readonly pod?: string;
+  readonly verdict?: string;
+}
+
+/** How many are shown of the past when no pod is asked for. */
+const PAST = 50;
+
+export function runFlows(flags: FlowsFlags): void {
+  requireRoot();
+  const { dir, nodes } = clusterPaths(flags.name);
+  if (!existsSync(dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
+  const files = readdirSync(nodes).map((node) => refusalsFile(nodeDir(flags.name, node)));
+  const wanted = ({ pod, peer }: Refusal) => flags.pod === undefined || isPod(pod, flags.pod) || isPod(peer, flags.pod);
+  const past = files.flatMap((file) => [...linesOf(`${file}.1`), ...linesOf(file)]).filter(wanted);
+  past.sort((a, b) => (a.time < b.time ? -1 : 1));
+  for (const each of past.slice(-PAST)) print(each, flags.output);
+  if (flags.follow) for (const file of files) follow(file, (each) => wanted(each) && print(each, flags.output));
+  else if (past.length === 0 && flags.output !== 'json') console.log('No policy has refused anything.');
+}
+
+function isPod(known: string, asked: string): boolean {
+  return known === asked || known.split('/')[1] === asked;
+}
+
+function linesOf(file: string): Refusal[] {
+  return existsSync(file) ? parse(readFileSync(file, 'utf8')) : [];
+}
+
+function parse(text: string): Refusal[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Refusal);
+}
+
+function print(each: Refusal, output: string): void {
+  console.log(output === 'json' ? JSON.stringify(each) : `${each.time} ${each.node} ${refusalText(each)}`);
+}
+
+/** The node's directory tells of every change; what is new in the file is read from where the last reading ended. */
+function follow(file: string, onLine: (each: Refusal) => void): void {
+  let at = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  watch(file.slice(0, -basename(file).length), (_, name) => {
+    if (name !== basename(file)) return;
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (size < at) at = 0;
+    if (size === at) return;
+    const text = readFrom(file, at, size - at);
+    const whole = text.lastIndexOf('\n') + 1;
+    at += Buffer.byteLength(text.slice(0, whole));
+    for (const each of parse(text.slice(0, whole))) onLine(each);
+  });
+}
+
+function readFrom(file: string, at: number, length: number): string {
+  const fd = openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(length);
+    return bytes.subarray(0, readSync(fd, bytes, 0, length, at)).toString('utf8');
+  } finally {
+    closeSync(fd);
+  }
+}

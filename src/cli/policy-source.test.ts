@@ -1,0 +1,117 @@
+// `podwire policy` on manifests: who may speak to whom, why, and what was likely not meant.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { verdictText } from '../plan/policy/explain.ts';
+import { judge } from '../plan/policy/judge.ts';
+import { lint } from '../plan/policy/lint.ts';
+import { matrixOf } from '../plan/policy/matrix.ts';
+import { ofObjects, readManifests } from './policy-source.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'podwire-policy-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const MANIFEST = `
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Namespace
+  metadata: {name: shop}
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: web, namespace: shop}
+  spec:
+    template:
+      metadata: {labels: {app: web}}
+      spec: {containers: [{name: c, image: i, ports: [{name: http, containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {app: db}}
+spec: {containers: [{name: c, image: i, ports: [{name: sql, containerPort: 5432}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: spy}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: shop}
+spec: {hostNetwork: true, containers: [{name: c, image: i}]}
+`;
+const POLICY = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: sql}]
+  - from: [{podSelector: {matchLabels: {app: nobody}}}]
+    ports: [{port: 99}]
+`;
+
+function source() {
+  writeFileSync(join(folder, 'objects.yaml'), MANIFEST);
+  writeFileSync(join(folder, 'policy.yml'), POLICY);
+  writeFileSync(join(folder, 'notes.txt'), 'not a manifest');
+  return ofObjects(readManifests(folder));
+}
+
+test('a matrix over a folder: pods and workloads, in ports', () => {
+  const { cells, groups } = matrixOf(source().engine);
+  assert.deepEqual(
+    groups.map(({ name }) => name),
+    ['default/spy', 'kube-system/kube-dns', 'shop/db', 'shop/web'],
+  );
+  const allowed = (from: string, to: string) => cells.find((cell) => cell.from === from && cell.to === to)!.allowed;
+  assert.deepEqual(allowed('shop/web', 'shop/db'), ['TCP 5432']);
+  assert.deepEqual(allowed('default/spy', 'shop/db'), []);
+  assert.deepEqual(allowed('shop/db', 'shop/web'), []);
+  assert.equal(allowed('shop/db', 'shop/db'), 'all');
+  assert.equal(allowed('default/spy', 'shop/web'), 'all');
+});
+
+test('an explanation names both sides, the rule or its absence', () => {
+  const { engine } = source();
+  const ip = (key: string) => engine.pods.get(key)!.ips[0]!;
+  const explain = (from: string, port: number) =>
+    verdictText(judge(engine, { from: ip(from), to: ip('shop/db'), protocol: 'TCP', port }));
+  assert.deepEqual(explain('shop/web', 5432), [
+    'egress   shop/web allowed: no policy isolates it',
+    'ingress  shop/db allowed by NetworkPolicy/shop/db ingress[0] (namespace shop pods (app=web))',
+    'allowed',
+  ]);
+  assert.deepEqual(explain('default/spy', 5432).slice(1), [
+    'ingress  shop/db denied: isolated by NetworkPolicy/shop/db, no rule allows',
+    'denied: an ingress rule from the peer and port, in a policy that selects shop/db, would allow it',
+  ]);
+});
+
+test('lint finds nobody, no port, no DNS, and who is out of reach', () => {
+  const { engine, dns } = source();
+  const found = lint(engine, dns).map(({ check, where }) => `${check} ${where}`);
+  assert.deepEqual(found, [
+    'host-network NetworkPolicy/shop/db',
+    'peer-matches-nothing NetworkPolicy/shop/db ingress[1]',
+    'no-such-port NetworkPolicy/shop/db ingress[1]',
+    'denies-dns NetworkPolicy/shop/db',
+  ]);
+});
+
+test('a policy that the API would refuse is refused here, with its field', () => {
+  const bad = POLICY.replace('port: 99', 'port: 99, endPort: 9');
+  const file = join(folder, 'bad.yaml');
+  writeFileSync(file, bad);
+  assert.throws(() => ofObjects(readManifests(file)), {
+    name: 'Fault',
+    message: /^NetworkPolicy\/shop\/db: spec\.ingress\[1\]\.ports\[0\]\.endPort: Invalid value: 9: /,
+  });
+  rmSync(file);
+});

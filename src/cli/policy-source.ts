@@ -1,0 +1,122 @@
+// Room cli: the cluster of which `podwire policy` speaks: manifests of a file or a folder, or what a cluster's API has.
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { Client } from '../client/client.ts';
+import { openKubeconfig } from '../client/kubeconfig.ts';
+import { dnsServiceIPs } from '../cluster/layout.ts';
+import { clusterPaths } from '../cluster/paths.ts';
+import { storedConfig } from '../cluster/slot.ts';
+import type { DraftObject, KubeObject, NetworkPolicy, Node, Pod } from '../objects/types.ts';
+import type { Causes } from '../objects/validate/causes.ts';
+import { validateNetworkPolicy } from '../objects/validate/network-policy.ts';
+import { Fault } from '../observe/fault.ts';
+import { PolicyEngine } from '../plan/policy/engine.ts';
+import { dnsPod } from '../plan/policy/pod.ts';
+
+export interface PolicySource {
+  readonly engine: PolicyEngine;
+  /** Where pods ask for names. */
+  readonly dns: string;
+}
+
+/** Pods of manifests have addresses that no block means but the whole. */
+const DNS_OF_MANIFESTS = '240.255.0.10';
+const WORKLOADS = ['Deployment', 'ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job', 'ReplicationController'];
+
+export async function policySource(flags: {
+  readonly name: string;
+  readonly filename?: string;
+}): Promise<PolicySource> {
+  return flags.filename === undefined ? ofCluster(flags.name) : ofObjects(readManifests(flags.filename));
+}
+
+async function ofCluster(name: string): Promise<PolicySource> {
+  const { kubeconfig } = clusterPaths(name);
+  const config = storedConfig(name);
+  if (!config || !existsSync(kubeconfig)) {
+    throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up starts one; -f DIR reads manifests' });
+  }
+  const client = new Client(openKubeconfig(kubeconfig));
+  try {
+    const [pods, namespaces, nodes, policies] = await Promise.all([
+      client.list('Pod'),
+      client.list('Namespace'),
+      client.list('Node'),
+      client.list('NetworkPolicy'),
+    ]);
+    const engine = new PolicyEngine();
+    for (const { metadata } of namespaces.items) engine.setNamespace(metadata.name, metadata.labels ?? {});
+    for (const node of nodes.items) engine.setNode(node);
+    for (const pod of pods.items) engine.setPod(pod);
+    for (const policy of policies.items) engine.setPolicy(policy);
+    const dnsIPs = dnsServiceIPs(config);
+    engine.setPod(dnsPod(dnsIPs));
+    return { engine, dns: dnsIPs[0]! };
+  } finally {
+    client.transport.close();
+  }
+}
+
+/** Throws a Fault that names the file at fault. */
+export function readManifests(path: string): DraftObject[] {
+  const files = statSync(path, { throwIfNoEntry: false })?.isDirectory()
+    ? readdirSync(path, { recursive: true, encoding: 'utf8' })
+        .filter((file) => ['.yaml', '.yml', '.json'].includes(extname(file)))
+        .sort()
+        .map((file) => join(path, file))
+    : [path];
+  return files.flatMap((file) => {
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch (cause) {
+      throw new Fault(`${file} cannot be read: ${(cause as Error).message}`, { cause });
+    }
+    return parseAllDocuments(text).flatMap((document) => {
+      const [problem] = document.errors;
+      if (problem) throw new Fault(`${file}: ${problem.message.split('\n')[0]}`);
+      const object = document.toJS() as (DraftObject & { items?: DraftObject[] }) | null;
+      return object?.items ?? (object?.kind ? [object] : []);
+    });
+  });
+}
+
+export function ofObjects(objects: readonly DraftObject[]): PolicySource {
+  const engine = new PolicyEngine();
+  let count = 0;
+  const address = () => `240.${(++count >> 16) & 255}.${(count >> 8) & 255}.${count & 255}`;
+  for (const object of objects) {
+    const { kind, metadata } = object;
+    if (kind === 'Namespace') engine.setNamespace(metadata.name!, metadata.labels ?? {});
+    else if (kind === 'Node') engine.setNode(object as unknown as Node);
+    else if (kind === 'NetworkPolicy') engine.setPolicy(checked(object));
+    else if (kind === 'Pod') engine.setPod(podOf(object, object, address()));
+    else if (WORKLOADS.includes(kind)) engine.setPod(podOf(object, templateOf(object), address()));
+  }
+  engine.setPod(dnsPod([DNS_OF_MANIFESTS]));
+  return { engine, dns: DNS_OF_MANIFESTS };
+}
+
+function checked(object: DraftObject): NetworkPolicy {
+  const policy = { ...object, metadata: { namespace: 'default', ...object.metadata } } as unknown as NetworkPolicy;
+  const causes: Causes = [];
+  validateNetworkPolicy(causes, policy);
+  const [cause] = causes;
+  if (!cause) return policy;
+  throw new Fault(
+    `NetworkPolicy/${policy.metadata.namespace}/${policy.metadata.name}: ${cause.field}: ${cause.message}`,
+  );
+}
+
+function templateOf({ spec }: DraftObject): DraftObject {
+  return (spec as { template: DraftObject }).template;
+}
+
+/** A workload stands for one pod of its template. */
+function podOf(owner: DraftObject, { metadata, spec }: DraftObject, ip: string): Pod {
+  const { name, namespace = 'default' } = owner.metadata;
+  const given = (owner as unknown as KubeObject)['status'] as Pod['status'];
+  const status = given?.podIPs ? given : { podIPs: [{ ip }] };
+  return { metadata: { ...metadata, name, namespace }, spec, status } as unknown as Pod;
+}

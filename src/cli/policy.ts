@@ -1,0 +1,103 @@
+// Room cli: `podwire policy explain | matrix | lint`: the engine that enforces, asked about a cluster or about manifests.
+import { isIP } from '../addr/ip.ts';
+import { Fault } from '../observe/fault.ts';
+import type { PolicyEngine } from '../plan/policy/engine.ts';
+import { verdictText } from '../plan/policy/explain.ts';
+import { type Flow, judge, type Side } from '../plan/policy/judge.ts';
+import { lint } from '../plan/policy/lint.ts';
+import { type AskedPort, type Cell, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
+import { namedPort } from '../plan/policy/pod.ts';
+import { type Protocol, ruleText } from '../plan/policy/rules.ts';
+import { policySource } from './policy-source.ts';
+import { formatTable } from './table.ts';
+
+interface PolicyFlags {
+  readonly name: string;
+  readonly namespace: string;
+  readonly filename?: string;
+  readonly output: string;
+  readonly port?: string;
+}
+
+/** Exit code 3: denied. */
+export async function runPolicyExplain(from: string, to: string, port: string, flags: PolicyFlags): Promise<void> {
+  const { engine } = await policySource(flags);
+  const [source, target] = [from, to].map((text) => endOf(engine, text, flags.namespace)) as [string, string];
+  const flow: Flow = { from: source, to: target, ...portOf(port, engine, target) };
+  const verdict = judge(engine, flow);
+  if (flags.output === 'json') {
+    const { egress, ingress, allowed } = verdict;
+    console.log(JSON.stringify({ ...flow, allowed, egress: plain(egress), ingress: plain(ingress) }, undefined, 2));
+  } else console.log(verdictText(verdict).join('\n'));
+  if (!verdict.allowed) process.exitCode = 3;
+}
+
+/** A pod by name, or any address. */
+function endOf(engine: PolicyEngine, text: string, namespace: string): string {
+  if (isIP(text)) return text;
+  const key = text.includes('/') ? text : `${namespace}/${text}`;
+  const pod = engine.pods.get(key);
+  if (!pod)
+    throw new Fault(`there is no pod ${key}`, { mend: 'name it NAMESPACE/NAME, or give an address', exitCode: 2 });
+  const ip = pod.hostNetwork ? engine.nodeIPs(pod.node)[0] : pod.ips[0];
+  if (ip === undefined) throw new Fault(`pod ${key} has no address`);
+  return ip;
+}
+
+function portOf(text: string, engine: PolicyEngine, to: string): AskedPort {
+  const [port = '', word = 'TCP'] = text.split('/');
+  const protocol = word.toUpperCase() as Protocol;
+  const number = /^\d+$/.test(port) ? Number(port) : engine.podAt(to)?.ports.get(namedPort(protocol, port));
+  if (['TCP', 'UDP', 'SCTP'].includes(protocol) && number !== undefined && number > 0 && number < 65536) {
+    return { protocol, port: number };
+  }
+  throw new Fault(`"${text}" is not a port such as 80, 53/UDP, or the name of one that the pod has`, { exitCode: 2 });
+}
+
+function plain(side: Side): object {
+  const { because, allowed, pod } = side;
+  const rules = side.because === 'rule' ? { rules: [...new Set(side.matches.map(({ rule }) => ruleText(rule)))] } : {};
+  const isolatedBy = side.because === 'no rule' ? { isolatedBy: side.isolatedBy.map(({ key }) => key) } : {};
+  return { ...(pod && { pod: pod.key }), allowed, because, ...rules, ...isolatedBy };
+}
+
+export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
+  const { engine } = await policySource(flags);
+  const ports = flags.port === undefined ? undefined : flags.port.split(',').map((each) => portOf(each, engine, ''));
+  const matrix = matrixOf(engine, ports);
+  if (flags.output === 'json') console.log(JSON.stringify(matrix, undefined, 2));
+  else if (flags.output === 'dot') console.log(dot(matrix));
+  else console.log(table(matrix));
+}
+
+function table({ groups, cells }: Matrix): string {
+  const names = groups.map(({ name }) => name);
+  const texts = new Map(cells.map((cell) => [`${cell.from} ${cell.to}`, cellText(cell)]));
+  const rows = names.map((from) => [from, ...names.map((to) => texts.get(`${from} ${to}`)!)]);
+  return formatTable([['FROM \\ TO', ...names], ...rows]);
+}
+
+function cellText({ allowed }: Cell): string {
+  if (allowed === 'all') return 'all';
+  return allowed.length > 0 ? allowed.join(',') : '-';
+}
+
+function dot({ groups, cells }: Matrix): string {
+  const lines = cells
+    .filter(({ from, to, allowed }) => from !== to && allowed.length > 0)
+    .map((cell) => `  "${cell.from}" -> "${cell.to}" [label="${cellText(cell)}"];`);
+  return ['digraph policies {', ...groups.map(({ name }) => `  "${name}";`), ...lines, '}'].join('\n');
+}
+
+/** Exit code 3 when there is something to say. */
+export async function runPolicyLint(flags: PolicyFlags): Promise<void> {
+  const { engine, dns } = await policySource(flags);
+  const findings = lint(engine, dns);
+  if (flags.output === 'json') console.log(JSON.stringify(findings, undefined, 2));
+  else if (findings.length === 0) console.log(`${engine.policies.size} policies, nothing to say.`);
+  else
+    console.log(
+      formatTable([['CHECK', 'WHERE', ''], ...findings.map(({ check, where, says }) => [check, where, says])]),
+    );
+  if (findings.length > 0) process.exitCode = 3;
+}
