@@ -1,5 +1,6 @@
 // Room plan: which policies select which pods, and which pods are whose peers, kept right as objects come, change and go.
 import type { IP } from '../../addr/ip.ts';
+import { matchesSelector } from '../../objects/select.ts';
 import type { NetworkPolicy, Node, Pod } from '../../objects/types.ts';
 import { LabelIndex } from './label-index.ts';
 import { type PodFacts, type PolicyPod, podFacts, sameFacts } from './pod.ts';
@@ -159,9 +160,8 @@ export class PolicyEngine {
 
   #select(policy: PolicyRules): void {
     for (const state of this.#byNamespace.get(policy.namespace) ?? []) {
-      if (state.hostNetwork) continue;
-      const selected = [...this.#policyIndex.matching(state.namespace, state.labels)].includes(policy);
-      if (!selected || state.policies.has(policy)) continue;
+      if (state.hostNetwork || state.policies.has(policy)) continue;
+      if (!matchesSelector(policy.podSelector, state.labels)) continue;
       state.policies.add(policy);
       this.#tell(state);
     }
@@ -185,7 +185,16 @@ export class PolicyEngine {
     const group: Group = { peer, scope, members: new Set(), refs: 1 };
     this.#groups.set(peer.key, group);
     this.#groupIndex.add(scope, peer.podSelector ?? {}, group);
-    for (const namespace of this.#scopes.namespacesOf(scope, this.#byNamespace.keys())) this.#placeNamespace(namespace);
+    for (const namespace of this.#scopes.namespacesOf(scope, this.#byNamespace.keys())) {
+      for (const state of this.#byNamespace.get(namespace)!) this.#join(state, group);
+    }
+  }
+
+  #join(state: State, group: Group): void {
+    if (state.hostNetwork || !matchesSelector(group.peer.podSelector ?? {}, state.labels)) return;
+    group.members.add(state);
+    state.peers.add(group.peer.key);
+    this.#tell(state);
   }
 
   #release(peer: PodPeer): void {
