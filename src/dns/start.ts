@@ -91,8 +91,9 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
     ...(settings.autopath && searchesOf && { searchesOf }),
     ...outside.handlers,
   });
-  const respond = responder({ resolve, stats, log, packets, queryLog: settings.queryLog });
-  // Who wants to read every question has every question read.
+  // Who wants to read of every question has every question read.
+  const known = settings.queryLog ? {} : { packets };
+  const respond = responder({ resolve, stats, log, queryLog: settings.queryLog, ...known });
   const udp = settings.queryLog ? {} : { ready: { packets, stats } };
   const listeners = listenOnAll(options.dnsIPs, port, respond, udp);
   const stopWatching = watchRecords(informers, records);

@@ -27,7 +27,8 @@ before(async () => {
     rewrites: { 'old.test': 'web.shop.svc.cluster.local', '*.short': '*.shop.svc.cluster.local' },
     autopath: true,
   };
-  await world.start({ dnsUpstreams: ['127.0.0.1#5300'], dns }, { [POD]: SEARCHES });
+  // Nobody is at the first.
+  await world.start({ dnsUpstreams: ['127.0.0.1#5309', '127.0.0.1#5300'], dns }, { [POD]: SEARCHES });
   await world.inNode('ip', 'address', 'add', '10.96.0.53/32', 'dev', 'lo');
   await world.sync(
     shop,
@@ -109,6 +110,23 @@ async function until(what: string, probe: () => Promise<boolean>): Promise<void>
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+test('an upstream that is silent is passed over, tried again on the side, and used once it is there', {
+  skip,
+}, async () => {
+  for (let i = 0; i < 5; i++) assert.equal(await world.status(`other-${i}.test`), 'NXDOMAIN');
+  assert.equal(upstream.asked.get('other-4.test'), 1);
+  const first = startUpstream(world.outerNs, '127.0.0.1', 5309);
+  try {
+    let i = 0;
+    await until('the first of the list is asked first', async () => {
+      const name = `again-${i++}.test`;
+      return (await world.status(name)) === 'NXDOMAIN' && first.asked.get(name) === 1 && !upstream.asked.has(name);
+    });
+  } finally {
+    first.close();
+  }
+});
 
 test('a name in use is asked for again before its time is over', { skip }, async () => {
   await until('it is fetched ahead', async () => {
