@@ -113,6 +113,11 @@ function program(): Command {
       new Option('-o, --output <format>', 'how to print it').choices(['table', 'json', 'dot']).default('table'),
     )
     .action(async (options) => (await policies()).runPolicyMatrix(options));
+  command(policy, 'diff', 'what manifests would allow and deny that is not so now', 'podwire policy diff -f new.yaml')
+    .option('-f, --filename <path>', 'the manifests that are to be applied')
+    .option('--base <path>', 'other manifests in place of a cluster, over which they are laid')
+    .addOption(tableOrJson())
+    .action(async (options) => (await policies()).runPolicyDiff(options));
   command(policy, 'lint', 'what in policies is likely not meant', 'podwire policy lint -f manifests/')
     .option(...manifests)
     .addOption(tableOrJson())

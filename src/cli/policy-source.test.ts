@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { differenceOf } from '../plan/policy/difference.ts';
 import { verdictText } from '../plan/policy/explain.ts';
 import { judge } from '../plan/policy/judge.ts';
 import { lint } from '../plan/policy/lint.ts';
@@ -76,6 +78,17 @@ test('a matrix over a folder: pods and workloads, in ports', () => {
   assert.deepEqual(allowed('shop/db', 'shop/web'), []);
   assert.equal(allowed('shop/db', 'shop/db'), 'all');
   assert.equal(allowed('default/spy', 'shop/web'), 'all');
+});
+
+test('a difference tells what a change denies and allows', () => {
+  const objects = parseAllDocuments(MANIFEST).flatMap((document) => document.toJS().items ?? [document.toJS()]);
+  const policy = parseAllDocuments(POLICY)[0]!.toJS();
+  const changes = differenceOf(ofObjects(objects).engine, ofObjects([...objects, policy]).engine);
+  const text = changes.map(({ from, to, before, after: then }) => `${from} -> ${to}: ${before} -> ${then}`);
+  assert.ok(text.includes('default/spy -> shop/db: all -> '), text.join('\n'));
+  assert.ok(text.includes('shop/web -> shop/db: all -> TCP 5432'));
+  assert.ok(text.includes('shop/db -> shop/web: all -> '));
+  assert.deepEqual(differenceOf(ofObjects(objects).engine, ofObjects(objects).engine), []);
 });
 
 test('an explanation names both sides, the rule or its absence', () => {

@@ -24,14 +24,22 @@ export interface PolicySource {
 const DNS_OF_MANIFESTS = '240.255.0.10';
 const WORKLOADS = ['Deployment', 'ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job', 'ReplicationController'];
 
-export async function policySource(flags: {
-  readonly name: string;
-  readonly filename?: string;
-}): Promise<PolicySource> {
-  return flags.filename === undefined ? ofCluster(flags.name) : ofObjects(readManifests(flags.filename));
+export async function policySource(flags: SourceFlags): Promise<PolicySource> {
+  const { objects, dns } = await policyObjects(flags);
+  return ofObjects(objects, dns);
 }
 
-async function ofCluster(name: string): Promise<PolicySource> {
+export interface SourceFlags {
+  readonly name: string;
+  readonly filename?: string;
+}
+
+/** What is there, and where pods ask for names. */
+export async function policyObjects({ name, filename }: SourceFlags) {
+  return filename === undefined ? ofCluster(name) : { objects: readManifests(filename), dns: [DNS_OF_MANIFESTS] };
+}
+
+async function ofCluster(name: string): Promise<{ objects: DraftObject[]; dns: readonly string[] }> {
   const { kubeconfig } = clusterPaths(name);
   const config = storedConfig(name);
   if (!config || !existsSync(kubeconfig)) {
@@ -39,20 +47,14 @@ async function ofCluster(name: string): Promise<PolicySource> {
   }
   const client = new Client(openKubeconfig(kubeconfig));
   try {
-    const [pods, namespaces, nodes, policies] = await Promise.all([
-      client.list('Pod'),
-      client.list('Namespace'),
-      client.list('Node'),
-      client.list('NetworkPolicy'),
-    ]);
-    const engine = new PolicyEngine();
-    for (const { metadata } of namespaces.items) engine.setNamespace(metadata.name, metadata.labels ?? {});
-    for (const node of nodes.items) engine.setNode(node);
-    for (const pod of pods.items) engine.setPod(pod);
-    for (const policy of policies.items) engine.setPolicy(policy);
-    const dnsIPs = dnsServiceIPs(config);
-    engine.setPod(dnsPod(dnsIPs));
-    return { engine, dns: dnsIPs[0]! };
+    const kinds = ['Pod', 'Namespace', 'Node', 'NetworkPolicy'] as const;
+    const lists = await Promise.all(
+      kinds.map(async (kind) => {
+        const { items } = await client.list(kind);
+        return items.map((item): DraftObject => ({ ...(item as unknown as DraftObject), kind }));
+      }),
+    );
+    return { objects: lists.flat(), dns: dnsServiceIPs(config) };
   } finally {
     client.transport.close();
   }
@@ -82,7 +84,7 @@ export function readManifests(path: string): DraftObject[] {
   });
 }
 
-export function ofObjects(objects: readonly DraftObject[]): PolicySource {
+export function ofObjects(objects: readonly DraftObject[], dns: readonly string[] = [DNS_OF_MANIFESTS]): PolicySource {
   const engine = new PolicyEngine();
   let count = 0;
   const address = () => `240.${(++count >> 16) & 255}.${(count >> 8) & 255}.${count & 255}`;
@@ -94,8 +96,8 @@ export function ofObjects(objects: readonly DraftObject[]): PolicySource {
     else if (kind === 'Pod') engine.setPod(podOf(object, object, address()));
     else if (WORKLOADS.includes(kind)) engine.setPod(podOf(object, templateOf(object), address()));
   }
-  engine.setPod(dnsPod([DNS_OF_MANIFESTS]));
-  return { engine, dns: DNS_OF_MANIFESTS };
+  engine.setPod(dnsPod(dns));
+  return { engine, dns: dns[0]! };
 }
 
 function checked(object: DraftObject): NetworkPolicy {

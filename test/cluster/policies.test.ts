@@ -167,6 +167,24 @@ test('a Service’s traffic is judged on the pod behind it, between nodes and on
   assert.equal(ready, 'true');
 });
 
+test('podwire says who may speak to whom, and what was refused and by whom', { skip }, async () => {
+  const explained = await machine.podwire('policy', 'explain', 'blue/far', 'red/web', 'http');
+  assert.equal(explained.code, 3, explained.stderr);
+  assert.match(
+    explained.stdout,
+    /ingress {2}red\/web denied: isolated by NetworkPolicy\/red\/web-from-near, no rule allows/,
+  );
+  const allowed = await machine.mustPodwire('policy', 'explain', 'red/near', 'red/web', '8080');
+  assert.match(allowed, /red\/web allowed by NetworkPolicy\/red\/web-from-near ingress\[0\]/);
+  const line = await until('the refused packet is told', async () => {
+    const text = await machine.mustPodwire('flows', '--pod', 'red/web', '-o', 'json');
+    return text.split('\n').find((each) => each.includes('"peer":"blue/far"'));
+  });
+  const { node, direction, protocol, port, isolatedBy } = JSON.parse(line);
+  assert.deepEqual([node, direction, protocol, port], ['node-1', 'ingress', 'TCP', 8080]);
+  assert.deepEqual(isolatedBy, ['red/web-from-near']);
+});
+
 test('DNS is denied and allowed as where pods answer it', { skip }, async () => {
   const near = { matchLabels: { pod: 'near' } };
   await machine.apply(manifest(policy('red', 'no-egress', { podSelector: near, policyTypes: ['Egress'] })));

@@ -31,10 +31,10 @@ export interface AskedPort {
 /** A port of which no rule speaks by number: what is allowed there is allowed on any. */
 const NEVER: Pick<Flow, 'protocol' | 'port'> = { protocol: 'other', port: 0 };
 
-/** `ports`: absent, those that the pod spoken to has a name for, and those that rules speak of. */
-export function matrixOf(engine: PolicyEngine, ports?: readonly AskedPort[]): Matrix {
+/** `ports`: absent, those that the pod spoken to has a name for, those that rules speak of, and `more`. */
+export function matrixOf(engine: PolicyEngine, ports?: readonly AskedPort[], more: readonly AskedPort[] = []): Matrix {
   const groups = groupsOf(engine);
-  const spoken = ports ?? portsOfRules(engine);
+  const spoken = ports ?? [...portsOfRules(engine), ...more];
   const cells = groups.flatMap(({ name: from, members: [a] }) =>
     groups.map(({ name: to, members }): Cell => {
       // Two of one group are two pods; where there is one alone, it speaks to itself.
@@ -91,6 +91,11 @@ function blocksOf(engine: PolicyEngine, pod: PolicyPod): string {
   const all = [...engine.policies.values()].flatMap(({ rules }) => [...rules.ingress, ...rules.egress]);
   const has = all.some(({ peers }) => peers?.some(({ kind }) => kind === 'block'));
   return has ? pod.key : '';
+}
+
+/** Ports that rules speak of, and that pods have names for. */
+export function spokenPorts(engine: PolicyEngine): AskedPort[] {
+  return uniquePorts([...portsOfRules(engine), ...[...engine.pods.values()].flatMap(portsOfPod)]);
 }
 
 function portsOfRules(engine: PolicyEngine): AskedPort[] {
