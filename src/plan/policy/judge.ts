@@ -83,12 +83,36 @@ function matchesOf(
   return peers.flatMap((each) => ports.map((port) => ({ rule, peer: each, port })));
 }
 
+/** Rules of a pod's isolation; undefined where it is not isolated. */
+export function isolationRules(pod: PolicyPod, direction: Direction): Rule[] | undefined {
+  const policies = isolating(pod, direction);
+  return policies.length > 0 ? policies.flatMap(({ rules }) => rules[direction]) : undefined;
+}
+
+/** Whether any of the rules lets the peer pass; `server` is the pod that is spoken to. */
+export function anyAllows(
+  rules: readonly Rule[],
+  peer: PolicyPod,
+  server: PolicyPod,
+  flow: Pick<Flow, 'protocol' | 'port'>,
+): boolean {
+  return rules.some(
+    ({ peers, ports }) =>
+      (!peers || peers.some((each) => isPeer(each, peer.ips[0]!, peer))) &&
+      (!ports || ports.some((each) => portMatches(each, server, flow))),
+  );
+}
+
 function isPeer(peer: Peer, ip: IP, pod: PolicyPod | undefined): boolean {
   return peer.kind === 'block' ? inBlock(peer, ip) : pod?.peers.has(peer.key) === true;
 }
 
 /** A name means what the pod that is spoken to calls so. */
-function portMatches(match: PortMatch, server: PolicyPod | undefined, { protocol, port }: Flow): boolean {
+function portMatches(
+  match: PortMatch,
+  server: PolicyPod | undefined,
+  { protocol, port }: Pick<Flow, 'protocol' | 'port'>,
+): boolean {
   if (match.protocol !== protocol) return false;
   if (match.kind === 'all') return true;
   if (match.kind === 'range') return match.first <= port && port <= match.last;

@@ -1,8 +1,8 @@
 // Room plan: who may speak to whom on what, over all pods; pods that policies cannot tell apart stand in one row.
 import type { PolicyEngine } from './engine.ts';
-import { type Flow, judge } from './judge.ts';
+import { anyAllows, type Flow, isolationRules } from './judge.ts';
 import type { PolicyPod } from './pod.ts';
-import type { Protocol } from './rules.ts';
+import type { Protocol, Rule } from './rules.ts';
 
 /** Pods of one namespace that the same policies select, that are the same peers, and call the same ports by the same names. */
 export interface PodGroup {
@@ -35,28 +35,44 @@ const NEVER: Pick<Flow, 'protocol' | 'port'> = { protocol: 'other', port: 0 };
 export function matrixOf(engine: PolicyEngine, ports?: readonly AskedPort[], more: readonly AskedPort[] = []): Matrix {
   const groups = groupsOf(engine);
   const spoken = ports ?? [...portsOfRules(engine), ...more];
-  const cells = groups.flatMap(({ name: from, members: [a] }) =>
-    groups.map(({ name: to, members }): Cell => {
-      // Two of one group are two pods; where there is one alone, it speaks to itself.
-      const b = from === to ? (members[1] ?? members[0]!) : members[0]!;
-      const asked = ports ? spoken : uniquePorts([...spoken, ...portsOfPod(b)]);
-      return { from, to, allowed: allowedPorts(engine, a!, b, asked, ports === undefined) };
+  const sides = groups.map(({ name, members }) => ({ name, members, sides: sidesOf(members[0]!) }));
+  const cells = sides.flatMap((from) =>
+    sides.map((to): Cell => {
+      const ends = { from: from.sides, to: to.sides };
+      // One alone speaks to itself; of several that are alike, one speaks to another.
+      const itself = from === to && from.members.length === 1;
+      if (itself || (!ends.from.egress && !ends.to.ingress)) return cell(from, to, ports ? textsOf(spoken) : 'all');
+      const asked = ports ? spoken : uniquePorts([...spoken, ...portsOfPod(to.members[0]!)]);
+      if (!ports && mayPass(ends, NEVER)) return cell(from, to, 'all');
+      return cell(from, to, textsOf(asked.filter((port) => mayPass(ends, port))));
     }),
   );
   return { groups: groups.map(({ name, members }) => ({ name, pods: members.map(({ key }) => key) })), cells };
 }
 
-function allowedPorts(
-  engine: PolicyEngine,
-  from: PolicyPod,
-  to: PolicyPod,
-  asked: readonly AskedPort[],
-  whole: boolean,
-): Cell['allowed'] {
-  const ends = { from: from.ips[0]!, to: to.ips[0]! };
-  if (whole && judge(engine, { ...ends, ...NEVER }).allowed) return 'all';
-  const allowed = asked.filter((port) => judge(engine, { ...ends, ...port }).allowed);
-  return allowed.map(({ protocol, port }) => `${protocol} ${port}`);
+function cell({ name: from }: Members, { name: to }: Members, allowed: Cell['allowed']): Cell {
+  return { from, to, allowed };
+}
+
+function textsOf(ports: readonly AskedPort[]): string[] {
+  return ports.map(({ protocol, port }) => `${protocol} ${port}`);
+}
+
+interface PodSides {
+  readonly pod: PolicyPod;
+  readonly egress: readonly Rule[] | undefined;
+  readonly ingress: readonly Rule[] | undefined;
+}
+
+function sidesOf(pod: PolicyPod): PodSides {
+  return { pod, egress: isolationRules(pod, 'egress'), ingress: isolationRules(pod, 'ingress') };
+}
+
+function mayPass({ from, to }: { from: PodSides; to: PodSides }, port: Pick<Flow, 'protocol' | 'port'>): boolean {
+  return (
+    (!from.egress || anyAllows(from.egress, to.pod, to.pod, port)) &&
+    (!to.ingress || anyAllows(to.ingress, from.pod, to.pod, port))
+  );
 }
 
 interface Members {
