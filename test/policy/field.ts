@@ -1,6 +1,5 @@
 // A node of its own with nine pods (namespaces x, y, z with pods a, b, c) and a host outside: real namespaces, real packets.
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +18,7 @@ import type { NodeFacts } from '../../src/plan/proxy-names.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
+import { PeerProcess } from '../peer-process.ts';
 import type { PeerCommand, Question } from './peer.ts';
 
 export const NAMESPACES = ['x', 'y', 'z'] as const;
@@ -66,36 +66,6 @@ export function podObject(pod: PodName, labels: Record<string, string> = {}): Po
   };
 }
 
-class Peer {
-  readonly #child: ChildProcess;
-  readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
-  #next = 1;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.on('message', ({ id, result, error }: { id: number; result?: unknown; error?: string }) => {
-      const waiting = this.#pending.get(id);
-      this.#pending.delete(id);
-      if (error === undefined) waiting?.resolve(result);
-      else waiting?.reject(new Error(error));
-    });
-  }
-
-  call<T>(command: PeerCommand): Promise<T> {
-    const id = this.#next++;
-    const answer = Promise.withResolvers<unknown>();
-    this.#pending.set(id, answer);
-    this.#child.send({ id, command });
-    return answer.promise as Promise<T>;
-  }
-
-  async close(): Promise<void> {
-    const ended = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await ended;
-  }
-}
-
 export class Field implements AsyncDisposable {
   readonly policies = new MemoryInformer<NetworkPolicy>().sync();
   readonly pods = new MemoryInformer<Pod>().sync();
@@ -104,7 +74,7 @@ export class Field implements AsyncDisposable {
   readonly stateDir = mkdtempSync(join(tmpdir(), 'pwt-pol-'));
   readonly #prefix = `pwt-pol${process.pid}-`;
   readonly #places = ['node', 'outside', ...PODS.map((pod) => pod.replace('/', '-'))];
-  readonly #peers = new Map<string, Peer>();
+  readonly #peers = new Map<string, PeerProcess<PeerCommand>>();
   kernel!: Kernel;
   reconciler!: Reconciler;
   agent!: Policies;
@@ -199,13 +169,8 @@ export class Field implements AsyncDisposable {
     });
   }
 
-  #spawn(place: string): Peer {
-    const start = () =>
-      fork(new URL('./peer.ts', import.meta.url).pathname, {
-        execArgv: [],
-        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      });
-    return new Peer(inNetns(this.#netns(place), start));
+  #spawn(place: string): PeerProcess<PeerCommand> {
+    return new PeerProcess(new URL('./peer.ts', import.meta.url), this.#netns(place));
   }
 
   labelNamespace(name: string, labels: Record<string, string>): void {
@@ -243,7 +208,7 @@ export class Field implements AsyncDisposable {
     return this.peer(from).call({ op: 'ask', questions });
   }
 
-  peer(place: PodName | 'outside'): Peer {
+  peer(place: PodName | 'outside'): PeerProcess<PeerCommand> {
     return this.#peers.get(place.replace('/', '-'))!;
   }
 

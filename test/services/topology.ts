@@ -1,7 +1,8 @@
 // Namespaces for the tests of Services: a client outside, a node with two pods, and another node with one, on one bridge.
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
+import { PeerProcess } from '../peer-process.ts';
 import { orUndo } from '../set-up.ts';
 import type { Command } from './peer.ts';
 
@@ -18,39 +19,9 @@ export const ADDRESSES = {
   remote: ['10.244.2.2', 'fd00:10:244:2::2'],
 } as const;
 
-type Pending = { resolve: (value: unknown) => void; reject: (error: Error) => void };
-
-class Peer {
-  readonly #child: ChildProcess;
-  readonly #pending = new Map<number, Pending>();
-  #next = 1;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.on('message', ({ id, result, error }: { id: number; result?: unknown; error?: string }) => {
-      const waiting = this.#pending.get(id);
-      this.#pending.delete(id);
-      if (error === undefined) waiting?.resolve(result);
-      else waiting?.reject(new Error(error));
-    });
-  }
-
-  call<T = string>(command: Command): Promise<T> {
-    const id = this.#next++;
-    return new Promise<T>((resolve, reject) => {
-      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.#child.send({ id, command });
-    });
-  }
-
-  close(): void {
-    this.#child.kill('SIGKILL');
-  }
-}
-
 export class Topology implements Disposable {
   readonly #prefix = `pwt-svc${process.pid}-`;
-  readonly #peers = new Map<Place, Peer>();
+  readonly #peers = new Map<Place, PeerProcess<Command>>();
 
   constructor() {
     const undo = () => this[Symbol.dispose]();
@@ -65,7 +36,7 @@ export class Topology implements Disposable {
     return netnsPath(`${this.#prefix}${name}`);
   }
 
-  at(name: Place): Peer {
+  at(name: Place): PeerProcess<Command> {
     return this.#peers.get(name)!;
   }
 
@@ -77,13 +48,8 @@ export class Topology implements Disposable {
     );
   }
 
-  #spawn(name: Place): Peer {
-    const start = () =>
-      fork(new URL('./peer.ts', import.meta.url).pathname, {
-        execArgv: [],
-        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      });
-    return new Peer(inNetns(this.netns(name), start));
+  #spawn(name: Place): PeerProcess<Command> {
+    return new PeerProcess(new URL('./peer.ts', import.meta.url), this.netns(name));
   }
 
   #wire(): void {
@@ -180,7 +146,7 @@ export class Topology implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const peer of this.#peers.values()) peer.close();
+    for (const peer of this.#peers.values()) peer.kill();
     for (const name of NAMES) removeNamespace(this.netns(name));
   }
 }
