@@ -1,152 +1,165 @@
-// Services at size: load, one endpoint's change, one more Service; from Kubernetes objects through plan and reconciler into nftables.
-
-import type { KernelItem } from '../src/kernel/items.ts';
-import type { Kernel } from '../src/kernel/kernel.ts';
+// Services at size: first load, one endpoint's change, one more Service, memory; watched objects to nftables, beside iptables of the same.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { MemoryInformer } from '../src/cache/memory-informer.fixture.ts';
+import type { Client } from '../src/client/client.ts';
+import { openConntrack } from '../src/kernel/conntrack-linux.ts';
 import { openKernel } from '../src/kernel/linux.ts';
 import { openNft } from '../src/kernel/nft-linux.ts';
-import type { EndpointSlice, Service } from '../src/objects/types.ts';
-import type { Fragment } from '../src/plan/plan.ts';
-import { planProxyBase } from '../src/plan/proxy-base.ts';
-import type { NodeFacts } from '../src/plan/proxy-names.ts';
-import { planService } from '../src/plan/services.ts';
+import type { NodeOptions } from '../src/node/agent.ts';
+import { startProxy } from '../src/node/proxy.ts';
+import type { EndpointSlice, Node, Service } from '../src/objects/types.ts';
 import { createReconciler } from '../src/reconcile/loop.ts';
 import { createNetns, netnsPath, removeNamespace } from '../src/sys/netns.ts';
+import { iptablesPeer, printKubeProxy } from './iptables-peer.ts';
 import { printMachine, printSamples } from './measure.ts';
 
-const ENDPOINTS = 10;
-const facts: NodeFacts = {
+const options = {
+  clusterName: 'bench',
   nodeName: 'node',
   nodeIPs: ['172.30.0.11'],
-  ownPodCIDRs: ['10.244.1.0/24'],
-  podCIDRs: ['10.244.0.0/16'],
+  podCIDRs: ['10.244.1.0/24'],
+  clusterPodCIDRs: ['10.244.0.0/16'],
   serviceCIDRs: ['10.96.0.0/16'],
+  nodeCIDRs: ['172.30.0.0/24'],
   dnsIPs: [],
-};
+} as unknown as NodeOptions;
 
-const metadata = (name: string) => ({
+const metadata = (name: string, labels: Record<string, string> = {}) => ({
   name,
   namespace: 'bench',
   uid: name,
   resourceVersion: '1',
   creationTimestamp: '',
+  labels,
 });
 
-function serviceAt(n: number): Service {
-  const clusterIP = `10.96.${n >> 8}.${n & 255}`;
-  return {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: metadata(`s${n}`),
-    spec: { clusterIPs: [clusterIP], ports: [{ port: 80 }] },
-  };
+export function clusterIP(n: number): string {
+  return `10.96.${n >> 8}.${n & 255}`;
 }
 
-/** `changed` replaces the third endpoint. */
-function sliceAt(n: number, changed?: string): EndpointSlice {
-  const endpoints = Array.from({ length: ENDPOINTS }, (_, i) => {
-    const index = n * ENDPOINTS + i;
-    const ip = `10.${64 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;
-    const targetRef = { kind: 'Pod', namespace: 'bench', name: `s${n}-${i}` };
-    return {
-      addresses: [i === 2 && changed ? changed : ip],
-      conditions: { ready: true },
-      nodeName: 'other',
-      targetRef,
-    };
-  });
-  return {
+export function endpointIP(n: number): string {
+  return `10.${100 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
+}
+
+function serviceAt(n: number): Service {
+  const spec = { clusterIPs: [clusterIP(n)], ports: [{ port: 80 }] };
+  return { apiVersion: 'v1', kind: 'Service', metadata: metadata(`s${n}`), spec };
+}
+
+/** Slices of 100 endpoints at most; `changed` takes the place of the third endpoint. */
+function slicesAt(n: number, size: number, changed?: string): EndpointSlice[] {
+  const all = Array.from({ length: size }, (_, i) => ({
+    addresses: [i === 2 && changed ? changed : endpointIP(n * size + i)],
+    conditions: { ready: true, serving: true, terminating: false },
+    nodeName: 'other',
+    targetRef: { kind: 'Pod', namespace: 'bench', name: `s${n}-${i}` },
+  }));
+  return Array.from({ length: Math.ceil(size / 100) }, (_, i) => ({
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
-    metadata: metadata(`s${n}-a`),
+    metadata: metadata(`s${n}-${i}`, { 'kubernetes.io/service-name': `s${n}` }),
     addressType: 'IPv4',
     ports: [{ name: '', port: 8080, protocol: 'TCP' }],
-    endpoints,
-  };
+    endpoints: all.slice(100 * i, 100 * (i + 1)),
+  }));
 }
 
-function milliseconds(act: () => void): number {
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const usedMB = () => {
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return (heapUsed + arrayBuffers) / 2 ** 20;
+};
+
+const planned = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+
+async function milliseconds(act: () => unknown): Promise<number> {
   const start = process.hrtime.bigint();
-  act();
+  await act();
   return Number(process.hrtime.bigint() - start) / 1e6;
 }
 
 let count = 0;
-function inFreshKernel<T>(use: (kernel: Kernel) => T): T {
+async function round(services: number, size: number, last: boolean): Promise<Record<string, number[]>> {
+  const informers = {
+    services: new MemoryInformer<Service>(),
+    slices: new MemoryInformer<EndpointSlice>({
+      service: ({ metadata: { namespace, labels } }) => [`${namespace}/${labels?.['kubernetes.io/service-name']}`],
+    }),
+    nodes: new MemoryInformer<Node>(),
+  };
+  for (let n = 0; n < services; n++) {
+    informers.services.set(serviceAt(n));
+    informers.slices.set(...slicesAt(n, size));
+  }
+  for (const informer of Object.values(informers)) informer.sync();
   const netns = netnsPath(`pwt-bench${process.pid}-${count++}`);
   createNetns(netns);
-  const kernel = openKernel({ netns, nft: openNft(netns) });
+  const kernel = openKernel({ netns, nft: openNft(netns), conntrack: openConntrack(netns) });
+  const before = usedMB();
+  const reconciler = createReconciler(kernel);
   try {
-    return use(kernel);
+    const client = undefined as unknown as Client;
+    const cpu = process.cpuUsage();
+    let proxy: ReturnType<typeof startProxy> | undefined;
+    const load = await milliseconds(async () => {
+      proxy = startProxy({ client, reconciler, kernel, options, informers });
+      await proxy.ready;
+    });
+    const { user, system } = process.cpuUsage(cpu);
+    const figures: Record<string, number[]> = {
+      'first load': [load],
+      'first load, CPU': [(user + system) / 1000],
+      memory: [usedMB() - before],
+    };
+    if (last) {
+      figures['one endpoint exchanged'] = [];
+      figures['one Service more'] = [];
+      for (let i = 0; i < 500; i++) {
+        const [slice] = slicesAt(7, size, `10.200.${i & 1}.${1 + (i % 200)}`);
+        figures['one endpoint exchanged'].push(
+          await milliseconds(() => {
+            informers.slices.set(slice!);
+            return planned();
+          }),
+        );
+      }
+      for (let n = services; n < services + 100; n++) {
+        figures['one Service more'].push(
+          await milliseconds(() => {
+            informers.services.set(serviceAt(n));
+            informers.slices.set(...slicesAt(n, size));
+            return planned();
+          }),
+        );
+      }
+    }
+    proxy!.close();
+    return figures;
   } finally {
+    reconciler.close();
     kernel.close();
     removeNamespace(netns);
   }
 }
 
-function plansOf(services: number): Map<string, Fragment | undefined> {
-  const plans = new Map<string, Fragment | undefined>();
-  for (let n = 0; n < services; n++) plans.set(`service/bench/s${n}`, planService(serviceAt(n), [sliceAt(n)], facts));
-  return plans;
-}
-
-function bench(services: number, rounds: number): void {
-  console.log(`\n${services} Services x ${ENDPOINTS} endpoints`);
-  const base = planProxyBase(facts);
-  const plan: number[] = [];
-  const raw: number[] = [];
-  const whole: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    let plans = new Map<string, Fragment | undefined>();
-    plan.push(
-      milliseconds(() => {
-        plans = plansOf(services);
-      }),
-    );
-    const items: KernelItem[] = [...plans.values()].flatMap((fragment) => fragment?.items ?? []);
-    inFreshKernel((kernel) => {
-      kernel.apply({ add: base.items, change: [], remove: [] });
-      raw.push(milliseconds(() => kernel.apply({ add: items, change: [], remove: [] })));
-    });
-    inFreshKernel((kernel) => {
-      const reconciler = createReconciler(kernel);
-      reconciler.update(new Map([['proxy/base', base]]));
-      whole.push(milliseconds(() => reconciler.update(plans)));
-      if (round === rounds - 1) changes(kernel, reconciler, services);
-    });
+async function bench(services: number, size: number, rounds: number): Promise<void> {
+  console.log(`\n${services} Services x ${size} endpoints`);
+  const all: Record<string, number[]> = {};
+  for (let i = 0; i < rounds; i++) {
+    for (const [name, samples] of Object.entries(await round(services, size, i === rounds - 1))) {
+      all[name] = [...(all[name] ?? []), ...samples];
+    }
   }
-  printSamples('  load: plan alone', plan);
-  printSamples('  load: bytes and kernel alone, one batch', raw);
-  printSamples('  load: reconciler, bytes and kernel', whole);
-}
-
-function changes(kernel: Kernel, reconciler: ReturnType<typeof createReconciler>, services: number): void {
-  const key = 'service/bench/s7';
-  const endpoint: number[] = [];
-  const swap: number[] = [];
-  for (let i = 0; i < 300; i++) {
-    const slice = sliceAt(7, `10.200.0.${1 + (i % 200)}`);
-    endpoint.push(
-      milliseconds(() =>
-        reconciler.update(new Map([[key, planService(serviceAt(7), [slice], facts, reconciler.plan.get(key))]])),
-      ),
-    );
-  }
-  const held = reconciler.plan.get(key)!.items.find((item) => item.kind === 'element' && item.set === 'endpoints')!;
-  for (let i = 0; i < 300; i++)
-    swap.push(milliseconds(() => kernel.apply({ add: [], change: [{ from: held, to: held }], remove: [] })));
-  const add: number[] = [];
-  for (let n = services; n < services + 30; n++) {
-    add.push(
-      milliseconds(() =>
-        reconciler.update(new Map([[`service/bench/s${n}`, planService(serviceAt(n), [sliceAt(n)], facts)]])),
-      ),
-    );
-  }
-  printSamples('  one endpoint: bytes and kernel alone', swap);
-  printSamples('  one endpoint: plan to kernel', endpoint);
-  printSamples('  one more Service of 10: plan to kernel', add);
+  for (const [name, samples] of Object.entries(all))
+    printSamples(`  ${name}`, samples, name === 'memory' ? 'MB' : 'ms');
+  iptablesPeer(services, size, { clusterIP, endpointIP });
 }
 
 printMachine();
-bench(1000, 7);
-bench(10_000, 3);
+printKubeProxy();
+await bench(1000, 10, 5);
+await bench(10_000, 10, 3);
+await bench(500, 200, 3);

@@ -11,7 +11,13 @@ export type Command =
       readonly host: string;
       readonly port: number;
       readonly name: string;
+      /** UDP alone: takes what comes and answers nothing. */
+      readonly silent?: boolean;
     }
+  /** How many datagrams the silent server of that address and port has taken. */
+  | { readonly op: 'received'; readonly host: string; readonly port: number }
+  /** Sends datagrams from one port, without waiting for anything, until `stop`. */
+  | { readonly op: 'send'; readonly host: string; readonly port: number; readonly from: number }
   /** `from`: the local port, for a client that keeps its UDP flow. */
   | {
       readonly op: 'ask';
@@ -43,6 +49,10 @@ async function run(command: Command): Promise<unknown> {
       return command.protocol === 'tcp' ? askTcp(command) : askUdp(command);
     case 'load':
       return load(command.host, command.port);
+    case 'received':
+      return received.get(`${command.host} ${command.port}`) ?? 0;
+    case 'send':
+      return send(command.host, command.port, command.from);
     case 'stop':
       stopped = true;
       return undefined;
@@ -60,9 +70,15 @@ function serveTcp({ host, port, name }: Serve): Promise<void> {
   return new Promise((resolve, reject) => server.on('error', reject).listen(port, host, resolve));
 }
 
-function serveUdp({ host, port, name }: Serve): Promise<void> {
+const received = new Map<string, number>();
+
+function serveUdp({ host, port, name, silent }: Serve): Promise<void> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  socket.on('message', (_, from) => socket.send(`${name} ${from.address}`, from.port, from.address));
+  socket.on('message', (_, from) => {
+    const key = `${host} ${port}`;
+    received.set(key, (received.get(key) ?? 0) + 1);
+    if (!silent) socket.send(`${name} ${from.address}`, from.port, from.address);
+  });
   return new Promise((resolve, reject) => {
     socket.on('error', reject);
     socket.bind(port, host, resolve);
@@ -102,6 +118,18 @@ function askUdp({ host, port, from }: Ask): Promise<string> {
     // A connected socket is told of ICMP errors.
     socket.bind(from ?? 0, () => socket.connect(port, host, () => socket.send('who?')));
   });
+}
+
+async function send(host: string, port: number, from: number): Promise<void> {
+  stopped = false;
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  socket.on('error', () => {}); // refusals are what the test is about
+  await new Promise<void>((resolve) => socket.bind(from, resolve));
+  while (!stopped) {
+    socket.send('one way', port, host);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  socket.close();
 }
 
 async function load(host: string, port: number): Promise<Load> {
