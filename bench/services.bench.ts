@@ -34,11 +34,11 @@ const metadata = (name: string, labels: Record<string, string> = {}) => ({
   labels,
 });
 
-export function clusterIP(n: number): string {
+function clusterIP(n: number): string {
   return `10.96.${n >> 8}.${n & 255}`;
 }
 
-export function endpointIP(n: number): string {
+function endpointIP(n: number): string {
   return `10.${100 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
 }
 

@@ -21,10 +21,6 @@ export interface EndpointGroups {
   readonly local: readonly Endpoint[];
 }
 
-interface Candidate extends Endpoint {
-  readonly hints: SliceEndpoint['hints'];
-}
-
 /** Of one port over all slices of the family, each address and port once. A slice carries the port's number under the Service port's name. */
 export function endpointGroups(
   slices: readonly EndpointSlice[],
@@ -33,45 +29,49 @@ export function endpointGroups(
   facts: NodeFacts,
   service: ObjectRef,
 ): EndpointGroups {
-  const ready = new Map<string, Candidate>();
-  const terminating = new Map<string, Candidate>();
+  const ready = new Map<string, Endpoint>();
+  const terminating = new Map<string, Endpoint>();
+  /** Only where there are some: nearly no Service has them. */
+  const hints = new Map<Endpoint, NonNullable<SliceEndpoint['hints']>>();
   for (const slice of slices) {
     if (slice.addressType !== (family === 4 ? 'IPv4' : 'IPv6')) continue;
     const number = slice.ports?.find((slicePort) => matchesPort(slicePort, port))?.port;
     if (!number) continue;
     for (const entry of slice.endpoints ?? []) {
-      const into = stateOf(entry) === 'ready' ? ready : stateOf(entry) === 'terminating' ? terminating : undefined;
+      const state = stateOf(entry);
       const ip = entry.addresses[0];
-      if (!into || ip === undefined) continue;
-      const { targetRef, hints } = entry;
+      if (state === 'none' || ip === undefined) continue;
+      const { targetRef } = entry;
       const cause = targetRef?.kind && targetRef.name ? refOf(targetRef) : service;
-      into.set(`${ip} ${number}`, { ip, port: number, cause, local: entry.nodeName === facts.nodeName, hints });
+      const endpoint = { ip, port: number, cause, local: entry.nodeName === facts.nodeName };
+      (state === 'ready' ? ready : terminating).set(`${ip} ${number}`, endpoint);
+      if (entry.hints) hints.set(endpoint, entry.hints);
     }
   }
   // Where none is ready, those that still serve while they terminate (KEP-1669); so too on the node alone.
   const all = [...(ready.size > 0 ? ready : terminating).values()];
   const localReady = [...ready.values()].filter(({ local }) => local);
   const local = localReady.length > 0 ? localReady : [...terminating.values()].filter((endpoint) => endpoint.local);
-  return { cluster: ready.size > 0 ? nearest(all, facts).map(bare) : all.map(bare), local: local.map(bare) };
+  return { cluster: ready.size > 0 && hints.size > 0 ? nearest(all, hints, facts) : all, local };
 }
 
 /**
  * Those whose hints name this node; else those whose hints name its zone. Hints count only where every endpoint has them and
  * some are for us: a half-written set would starve those who are not named.
  */
-function nearest(all: readonly Candidate[], { nodeName, zone }: NodeFacts): readonly Candidate[] {
+function nearest(
+  all: readonly Endpoint[],
+  hints: ReadonlyMap<Endpoint, NonNullable<SliceEndpoint['hints']>>,
+  { nodeName, zone }: NodeFacts,
+): readonly Endpoint[] {
   const forUs = (field: 'forNodes' | 'forZones', name: string | undefined) => {
-    if (name === undefined || !all.every(({ hints }) => hints?.[field]?.length)) return [];
-    return all.filter(({ hints }) => hints![field]!.some((hint) => hint.name === name));
+    if (name === undefined || !all.every((endpoint) => hints.get(endpoint)?.[field]?.length)) return [];
+    return all.filter((endpoint) => hints.get(endpoint)![field]!.some((hint) => hint.name === name));
   };
   const onNode = forUs('forNodes', nodeName);
   if (onNode.length > 0) return onNode;
   const inZone = forUs('forZones', zone);
   return inZone.length > 0 ? inZone : all;
-}
-
-function bare({ hints: _, ...endpoint }: Candidate): Endpoint {
-  return endpoint;
 }
 
 function matchesPort(slicePort: NonNullable<EndpointSlice['ports']>[number], port: ServicePort): boolean {

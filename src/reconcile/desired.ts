@@ -16,11 +16,11 @@ export class DesiredState {
   readonly items = new Map<string, KernelItem>();
   /** Those of the items that change without anybody's hearing of it. */
   readonly unheard = new Map<string, Sysctl>();
-  readonly #claims = new Map<string, Claim | Claim[]>();
+  /** The one holder's key, whose item `items` has; or all claims, the last of which has its way. */
+  readonly #claims = new Map<string, string | Claim[]>();
 
-  /** Replaces or drops one fragment; returns the identities that it held or holds. */
-  set(key: string, fragment: Fragment | undefined): Set<string> {
-    const touched = new Set<string>();
+  /** Replaces or drops one fragment; adds the identities that it held or holds to `touched` and returns that. */
+  set(key: string, fragment: Fragment | undefined, touched = new Set<string>()): Set<string> {
     for (const item of this.fragments.get(key)?.items ?? []) {
       const identity = identityOf(item);
       touched.add(identity);
@@ -31,7 +31,7 @@ export class DesiredState {
     for (const item of fragment?.items ?? []) {
       const identity = identityOf(item);
       touched.add(identity);
-      this.#claim(identity, { key, item });
+      this.#claim(identity, key, item);
     }
     return touched;
   }
@@ -40,16 +40,20 @@ export class DesiredState {
   holders(identity: string): string[] {
     const claims = this.#claims.get(identity);
     if (!claims) return [];
-    return Array.isArray(claims) ? claims.map((claim) => claim.key) : [claims.key];
+    return Array.isArray(claims) ? claims.map((claim) => claim.key) : [claims];
   }
 
   // Nearly every item has one holder: no list is kept for those.
-  #claim(identity: string, claim: Claim): void {
+  #claim(identity: string, key: string, item: KernelItem): void {
     const claims = this.#claims.get(identity);
-    if (claims === undefined) this.#claims.set(identity, claim);
-    else if (Array.isArray(claims)) claims.push(claim);
-    else this.#claims.set(identity, [claims, claim]);
-    this.#put(identity, claim.item);
+    if (claims === undefined) this.#claims.set(identity, key);
+    else if (Array.isArray(claims)) claims.push({ key, item });
+    else
+      this.#claims.set(identity, [
+        { key: claims, item: this.items.get(identity)! },
+        { key, item },
+      ]);
+    this.#put(identity, item);
   }
 
   #put(identity: string, item: KernelItem): void {
@@ -62,7 +66,7 @@ export class DesiredState {
     const rest = Array.isArray(claims) ? claims.filter((claim) => claim.key !== key) : [];
     const last = rest.at(-1);
     if (last) {
-      this.#claims.set(identity, rest.length === 1 ? last : rest);
+      this.#claims.set(identity, rest.length === 1 ? last.key : rest);
       this.#put(identity, last.item);
     } else {
       this.#claims.delete(identity);

@@ -37,14 +37,14 @@ class ReconcileLoop implements Reconciler {
 
   update(changes: ReadonlyMap<string, Fragment | undefined>): void {
     const touched = new Set<string>();
-    for (const [key, fragment] of changes) for (const id of this.#desired.set(key, fragment)) touched.add(id);
+    for (const [key, fragment] of changes) this.#desired.set(key, fragment, touched);
     const unsure = [...this.#unsure.keys()];
     const others = unsure.filter((identity) => !touched.has(identity));
     const due = others.length > 0 && this.#due;
     if (due || others.length < unsure.length) this.#refresh(this.#readState(), unsure);
     // What failed before must not hold up what is new: when both together are refused, that goes alone.
     if (due && this.#retry([...others, ...touched])) return;
-    this.#apply(diff(this.#applied, this.#desired.items, touched));
+    this.#applyAmong(touched);
     if (unsure.length > 0) this.#forgetSettled(touched);
   }
 
@@ -110,16 +110,34 @@ class ReconcileLoop implements Reconciler {
 
   #apply(transaction: Transaction): void {
     if (isEmpty(transaction)) return;
-    const after = [...transaction.add, ...transaction.change.map((change) => change.to)];
+    this.#send(transaction);
+    for (const item of transaction.add) this.#settle(item, true);
+    for (const { to } of transaction.change) this.#settle(to, true);
+    for (const item of transaction.remove) this.#settle(item, false);
+  }
+
+  #send(transaction: Transaction): void {
     try {
       this.#kernel.apply(ordered(transaction));
     } catch (error) {
+      const after = [...transaction.add, ...transaction.change.map((change) => change.to)];
       for (const item of [...after, ...transaction.remove]) this.#unsure.set(identityOf(item), item);
       this.#retryLater();
       throw error;
     }
-    for (const item of after) this.#settle(item, true);
-    for (const item of transaction.remove) this.#settle(item, false);
+  }
+
+  /** Brings these to what is wanted. What they are called is known, and need not be made again of each item. */
+  #applyAmong(identities: ReadonlySet<string>): void {
+    const transaction = diff(this.#applied, this.#desired.items, identities);
+    if (isEmpty(transaction)) return;
+    this.#send(transaction);
+    for (const identity of identities) {
+      const want = this.#desired.items.get(identity);
+      this.#unsure.delete(identity);
+      if (want) this.#applied.set(identity, want);
+      else this.#applied.delete(identity);
+    }
   }
 
   #settle(item: KernelItem, present: boolean): void {

@@ -88,11 +88,14 @@ export class NfnetlinkWriter {
 
   /** libnftnl's user data: a list of (type, length, value) of one byte each, here with one NUL-terminated text. */
   userdataText(type: number, userdataType: number, value: string): void {
-    const encoded = text.encode(value);
-    const at = this.#attribute(type, encoded.length + 3);
+    // ASCII, as the names of objects are, needs no second buffer: there are 100,000 of them when a large cluster is loaded.
+    const encoded = isAscii(value) ? undefined : text.encode(value);
+    const length = encoded?.length ?? value.length;
+    const at = this.#attribute(type, length + 3);
     this.#bytes[at] = userdataType;
-    this.#bytes[at + 1] = encoded.length + 1;
-    this.#bytes.set(encoded, at + 2);
+    this.#bytes[at + 1] = length + 1;
+    if (encoded) this.#bytes.set(encoded, at + 2);
+    else for (let i = 0; i < length; i++) this.#bytes[at + 2 + i] = value.charCodeAt(i);
   }
 
   /** An attribute of `length` zero bytes to be filled in through `bytesAt`; returns where its payload begins. */
@@ -125,4 +128,9 @@ export class NfnetlinkWriter {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
   }
+}
+
+function isAscii(value: string): boolean {
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return false;
+  return true;
 }
