@@ -9,6 +9,7 @@ import { logger } from '../observe/log.ts';
 import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
 import type { Fragment } from '../plan/plan.ts';
 import { planProxyBase } from '../plan/proxy-base.ts';
+import { planChains, uncommonCount } from '../plan/proxy-chains.ts';
 import type { NodeFacts } from '../plan/proxy-names.ts';
 import { localReadyCount } from '../plan/service-endpoints.ts';
 import { planService, serviceFragmentKey } from '../plan/services.ts';
@@ -45,6 +46,8 @@ export interface RunningProxy {
 }
 
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
+/** Services in one transaction. */
+const MOST_SERVICES = 2000;
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 export function startProxy(options: ProxyOptions): RunningProxy {
@@ -65,6 +68,9 @@ class ServiceProxy implements RunningProxy {
   readonly #stats = new ProxyStats();
   readonly #healthChecks: HealthChecks;
   #pendingEndpoints = 0;
+  /** Of any one port so far, where it is more than the base has chains for. */
+  #mostEndpoints = 0;
+  #chainsFor = 0;
   #facts: NodeFacts;
   #baseStale = true;
   #scheduled = false;
@@ -84,7 +90,7 @@ class ServiceProxy implements RunningProxy {
     this.#watch();
     const { services, slices, nodes } = this.#informers;
     // Until all are there a Service would look as if it had no endpoints, and live traffic would be refused.
-    this.ready = Promise.all([services.synced, slices.synced, nodes.synced]).then(() => this.#sync());
+    this.ready = Promise.all([services.synced, slices.synced, nodes.synced]).then(() => this.#firstSync());
   }
 
   #watch(): void {
@@ -149,29 +155,51 @@ class ServiceProxy implements RunningProxy {
     return services.hasSynced && slices.hasSynced && nodes.hasSynced;
   }
 
+  async #firstSync(): Promise<void> {
+    this.#sync();
+    while (this.#services.size > 0 && !this.#closed) await new Promise((resolve) => setImmediate(resolve));
+  }
+
   #sync(): void {
     this.#scheduled = false;
     if (this.#closed) return;
     const begun = performance.now();
     // Apart from the Services: 100,000 elements take the kernel three times as long in the batch that makes their sets.
     this.#apply(this.#planNodes());
+    const keys = this.#takeKeys();
     const changes = new Map<string, Fragment | undefined>();
     const { plan } = this.#options.reconciler;
     const stale: ConntrackFilter[] = [];
-    for (const key of this.#services) {
+    for (const key of keys) {
       const fragmentKey = serviceFragmentKey(key);
       const before = plan.get(fragmentKey);
       const after = this.#planService(key, before);
       if (!before && !after) continue;
       changes.set(fragmentKey, after);
       stale.push(...staleFlows(before, after));
+      if (after) this.#mostEndpoints = Math.max(this.#mostEndpoints, uncommonCount(after));
+      this.#checkHealth(key);
     }
-    for (const key of this.#services) this.#checkHealth(key);
-    this.#services.clear();
+    this.#addChains();
     this.#apply(changes);
     // After the rules: a flow that is cut earlier would be tracked anew by the old ones.
     if (stale.length > 0) this.#flush(stale);
     this.#countSync(begun);
+    if (this.#services.size > 0) this.#schedule();
+  }
+
+  /** Those that the next transaction is about: a small change must not wait for a whole cluster's first load. */
+  #takeKeys(): string[] {
+    const keys = [...this.#services].slice(0, MOST_SERVICES);
+    for (const key of keys) this.#services.delete(key);
+    return keys;
+  }
+
+  #addChains(): void {
+    if (this.#mostEndpoints <= this.#chainsFor) return;
+    const fragment = planChains(this.#facts, this.#mostEndpoints);
+    this.#chainsFor = uncommonCount(fragment);
+    this.#apply(new Map([['proxy/chains', fragment]]));
   }
 
   #planNodes(): Map<string, Fragment | undefined> {

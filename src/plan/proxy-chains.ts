@@ -1,12 +1,27 @@
 // Room plan: the chains that choose an endpoint, shared by all Services that have as many of them and treat clients alike.
 import type { Family } from '../addr/ip.ts';
 import type { NftChain, NftStatement } from '../kernel/nft-items.ts';
-import { AFFINITY, DROP, ENDPOINTS, PICKS, placeOf, REFUSE, SOURCES, wordsOf } from './proxy-names.ts';
+import type { Fragment } from './plan.ts';
+import {
+  AFFINITY,
+  DROP,
+  ENDPOINTS,
+  familiesOf,
+  type NodeFacts,
+  PICKS,
+  placeOf,
+  REFUSE,
+  SOURCES,
+  wordsOf,
+} from './proxy-names.ts';
 
 /** A chain for each number of endpoints up to this is there from the start: a chain that comes late costs 25 ms at 10,000 Services. */
 export const CHAINS_AHEAD = 16;
 /** Where the indexes of the endpoints begin that traffic from outside is sent to, where those are others than for all. */
 export const OUTSIDE = 0x10000;
+
+/** So many chains come at once when there must be more. */
+const BLOCK = 64;
 
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 
@@ -40,6 +55,27 @@ export function choiceChains(family: Family, choice: Choice): { readonly chain: 
     chain = wrapped.chain;
   }
   return { chain, chains };
+}
+
+/** How many endpoints the Service of a plan has at most, where that is more than there are chains for from the start; else 0. */
+export function uncommonCount({ items }: Fragment): number {
+  let most = 0;
+  for (const item of items) {
+    if (item.kind !== 'chain' || !/^n\d+$/.test(item.chain)) continue;
+    most = Math.max(most, Number(item.chain.slice(1)));
+  }
+  return most;
+}
+
+/**
+ * Fragment `proxy/chains`: the chains of all numbers up to `most` and some beyond. Where one Service is so large, it grows and shrinks by
+ * one endpoint at a time, and each of its numbers would be a chain that comes late.
+ */
+export function planChains(facts: NodeFacts, most: number): Fragment {
+  const limit = BLOCK * Math.ceil((most + 1) / BLOCK);
+  const counts = Array.from({ length: limit - CHAINS_AHEAD }, (_, i) => CHAINS_AHEAD + 1 + i);
+  const items = familiesOf(facts).flatMap((family) => counts.map((count) => balanceChain(family, count)));
+  return { cause: { kind: 'Node', name: facts.nodeName }, items };
 }
 
 function frontendKey(family: Family) {
