@@ -1,6 +1,5 @@
 // Services with real packets: pods, the node itself and a client outside reach endpoints through the node's nftables.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { MemoryInformer } from '../../src/cache/memory-informer.fixture.ts';
 import type { Client } from '../../src/client/client.ts';
@@ -8,33 +7,14 @@ import { openConntrack } from '../../src/kernel/conntrack-linux.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
 import { openNft } from '../../src/kernel/nft-linux.ts';
-import type { NodeOptions } from '../../src/node/agent.ts';
 import { type RunningProxy, startProxy } from '../../src/node/proxy.ts';
 import type { EndpointSlice, Node, Service } from '../../src/objects/types.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
 import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { BY_SERVICE, nodeOf, serviceOf, sliceOf } from './objects.ts';
+import { NODE_OPTIONS as options, skip } from './one-node.ts';
 import type { Load, Protocol } from './peer.ts';
 import { ADDRESSES, type Place, Topology } from './topology.ts';
-
-const missing = ['ip', 'nft', 'conntrack'].filter((tool) => spawnSync(tool, ['-V']).error !== undefined);
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for network namespaces'
-    : missing.length > 0
-      ? `needs ${missing.join(', ')}`
-      : false;
-
-const options = {
-  clusterName: 'test',
-  nodeName: 'node',
-  nodeIPs: [...ADDRESSES.node],
-  podCIDRs: ['10.244.0.0/24', 'fd00:10:244::/64'],
-  clusterPodCIDRs: ['10.244.0.0/16', 'fd00:10:244::/56'],
-  serviceCIDRs: ['10.96.0.0/16', 'fd00:10:96::/112'],
-  nodeCIDRs: ['172.30.9.0/24', 'fd00:30::/64'],
-  dnsIPs: ['10.96.0.10', 'fd00:10:96::a'],
-} as unknown as NodeOptions;
 
 const VIP = ['10.96.0.1', 'fd00:10:96::1'] as const;
 
