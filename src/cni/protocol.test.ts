@@ -223,3 +223,15 @@ test('a node whose agent is not there: ADD and CHECK are error 11, STATUS 51, DE
   refused(7, /cni\.dev\/valid-attachments/, 'GC', config);
   refused(7, /ipam: must be absent where nodeDir is given/, 'ADD', { ...config, ipam: { type: 'podwire' } });
 });
+
+test('containerd writes the keys of capabilities with capital letters', () => {
+  const runtimeConfig = {
+    portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'TCP', HostIP: '10.0.0.1' }],
+    bandwidth: { IngressRate: 1e6, IngressBurst: 1e5, EgressRate: 0, EgressBurst: 0 },
+    dns: { Servers: ['10.96.0.10'], Searches: ['x'], Options: [] },
+  };
+  const config = readConfig(JSON.stringify({ ...NETWORK, runtimeConfig }), {});
+  assert.deepEqual(config.portMappings, [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '10.0.0.1' }]);
+  assert.deepEqual(config.bandwidth, { ingress: { rate: 1e6, burst: 1e5 } });
+  assert.deepEqual(config.dns.nameservers, ['10.96.0.10']);
+});

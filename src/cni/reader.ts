@@ -59,7 +59,7 @@ export class Reader {
   }
 
   object(key: string): Reader | undefined {
-    const value = this.value[key];
+    const value = this.#get(key);
     return value === undefined || value === null ? undefined : new Reader(value, this.name(key));
   }
 
@@ -78,8 +78,16 @@ export class Reader {
     });
   }
 
+  /** Go's runtimes write keys in any case, as its decoder reads them: containerd's CRI says HostPort. */
+  #get(key: string): unknown {
+    if (key in this.value) return this.value[key];
+    const lower = key.toLowerCase();
+    const found = Object.keys(this.value).find((each) => each.toLowerCase() === lower);
+    return found === undefined ? undefined : this.value[found];
+  }
+
   #typed(key: string, what: string, is: (value: unknown) => boolean): unknown {
-    const value = this.value[key];
+    const value = this.#get(key);
     if (value === undefined || value === null) return undefined;
     if (!is(value)) this.fail(key, `must be ${what}`);
     return value;
