@@ -6,10 +6,13 @@ import { HealthChecks } from './health-checks.ts';
 import { serveProxy } from './proxy-server.ts';
 import { ProxyStats } from './proxy-stats.ts';
 
-/** A port that was free a moment ago. */
+/** A loopback address that no other test has. */
+const IP = `127.77.${(process.pid >> 8) & 255}.${process.pid & 255}`;
+
+/** A port of it that was free a moment ago. */
 async function freePort(): Promise<number> {
   const { createServer } = process.getBuiltinModule('node:net');
-  const server = createServer().listen(0, '127.0.0.1');
+  const server = createServer().listen(0, IP);
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
@@ -17,11 +20,11 @@ async function freePort(): Promise<number> {
 }
 
 test('a health check tells how many endpoints the node has, 503 without one, and ends with the Service', async (t) => {
-  const checks = new HealthChecks(['127.0.0.1']);
+  const checks = new HealthChecks([IP]);
   t.after(() => checks.close());
   const port = await freePort();
   const check = { namespace: 'shop', name: 'web', port };
-  const ask = () => fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } });
+  const ask = () => fetch(`http://${IP}:${port}/`, { headers: { connection: 'close' } });
   checks.set('shop/web', { ...check, localEndpoints: 2 });
   const good = await ask();
   assert.equal(good.status, 200);
