@@ -6,6 +6,7 @@ import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
 import { decodeNeighbour } from '../wire/netlink/neighbour.ts';
 import { decodeNetconf } from '../wire/netlink/netconf.ts';
+import { decodeQdisc } from '../wire/netlink/qdisc.ts';
 import { decodeRoute, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
 import { AF_BRIDGE, RTM, RTNLGRP, structOf } from '../wire/netlink/rtnetlink.ts';
 import { isOurLink } from './identity.ts';
@@ -164,7 +165,9 @@ class RtnetlinkWatch implements LinkWatch {
     const link = space.names.get(structOf(message, TCMSG_LENGTH).getInt32(4, true));
     if (link === undefined) return;
     this.#filtersGone(space, link);
-    if (message.type === RTM.DELQDISC) this.#tell(space, { kind: 'bucket', link, rate: 0, burst: 0, limit: 0 }, true);
+    // The kernel tells also of its own queue that a bucket took the place of.
+    const isBucket = message.type === RTM.DELQDISC && decodeQdisc(message).kind === 'tbf';
+    if (isBucket) this.#tell(space, { kind: 'bucket', link, rate: 0, burst: 0, limit: 0 }, true);
   }
 
   #filtersGone(space: Space, link: string): void {

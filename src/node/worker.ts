@@ -5,13 +5,16 @@ import { type PortLine, portTransport } from '../client/port.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { type DescriptorTable, writeDescriptorsTo } from '../sys/descriptors.ts';
+import { sendsUnderWay } from '../sys/netlink-socket.ts';
 import { enterNetns } from '../sys/netns.ts';
+import { stopPolling } from '../sys/poll.ts';
 import type { NodeOptions } from './agent.ts';
 import type { OverlayStep } from './overlay.ts';
 import { type Agent, startAgent } from './start.ts';
 
 const { options, descriptors } = workerData as { options: NodeOptions; descriptors: DescriptorTable };
 writeDescriptorsTo(descriptors);
+process.on('uncaughtException', dieAlone);
 const log = logger('node', { node: options.nodeName });
 let agent: Agent | undefined;
 let line: PortLine | undefined;
@@ -78,7 +81,22 @@ async function stop(leave: boolean): Promise<void> {
   process.exit(0);
 }
 
+/** An error that nobody catches ends this thread, as ever, and not the process with all its nodes: what calls back from outside of JavaScript is ended first. */
+function dieAlone(error: unknown): void {
+  stopPolling();
+  const last = () => {
+    if (sendsUnderWay() > 0) {
+      setTimeout(last, 1);
+      return;
+    }
+    process.off('uncaughtException', dieAlone);
+    throw error;
+  };
+  setImmediate(last);
+}
+
 function fail(error: unknown): void {
+  stopPolling();
   log.error({ err: error }, 'the agent could not start');
   parentPort!.postMessage({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
   process.exit(1);

@@ -3,6 +3,7 @@ import { endianness } from 'node:os';
 import { formatIP, type IP } from '../addr/ip.ts';
 import { closeOwned, own } from './descriptors.ts';
 import { koffi, lastErrno, libc, SysError } from './ffi.ts';
+import { pollReadable } from './poll.ts';
 
 /** Datagrams in one call. */
 const BATCH = 64;
@@ -115,7 +116,7 @@ const watched = new Set<object>();
 export function serveDatagrams(fd: number, v6: boolean, handler: DatagramHandler): Datagrams {
   if (endianness() !== 'LE' || koffi.sizeof('void *') !== 8) throw new SysError('recvmmsg', ENOSYS);
   const socket = new BatchSocket(fd, v6, handler);
-  const handle = koffi.node.poll(fd, { readable: true }, () => socket.read());
+  const handle = pollReadable(fd, () => socket.read());
   watched.add(handle);
   own(fd);
   return {

@@ -3,8 +3,9 @@ import { closeSync } from 'node:fs';
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import { sendDatagram, setDiscovery } from './datagram.ts';
 import { closeOwned, own } from './descriptors.ts';
-import { koffi, libc } from './ffi.ts';
+import { libc } from './ffi.ts';
 import { socketIn } from './netns.ts';
+import { pollReadable } from './poll.ts';
 import { bindRaw, SOL, setSocketOption, socketAddress } from './socket.ts';
 
 const IPPROTO_ICMP = 1;
@@ -42,7 +43,7 @@ export function openEcho(local: IP, netns: string | undefined, onReply: (sequenc
   // Whoever asks from the same namespace hears our replies too.
   const id = Math.floor(Math.random() * 0x10000);
   const buffer = Buffer.allocUnsafeSlow(256);
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
+  const handle = pollReadable(fd, () => {
     for (let length = receive(fd, buffer); length > 0 && open.has(handle); length = receive(fd, buffer)) {
       const at = family === 4 ? (buffer[0]! & 15) * 4 : 0;
       if (length < at + HEADER || buffer[at] !== ECHO[family].reply || buffer.readUInt16BE(at + 4) !== id) continue;

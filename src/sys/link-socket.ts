@@ -4,7 +4,8 @@ import { constants } from 'node:os';
 import { type IP, ipBytes } from '../addr/ip.ts';
 import { type MAC, macBytes } from '../addr/mac.ts';
 import { closeOwned, own } from './descriptors.ts';
-import { koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
+import { lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
+import { pollReadable } from './poll.ts';
 import { bindRaw, openSocket, SOL, setSocketOption, socketAddress } from './socket.ts';
 
 const AF_PACKET = 17;
@@ -95,7 +96,7 @@ function open<To>(
     throw error;
   }
   const buffer = Buffer.allocUnsafeSlow(FRAME_BYTES);
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
+  const handle = pollReadable(fd, () => {
     for (let i = 0; i < TURN && reading.has(handle); i++) {
       const length = retryInterrupted(() => Number(cRecv(fd, buffer, buffer.length, MSG_DONTWAIT)));
       // Nothing more, or the link went down: both come to an end by themselves.

@@ -11,9 +11,10 @@ import {
   NLMSG_ERROR,
 } from '../wire/netlink/message.ts';
 import { closeOwned, own } from './descriptors.ts';
-import { koffi, lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
+import { lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
 import { NamespacedReceive, NETLINK_LISTEN_ALL_NSID } from './namespaced-receive.ts';
 import { inNetns } from './netns.ts';
+import { pollReadable } from './poll.ts';
 import { bindRaw, openSocket, SO, SOL, setSocketOption } from './socket.ts';
 
 export const NETLINK = { ROUTE: 0, NETFILTER: 12 } as const;
@@ -63,6 +64,11 @@ function offHeap(bytes: Uint8Array): Uint8Array {
 
 /** What pool threads are sending: koffi does not keep it from being collected. */
 const sending = new Set<Uint8Array>();
+
+/** How many calls of pool threads this thread has yet to be told of. */
+export function sendsUnderWay(): number {
+  return sending.size;
+}
 
 /** One buffer for all sockets of a thread: what is kept beyond the call is copied out. */
 let receiveBuffer: Buffer | undefined;
@@ -256,7 +262,7 @@ export class NetlinkSocket implements Disposable {
       this.#namespaced = new NamespacedReceive(bufferOfThread());
     }
     for (const group of groups) setSocketOption(this.fd, SOL.NETLINK, NETLINK_ADD_MEMBERSHIP, group);
-    const handle = koffi.node.poll(this.fd, { readable: true }, () => {
+    const handle = pollReadable(this.fd, () => {
       while (listening.has(handle)) {
         try {
           const messages = this.#receive(MSG_DONTWAIT);

@@ -1,7 +1,8 @@
 // Room sys: what a thread or process may be asked about itself and its children beyond Node: prctl, pidfd, gettid.
 
 import { closeOwned, own } from './descriptors.ts';
-import { check, koffi, libc } from './ffi.ts';
+import { check, libc } from './ffi.ts';
+import { pollReadable } from './poll.ts';
 
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_NAME = 15;
@@ -54,7 +55,7 @@ export function onProcessExit(pid: number, callback: () => void): () => void {
     handle.close();
     closeOwned(fd);
   };
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
+  const handle = pollReadable(fd, () => {
     if (!open) return;
     stop();
     callback();

@@ -2,7 +2,8 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { closeOwned, own } from './descriptors.ts';
-import { check, koffi, lastErrno, libc, SysError } from './ffi.ts';
+import { check, lastErrno, libc, SysError } from './ffi.ts';
+import { pollReadable } from './poll.ts';
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
@@ -74,7 +75,7 @@ function watch(fd: number, handler: PacketHandler): PacketSocket {
       }
     }
   };
-  const handle = koffi.node.poll(fd, { readable: true }, read);
+  const handle = pollReadable(fd, read);
   watched.add(handle);
   return {
     send(packet) {

@@ -1,8 +1,9 @@
 // Room sys: TUN devices: links whose packets a program reads and writes (linux/if_tun.h).
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { closeOwned, own } from './descriptors.ts';
-import { check, koffi, libc } from './ffi.ts';
+import { check, libc } from './ffi.ts';
 import { inNetns } from './netns.ts';
+import { pollReadable } from './poll.ts';
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
@@ -74,7 +75,7 @@ export interface TunReader {
 export function openTun(name: string, reader: TunReader, netns?: string): Tun {
   const fd = own(attach(name, netns));
   const buffer = Buffer.allocUnsafeSlow(MAX_PACKET);
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
+  const handle = pollReadable(fd, () => {
     for (let i = 0; i < TURN && reading.has(handle); i++) {
       const length = tryNow(() => readSync(fd, buffer));
       if (length === undefined) return;

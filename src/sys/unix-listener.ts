@@ -3,6 +3,7 @@ import { chmodSync, closeSync, constants, openSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { closeOwned, own } from './descriptors.ts';
 import { check, koffi, lastErrno, libc } from './ffi.ts';
+import { type PollHandle, pollReadable } from './poll.ts';
 import { bindRaw, openSocket } from './socket.ts';
 
 const AF_UNIX = 1;
@@ -48,7 +49,7 @@ export function listenUnix(path: string, onMessage: OnMessage): { close(): void 
     throw error;
   }
   const peers = new Set<Peer>();
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
+  const handle = pollReadable(fd, () => {
     for (let peer = accept(fd); peer !== undefined; peer = accept(fd)) {
       const accepted = new Peer(peer, onMessage, () => peers.delete(accepted));
       peers.add(accepted);
@@ -92,7 +93,7 @@ class Peer implements UnixPeer {
   readonly #fd: number;
   readonly #onMessage: OnMessage;
   readonly #onClose: () => void;
-  #handle: ReturnType<typeof koffi.node.poll> | undefined;
+  #handle: PollHandle | undefined;
   #open = true;
 
   constructor(fd: number, onMessage: OnMessage, onClose: () => void) {
@@ -104,10 +105,11 @@ class Peer implements UnixPeer {
   /** Who connects usually has sent something by now: that costs no turn of the event loop. */
   start(): void {
     if (!this.#read() || !this.#open) return;
-    this.#handle = koffi.node.poll(this.#fd, { readable: true }, () => {
+    const handle = pollReadable(this.#fd, () => {
       if (!this.#read()) this.#rest();
     });
-    watched.add(this.#handle);
+    this.#handle = handle;
+    watched.add(handle);
   }
 
   /** False when nothing more will come. */

@@ -12,7 +12,7 @@ export async function audit(machine: Machine, client: Client): Promise<string[]>
     const own = pods.filter((pod) => pod.spec.nodeName === name);
     return [...auditFiles(machine, name, own), ...auditProcesses(machine, name, own)];
   });
-  const links = nodes.map(({ metadata: { name } }) => auditLinks(machine, name, pods));
+  const links = nodes.map(({ metadata: { name } }) => auditLinks(machine, name, pods, nodes.length - 1));
   return [...found.flat(), ...(await Promise.all(links)).flat(), ...auditNamespaces(machine, pods), ...unsettled(pods)];
 }
 
@@ -72,23 +72,38 @@ function auditProcesses(machine: Machine, node: string, pods: readonly Pod[]): s
   return [...differ(`${node} conmons`, held, containers), ...differ(`${node} overlays`, overlays, containers)];
 }
 
-async function auditLinks(machine: Machine, node: string, pods: readonly Pod[]): Promise<string[]> {
+/** Of a cluster over VXLAN: `others` is how many other nodes there are. */
+async function auditLinks(machine: Machine, node: string, pods: readonly Pod[], others: number): Promise<string[]> {
   const own = pods.filter((pod) => pod.spec.nodeName === node && !pod.spec.hostNetwork);
-  const ip = ['-n', `pw-${machine.cluster}-${node}`, '-j'];
-  const [links, routes] = await Promise.all([
+  const netns = `pw-${machine.cluster}-${node}`;
+  const ip = ['-n', netns, '-j'];
+  const [links, routes, permanent, fdb] = await Promise.all([
     machine.must('ip', [...ip, '-d', 'link']),
     machine.must('ip', [...ip, 'route']),
+    machine.must('ip', [...ip, 'neigh', 'show', 'nud', 'permanent']),
+    machine.must('bridge', ['-n', netns, '-j', 'fdb', 'show', 'dev', 'pw-vxlan']),
   ]);
   const veths = (JSON.parse(links) as { ifname: string; linkinfo?: { info_kind?: string } }[])
     .filter(({ ifname, linkinfo }) => linkinfo?.info_kind === 'veth' && ifname !== 'eth0')
     .map(({ ifname }) => ifname);
   const toPods = (JSON.parse(routes) as { dst: string; dev?: string }[]).filter(({ dev }) => veths.includes(dev ?? ''));
+  const ips = own.map((pod) => pod.status?.podIP ?? '');
+  const neighbours = JSON.parse(permanent) as { dst: string; dev: string }[];
+  const forwarded = (JSON.parse(fdb) as { dst?: string }[]).filter(({ dst }) => dst !== undefined).length;
+  const overVxlan = neighbours.filter(({ dev }) => dev === 'pw-vxlan').length;
   return [
+    ...(forwarded === others ? [] : [`${node} has ${forwarded} FDB entries for ${others} other nodes`]),
+    ...(overVxlan === others ? [] : [`${node} has ${overVxlan} neighbours over VXLAN for ${others} other nodes`]),
+    ...differ(
+      `${node} neighbours`,
+      neighbours.filter(({ dev }) => dev !== 'pw-vxlan').map(({ dst }) => dst),
+      ips,
+    ),
     ...(veths.length === own.length ? [] : [`${node} has ${veths.length} veths for ${own.length} pods`]),
     ...differ(
       `${node} routes`,
       toPods.map(({ dst }) => dst),
-      own.map((pod) => pod.status?.podIP ?? ''),
+      ips,
     ),
   ];
 }
@@ -138,6 +153,16 @@ function list(dir: string): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+}
+
+/** What the daemon and its threads still have mounted for pods; each thread of a node has a mount namespace of its own. */
+export function mountsOfPods(machine: Machine, daemon: number): string[] {
+  const tasks = readdirSync(`/proc/${daemon}/task`);
+  const mounts = tasks.flatMap((task) => readFileSync(`/proc/${daemon}/task/${task}/mountinfo`, 'utf8').split('\n'));
+  const points = mounts.flatMap((line) => line.split(' ')[4] ?? []);
+  return [...new Set(points)].filter(
+    (path) => path.startsWith(`${machine.state}/`) && /pod-data|containers\//.test(path),
+  );
 }
 
 /** Waits until there is no difference; the error names those that stay. */

@@ -3,12 +3,16 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Client } from '../../src/client/client.ts';
 import { openKubeconfig } from '../../src/client/kubeconfig.ts';
 import type { Deployment, Draft, Pod } from '../../src/objects/types.ts';
 import { enterNetns } from '../../src/sys/netns.ts';
-import { audit, containerIds, untilNothingBesides } from './audit.ts';
-import { clusterSkip, Machine, until } from './machine.ts';
+import { randomFrom, seed, times } from '../long.ts';
+import { audit, containerIds, mountsOfPods, untilNothingBesides } from './audit.ts';
+import { breakThread } from './break-thread.ts';
+import { clusterSkip, inventory, Machine, until } from './machine.ts';
 
 const skip = clusterSkip() ?? false;
 let machine: Machine;
@@ -27,10 +31,13 @@ after(async () => {
   await machine?.[Symbol.asyncDispose]();
 });
 
-async function killDaemon(): Promise<void> {
+function daemonPid(): number {
   const file = join(machine.state, 'clusters', machine.cluster, 'daemon.pid');
-  const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
-  process.kill(pid, 'SIGKILL');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { pid: number }).pid;
+}
+
+async function killDaemon(): Promise<void> {
+  process.kill(daemonPid(), 'SIGKILL');
   await until('the daemon is gone', async () => (await machine.podwire('status')).code === 3);
 }
 
@@ -116,4 +123,70 @@ test('after the end of all there is nothing left of any of them', { skip }, asyn
   await killWhen('some are gone', (all) => all.length < 15);
   await until('no pod is left', async () => (await pods()).length === 0);
   await untilNothingBesides(machine, client);
+});
+
+const MANY = times(100, 1000);
+/** At most at once. */
+const ALIVE = 60;
+
+/** Every kind of thing that a pod leaves in the kernel: a published port and limits besides its veth. */
+function single(name: string, port: number): Draft<Pod> {
+  const ports = [{ containerPort: 80, hostPort: port, protocol: port % 2 === 0 ? 'TCP' : 'UDP' }];
+  const container = { name: 'c', image: 'podwire.io/agnhost', args: ['pause'], ports };
+  const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '10M' };
+  return {
+    metadata: { name, namespace: 'default', annotations },
+    spec: { terminationGracePeriodSeconds: 1, containers: [container] },
+  } as unknown as Draft<Pod>;
+}
+
+/** What is there besides pods; numbers of processes change with every daemon. */
+async function standing(): Promise<unknown> {
+  const { links, routes, rules, namespaces, mounts, processes } = await inventory(machine);
+  const rulesets = ['node-1', 'node-2', 'node-3'].map((node) =>
+    machine.mustPodwire('node', 'exec', node, '--', 'nft', 'list', 'ruleset'),
+  );
+  const commands = processes!.map((each) => each.replace(/^\d+ /, '')).filter((each) => !each.includes('churn.test'));
+  const ofPods = (await Promise.all(rulesets)).join().match(/Pod\/default\/\S+/g) ?? [];
+  return { links, routes, rules, namespaces, mounts, commands, ofPods, inside: mountsOfPods(machine, daemonPid()) };
+}
+
+test(`${MANY} pods come and go while agents and the daemon are killed at random: nothing leaks`, {
+  skip,
+}, async (t) => {
+  const start = seed();
+  const random = randomFrom(start);
+  t.diagnostic(`PODWIRE_SEED=${start}`);
+  const before = await standing();
+  const deaths = { daemon: 0, agent: 0 };
+  let made = 0;
+  const alive: string[] = [];
+  while (made < MANY || alive.length > 0) {
+    const more = Math.min(MANY - made, ALIVE - alive.length, 1 + random(25));
+    const names = Array.from({ length: more }, (_, i) => `churn-${made + i}`);
+    await Promise.all(names.map((name, i) => client.create('Pod', single(name, 20_000 + ((made + i) % 10_000)))));
+    made += more;
+    alive.push(...names);
+    // Somewhere between nothing and all of it done.
+    await sleep(random(700));
+    const kind = random(5);
+    if (kind === 0) {
+      deaths.daemon++;
+      await killDaemon();
+      await machine.mustPodwire('up');
+    } else if (kind <= 2) {
+      if (await breakThread(daemonPid(), `node-${1 + random(3)}`)) deaths.agent++;
+    }
+    const doomed = alive.splice(0, made === MANY ? alive.length : random(Math.min(alive.length, 30) + 1));
+    await Promise.all(doomed.map((name) => client.delete('Pod', name, 'default', { gracePeriodSeconds: random(2) })));
+  }
+  t.diagnostic(`killed: the daemon ${deaths.daemon} times, an agent ${deaths.agent} times`);
+  await until('no pod is left', async () => (await pods()).length === 0, 180_000);
+  await untilNothingBesides(machine, client);
+  let last: unknown;
+  const same = async () => {
+    last = await standing();
+    return isDeepStrictEqual(last, before);
+  };
+  await until('the machine is as it was', same).catch(() => assert.deepEqual(last, before));
 });

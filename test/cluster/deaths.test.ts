@@ -10,6 +10,7 @@ import type { Pod } from '../../src/objects/types.ts';
 import { startTimeOf } from '../../src/sys/identity.ts';
 import { enterNetns } from '../../src/sys/netns.ts';
 import { containerIds, untilNothingBesides } from './audit.ts';
+import { breakThread } from './break-thread.ts';
 import { inventory, kubectlSkip, Machine, processesOf, until } from './machine.ts';
 
 const skip = kubectlSkip() ?? false;
@@ -124,39 +125,11 @@ function words(pid: string): string {
   }
 }
 
-/** Throws an error that nobody catches in the thread of that node, by way of Node's inspector. */
-async function breakThread(node: string): Promise<void> {
-  process.kill(daemonPid(), 'SIGUSR1');
-  const url = await until('the inspector listens', async () => {
-    const targets = (await (await fetch('http://127.0.0.1:9229/json/list')).json()) as {
-      webSocketDebuggerUrl: string;
-    }[];
-    return targets[0]?.webSocketDebuggerUrl;
-  });
-  const socket = new WebSocket(url);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const send = (id: number, method: string, params: object) => socket.send(JSON.stringify({ id, method, params }));
-  const expression = "setImmediate(() => { throw new Error('broken by a test') })";
-  socket.onopen = () => send(1, 'NodeWorker.enable', { waitForDebuggerOnStart: false });
-  socket.onmessage = ({ data }) => {
-    const { method, params } = JSON.parse(String(data)) as {
-      method?: string;
-      params?: { sessionId: string; workerInfo?: { title: string } };
-    };
-    if (method === 'NodeWorker.detachedFromWorker') resolve();
-    if (method !== 'NodeWorker.attachedToWorker' || !params?.workerInfo?.title.includes(node)) return;
-    const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
-    send(2, 'NodeWorker.sendMessageToWorker', { sessionId: params.sessionId, message });
-  };
-  await promise;
-  socket.close();
-}
-
 test("a node's thread that dies is started again and adopts what runs on its node", { skip }, async () => {
   const pid = daemonPid();
   const earlier = [await start('onlooker', 'node-2'), await ready('victim')];
   for (let round = 0; round < 2; round++) {
-    await breakThread('node-2');
+    await breakThread(daemonPid(), 'node-2');
     await until('its agent answers again', async () => (await machine.podwire('status')).code === 0);
     await start(`later-${round}`, 'node-2');
   }
@@ -165,7 +138,7 @@ test("a node's thread that dies is started again and adopts what runs on its nod
   assert.match(await machine.kubectl('exec', 'onlooker', '--', 'echo', 'heard'), /heard/);
   await nothingBesides();
   // With a thread missing the daemon ends in good order all the same.
-  await breakThread('node-2');
+  await breakThread(daemonPid(), 'node-2');
   process.kill(pid, 'SIGTERM');
   await until('the daemon has ended', async () => startTimeOf(pid) === undefined);
   await machine.mustPodwire('up');

@@ -77,14 +77,16 @@ export function decodeEntry(body: Uint8Array): ConntrackEntry {
 function decodeTuple(tuple: Attributes): Tuple {
   const ip = tuple.nested(TUPLE.IP);
   const proto = tuple.nested(TUPLE.PROTO);
-  const { SRC, DST } = ip.has(ADDRESS[4].SRC) ? ADDRESS[4] : ADDRESS[6];
+  const family = ip.has(ADDRESS[4].SRC) ? 4 : 6;
+  const { SRC, DST } = ADDRESS[family];
+  const length = family === 4 ? 4 : 16;
   const srcPort = proto.u16(PROTO.SRC_PORT);
   const dstPort = proto.u16(PROTO.DST_PORT);
-  const protocol = proto.u8(PROTO.NUMBER)!;
+  const protocol = proto.bytes(PROTO.NUMBER, 1)[0]!;
   const icmp = ICMP_ID[protocol];
   return {
-    src: formatIP(ip.raw(SRC)!),
-    dst: formatIP(ip.raw(DST)!),
+    src: formatIP(ip.bytes(SRC, length)),
+    dst: formatIP(ip.bytes(DST, length)),
     protocol,
     ...(icmp && { icmp: [proto.u16(icmp) ?? 0, proto.u8(icmp + 1) ?? 0, proto.u8(icmp + 2) ?? 0] as const }),
     ...(srcPort !== undefined && { srcPort }),

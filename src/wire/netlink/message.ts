@@ -107,7 +107,7 @@ function extendedText(body: Uint8Array, view: DataView, message: NetlinkMessage)
     // The request's header always follows; its payload too unless NETLINK_CAP_ACK cut it.
     offset += message.flags & NLM_F.CAPPED ? HEADER_LENGTH : align4(view.getUint32(4, true));
   }
-  while (offset + 4 <= body.length) {
+  while (offset >= 0 && offset + 4 <= body.length) {
     const length = view.getUint16(offset, true);
     if (length < 4 || offset + length > body.length) return undefined;
     if ((view.getUint16(offset + 2, true) & 0x3fff) === NLMSGERR_ATTR_MSG) {

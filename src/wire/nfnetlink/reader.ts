@@ -16,6 +16,15 @@ export class Attributes {
     return this.#byType.get(type);
   }
 
+  /** Throws a NetlinkFormatError when it is absent, or not of this length. */
+  bytes(type: number, length?: number): Uint8Array {
+    const bytes = this.#byType.get(type);
+    if (!bytes) throw new NetlinkFormatError(`netlink attribute ${type} is missing`);
+    if (length !== undefined && bytes.length !== length)
+      throw new NetlinkFormatError(`netlink attribute ${type} has ${bytes.length} bytes, not ${length}`);
+    return bytes;
+  }
+
   has(type: number): boolean {
     return this.#byType.has(type);
   }
@@ -40,19 +49,20 @@ export class Attributes {
   }
 
   u16(type: number): number | undefined {
-    return this.#view(type)?.getUint16(0);
+    return this.#view(type, 2)?.getUint16(0);
   }
 
   u32(type: number): number | undefined {
-    return this.#view(type)?.getUint32(0);
+    return this.#view(type, 4)?.getUint32(0);
   }
 
   u64(type: number): bigint | undefined {
-    return this.#view(type)?.getBigUint64(0);
+    return this.#view(type, 8)?.getBigUint64(0);
   }
 
-  #view(type: number): DataView | undefined {
+  #view(type: number, length: number): DataView | undefined {
     const bytes = this.#byType.get(type);
+    if (bytes && bytes.length < length) throw new NetlinkFormatError(`netlink attribute ${type} is cut off`);
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }

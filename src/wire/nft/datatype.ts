@@ -112,6 +112,7 @@ function namedNumber(type: NftValueType, text: string): number {
 export function readValue(bytes: Uint8Array, type: NftValueType): NftValue {
   const { length, order, names, bits } = DATATYPES[type];
   const payload = bytes.subarray(0, length);
+  if (payload.length < length) throw new NftValueError(`${payload.length} bytes are no ${type}`);
   if (type === 'ipv4_addr' || type === 'ipv6_addr') return formatIP(payload);
   if (type === 'ifname') return new TextDecoder().decode(payload).replace(/\0+$/, '');
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);

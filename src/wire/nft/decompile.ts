@@ -71,7 +71,7 @@ function decompileExpression(
 ): NftStatement | undefined {
   switch (name) {
     case 'ct':
-      if (data.has(CT.SREG)) return { kind: 'set ct mark', key: pending.key, map: pending.map! };
+      if (data.has(CT.SREG)) return { kind: 'set ct mark', key: pending.key, map: pending.map ?? '' };
       pushKey(name, data, pending, family);
       return undefined;
     case 'payload':
@@ -85,7 +85,7 @@ function decompileExpression(
       pushKey(name, data, pending, family);
       return undefined;
     case 'bitwise':
-      pending.mask = data.nested(BITWISE.MASK).raw(DATA.VALUE)!;
+      pending.mask = data.nested(BITWISE.MASK).bytes(DATA.VALUE);
       return undefined;
     case 'byteorder':
       pending.ordered = true;
@@ -97,7 +97,7 @@ function decompileExpression(
     case 'immediate': {
       const value = data.nested(IMMEDIATE.DATA);
       if (value.has(DATA.VERDICT)) return { kind: 'verdict', ...readVerdict(value.nested(DATA.VERDICT)) };
-      pending.immediates.push(value.raw(DATA.VALUE)!);
+      pending.immediates.push(value.bytes(DATA.VALUE));
       return undefined;
     }
     case 'dynset':
@@ -177,7 +177,7 @@ function readLoad(name: string, data: Attributes): SelectorLoad {
 
 function decompileMatch(data: Attributes, pending: Pending): NftStatement {
   const left = pending.key.pop();
-  const value = data.nested(CMP.DATA).raw(DATA.VALUE)!;
+  const value = data.nested(CMP.DATA).bytes(DATA.VALUE);
   const equal = data.u32(CMP.OP) === CMP_OP.EQ;
   if (typeof left !== 'string') throw new NftForeignError('a rule that compares what is not a selector');
   const { type } = SELECTORS[left];

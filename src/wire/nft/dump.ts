@@ -1,4 +1,6 @@
 // Room wire: nf_tables messages of a dump as items.
+
+import { NetlinkFormatError } from '../netlink/message.ts';
 import { Attributes, NFGENMSG_LENGTH, userdataText } from '../nfnetlink/reader.ts';
 import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { hasConcatenatedIntervals, readConcatenatedKey } from './concatenation.ts';
@@ -65,14 +67,19 @@ export function decodeChain(body: Uint8Array): NftChain | undefined {
   const chain = { kind: 'chain', family, table: found.string(CHAIN.TABLE), chain: found.string(CHAIN.NAME) } as const;
   if (!found.has(CHAIN.HOOK)) return { ...chain, rules: [] };
   const hook = found.nested(CHAIN.HOOK);
-  const number = hook.u32(HOOK.NUMBER);
   const base: NftHook = {
     type: found.string(CHAIN.TYPE) as NftHook['type'],
-    hook: Object.entries(HOOK_NUMBER).find(([, value]) => value === number)![0] as NftHook['hook'],
+    hook: hookOf(hook.u32(HOOK.NUMBER)),
     priority: hook.u32(HOOK.PRIORITY)! | 0,
     ...(found.u32(CHAIN.POLICY) === POLICY_DROP && { policy: 'drop' }),
   };
   return { ...chain, base, rules: [] };
+}
+
+function hookOf(number: number | undefined): NftHook['hook'] {
+  const found = Object.entries(HOOK_NUMBER).find(([, value]) => value === number);
+  if (!found) throw new NetlinkFormatError(`a chain on hook number ${number}`);
+  return found[0] as NftHook['hook'];
 }
 
 /** A rule that is not in our vocabulary comes back without statements, so that it differs from every rule of a plan. */
@@ -159,7 +166,7 @@ export function decodeCounts(bodies: readonly Uint8Array[], set: NftSet): NftCou
 }
 
 function keyOf(element: Attributes): Uint8Array {
-  return element.nested(ELEMENT.KEY).raw(DATA.VALUE)!;
+  return element.nested(ELEMENT.KEY).bytes(DATA.VALUE);
 }
 
 /** Intervals do not overlap, so each ends at the bound after it. nft itself writes an end at 0 too, which ends nothing. */
@@ -183,5 +190,5 @@ function decodeIntervals(found: readonly Attributes[], set: NftSet): NftElement[
 
 function decodeData(data: Attributes, types: readonly NftDatatype[]): NftElement['data'] & {} {
   if (data.has(DATA.VERDICT)) return readVerdict(data.nested(DATA.VERDICT));
-  return readValues(data.raw(DATA.VALUE)!, types as NftValueType[]);
+  return readValues(data.bytes(DATA.VALUE), types as NftValueType[]);
 }
