@@ -1,10 +1,11 @@
 // Room wire: nf_tables messages of a dump as items.
 
+import { AddressError } from '../../addr/ip.ts';
 import { NetlinkFormatError } from '../netlink/message.ts';
 import { Attributes, NFGENMSG_LENGTH, userdataText } from '../nfnetlink/reader.ts';
 import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { hasConcatenatedIntervals, readConcatenatedKey } from './concatenation.ts';
-import { type NftValueType, readValues, typesOfId } from './datatype.ts';
+import { NftValueError, type NftValueType, readValues, typesOfId } from './datatype.ts';
 import { decompileStatements, NftForeignError, readVerdict } from './decompile.ts';
 import { COUNTER, DATA, EXPR, NFPROTO } from './expression.ts';
 import { boundOf, formatInterval, hasIntervals } from './interval.ts';
@@ -87,13 +88,20 @@ export function decodeRule(body: Uint8Array): { chain: string; rule: NftRule } {
   const found = attributes(body);
   const chain = found.string(RULE.CHAIN);
   try {
-    const statements = decompileStatements(found.list(RULE.EXPRESSIONS), familyOf(body)!);
+    const family = familyOf(body);
+    if (!family) throw new NftForeignError(`a rule of family ${body[0]}`);
+    const statements = decompileStatements(found.list(RULE.EXPRESSIONS), family);
     const comment = userdataText(found.raw(RULE.USERDATA), USERDATA.COMMENT);
     return { chain, rule: comment === undefined ? { statements } : { statements, comment } };
   } catch (error) {
-    if (!(error instanceof NftForeignError)) throw error;
+    if (!isForeign(error)) throw error;
     return { chain, rule: { statements: [], comment: error.message } };
   }
+}
+
+/** Others may write what none of ours does: half an address, a number where we have names. */
+function isForeign(error: unknown): error is Error {
+  return error instanceof NftForeignError || error instanceof NftValueError || error instanceof AddressError;
 }
 
 /** Undefined for the anonymous sets inside rules. */
@@ -190,5 +198,6 @@ function decodeIntervals(found: readonly Attributes[], set: NftSet): NftElement[
 
 function decodeData(data: Attributes, types: readonly NftDatatype[]): NftElement['data'] & {} {
   if (data.has(DATA.VERDICT)) return readVerdict(data.nested(DATA.VERDICT));
+  if (types[0] === 'verdict') throw new NetlinkFormatError('an element of a verdict map without a verdict');
   return readValues(data.bytes(DATA.VALUE), types as NftValueType[]);
 }
