@@ -11,9 +11,6 @@ import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.
 
 const log = logger('cni');
 
-/** Where the thin client looks for it unless it was installed otherwise. */
-export const AGENT_SOCKET = '/run/podwire/cni.sock';
-
 /** Answers calls from its own network and mount namespace. Throws a SysError when the socket cannot be had. */
 export function startResident(socket: string): { close(): void } {
   const host = new ResidentHost();
@@ -99,15 +96,13 @@ class ResidentHost implements Host {
 async function syncOne(path: string): Promise<void> {
   try {
     const fd = openSync(path, constants.O_RDONLY);
-    await new Promise<void>((resolve) => {
-      fsync(fd, (error) => {
-        if (error) log.warn({ err: error, path }, 'state could not be written to the disk');
-        closeSync(fd);
-        resolve();
-      });
-    });
+    try {
+      await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())));
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
-    // Somebody has removed it meanwhile.
-    if (codeOf(error) !== 'ENOENT') throw error;
+    // ENOENT: somebody has removed it meanwhile.
+    if (codeOf(error) !== 'ENOENT') log.warn({ err: error, path }, 'state could not be written to the disk');
   }
 }

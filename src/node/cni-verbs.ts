@@ -212,7 +212,12 @@ export class CniVerbs {
         { container: attachment.containerID },
         'its network namespace is gone and no DEL came: address taken back',
       );
-      this.#remove(attachment.network, attachment);
+      try {
+        this.#remove(attachment.network, attachment);
+      } catch (error) {
+        // It is tried again at the next look.
+        log.warn({ err: error, container: attachment.containerID }, 'its address could not be taken back');
+      }
     }
   }
 
