@@ -209,7 +209,7 @@ describe('Services', { skip }, () => {
         services.set(serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }));
         await planned();
         const ip = options.dnsIPs[i]!;
-        topology.run('node', `ip addr add ${ip}/${i === 0 ? 32 : 128} dev lo`);
+        topology.run('node', `ip addr add ${i === 0 ? `${ip}/32` : `${ip}/128`} dev lo${i === 0 ? '' : ' nodad'}`);
         await serve('node', 'udp', ip, 53, 'dns');
         assert.equal(await ask('pod1', ip, 53, 'udp'), `dns ${at('pod1')}`);
         assert.equal(await ask('node', ip, 53, 'udp'), `dns ${ip}`);
