@@ -1,5 +1,6 @@
 // A client and a server process that walk from path to path together, and rounds in which every path has its turn.
 import { type ChildProcess, fork } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { median } from './measure.ts';
 import type { Kind, Order } from './traffic.ts';
 
@@ -9,9 +10,10 @@ const CPUS = (process.env['CPUS'] ?? '0,0').split(',');
 class End {
   readonly #child: ChildProcess;
 
-  constructor(cpu = '') {
+  constructor(cpu = '', cgroup?: string) {
     const file = new URL('./traffic.ts', import.meta.url).pathname;
     this.#child = fork(file, { execArgv: [], env: { ...process.env, BENCH_CPU: cpu }, stdio: 'inherit' });
+    if (cgroup) writeFileSync(`${cgroup}/cgroup.procs`, String(this.#child.pid));
   }
 
   ask(order: Order): Promise<number> {
@@ -37,6 +39,8 @@ export interface Path {
   readonly ip: string;
   /** Where the client connects; absent: to the server itself. */
   readonly to?: { readonly ip: string; readonly port: number };
+  /** The client is in the pair's cgroup. */
+  readonly atSocket?: boolean;
 }
 
 const PORT = 7000;
@@ -44,7 +48,13 @@ const PORT = 7000;
 export class Pair implements Disposable {
   readonly #client = new End(CPUS[0]);
   readonly #server = new End(CPUS[1]);
+  readonly #atSocket: End | undefined;
   readonly #listeners = new Map<string, number>();
+
+  /** `cgroup`: path of one in which the client is for paths that say so. */
+  constructor(cgroup?: string) {
+    this.#atSocket = cgroup ? new End(CPUS[0], cgroup) : undefined;
+  }
 
   async once(path: Path, kind: Kind, ms: number): Promise<number> {
     const key = `${path.server} ${path.ip}`;
@@ -55,7 +65,8 @@ export class Pair implements Disposable {
     }
     const served = this.#server.ask({ op: 'serve', listener, kind });
     const { ip, port } = path.to ?? { ip: path.ip, port: PORT };
-    const value = await this.#client.ask({ op: 'send', netns: path.client, ip, port, kind, ms });
+    const client = path.atSocket ? this.#atSocket! : this.#client;
+    const value = await client.ask({ op: 'send', netns: path.client, ip, port, kind, ms });
     await served;
     return value;
   }
@@ -76,6 +87,7 @@ export class Pair implements Disposable {
 
   [Symbol.dispose](): void {
     this.#client.close();
+    this.#atSocket?.close();
     this.#server.close();
   }
 }

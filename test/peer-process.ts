@@ -18,6 +18,10 @@ export class PeerProcess<Command> {
       if (error === undefined) waiting?.resolve(result);
       else waiting?.reject(new Error(error));
     });
+    this.#child.on('exit', (code) => {
+      for (const { reject } of this.#pending.values()) reject(new Error(`the process ended with ${code}`));
+      this.#pending.clear();
+    });
   }
 
   call<T = string>(command: Command): Promise<T> {
@@ -26,6 +30,10 @@ export class PeerProcess<Command> {
     this.#pending.set(id, answer);
     this.#child.send({ id, command });
     return answer.promise as Promise<T>;
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   kill(): void {

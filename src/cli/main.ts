@@ -38,6 +38,12 @@ function program(): Command {
       ]),
     )
     .option('--nodeport-addresses <cidrs>', 'NodePorts are open only at node addresses in these (default: at all)')
+    .addOption(
+      new Option('--proxy-mode <name>', 'where Services are translated (default nftables; docs/datapath.md)').choices([
+        'nftables',
+        'ebpf',
+      ]),
+    )
     .option('--api-port <port>', 'port of the API server on 127.0.0.1 (default 6443, or the next that is free)')
     .option('--demo', 'with the demo application')
     .option('--foreground', 'stay in the foreground; Ctrl-C takes the cluster down')

@@ -1,6 +1,6 @@
 // Room cli: `podwire up`.
 import { parsePrefix } from '../addr/prefix.ts';
-import type { DatapathName, PartialConfig } from '../cluster/config.ts';
+import type { DatapathName, PartialConfig, ProxyMode } from '../cluster/config.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import type { UpResult } from '../cluster/up.ts';
 import { Fault } from '../observe/fault.ts';
@@ -12,6 +12,7 @@ interface UpFlags {
   readonly apiPort?: string;
   readonly overlay?: string;
   readonly datapath?: string;
+  readonly proxyMode?: string;
   readonly directRouting?: boolean;
   readonly nonMasqueradeCidrs?: string;
   readonly racks?: string;
@@ -64,6 +65,7 @@ async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {
     ...(flags.racks !== undefined && { racks: wholeNumber('--racks', flags.racks, 1, 16) }),
     ...(flags.datapath !== undefined && { datapath: flags.datapath as DatapathName }),
     ...(flags.nodeportAddresses !== undefined && { nodePortAddresses: prefixes(flags.nodeportAddresses) }),
+    ...(flags.proxyMode !== undefined && { proxyMode: flags.proxyMode as ProxyMode }),
     ...(await saidOverlay(flags)),
   };
   if (flags.nonMasqueradeCidrs !== undefined) said.push(await saidPrefixes(flags.nonMasqueradeCidrs));

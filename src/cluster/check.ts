@@ -4,6 +4,7 @@ import { closeSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { probeFastPath } from '../kernel/fast-path.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import { openKernel } from '../kernel/linux.ts';
+import { socketLbLacks } from '../kernel/socket-lb.ts';
 import { createNetns, netnsPath, removeNamespace } from '../sys/netns.ts';
 import { openSocket } from '../sys/socket.ts';
 import { fabricExists } from './namespaces.ts';
@@ -149,6 +150,7 @@ function checkKernel(): CheckRow[] {
         () => kernel.flushConntrack([{ protocol: 'UDP', originalDst: '192.0.2.1', originalDstPort: 1 }]),
       ),
       checkFastPath(),
+      checkSockets(),
       attempt({ what: 'SCTP', detail: 'works', state: 'absent', mend: 'modprobe sctp, for pods that speak SCTP' }, () =>
         closeSync(openSocket('inet', 'stream', IPPROTO_SCTP)),
       ),
@@ -157,6 +159,14 @@ function checkKernel(): CheckRow[] {
     kernel.close();
     removeNamespace(path);
   }
+}
+
+function checkSockets(): CheckRow {
+  const what = 'eBPF Services';
+  const missing = socketLbLacks();
+  if (!missing) return { what, state: 'ok', detail: 'works (podwire up --proxy-mode ebpf)' };
+  const mend = 'Linux 5.18 or later and a cgroup2 tree; nftables does without';
+  return { what, state: 'absent', detail: missing, mend };
 }
 
 function checkFastPath(): CheckRow {

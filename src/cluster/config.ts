@@ -3,6 +3,7 @@ import { DEFAULT_SETTINGS, type ServerSettings } from '../dns/settings.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 
 export type DatapathName = 'nftables' | 'ebpf';
+export type ProxyMode = 'nftables' | 'ebpf';
 
 export interface ClusterConfig {
   readonly name: string;
@@ -30,6 +31,8 @@ export interface ClusterConfig {
     readonly vxlan: { readonly vni: number; readonly port: number };
     /** How packets of pods pass a node: all through its stack, or known flows past it by eBPF where the kernel can. */
     readonly datapath: DatapathName;
+    /** Where Services are translated: in nftables alone, or for pods at their sockets by eBPF where the kernel can. */
+    readonly proxyMode: ProxyMode;
     /** How pods of different nodes meet. */
     readonly overlay: OverlaySettings;
     /** L2 segments over which the nodes are spread, joined by a router. */
@@ -75,6 +78,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },
       datapath: 'nftables',
+      proxyMode: 'nftables',
       overlay: { backend: 'vxlan', directRouting: false },
       racks: 1,
     },

@@ -8,9 +8,10 @@ import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
+import { podCgroupName } from '../runtime/paths.ts';
 import { closeLeftOpen, createDescriptorTable } from '../sys/descriptors.ts';
 import type { ClusterConfig } from './config.ts';
-import { settleDatapath } from './datapath.ts';
+import { settleDatapath, settleProxyMode } from './datapath.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
 import { imageDir, nodeDir } from './paths.ts';
 import { findRuntime } from './programs.ts';
@@ -76,6 +77,9 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     mtu: network.mtu,
     vxlan: network.vxlan,
     datapath: settleDatapath(config),
+    ...(settleProxyMode(config).mode === 'ebpf' && {
+      socketCgroup: podCgroupName(config.name, nodeDir(config.name, node.name)),
+    }),
     overlay: network.overlay,
     segmentCIDRs: node.segmentCIDRs,
     routers: node.routers,

@@ -3,7 +3,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
-import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findInBtf } from '../wire/bpf/btf.ts';
 import {
   addressKey,
@@ -18,9 +18,9 @@ import {
   routeValue,
 } from '../wire/bpf/fast-path.ts';
 import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
-import { decodeLink, getLink } from '../wire/netlink/link.ts';
 import type { FastPath, FastPathItem, FastPod, FastRoute } from './items.ts';
 import { KernelError } from './kernel.ts';
+import { linkIndex, requestOr } from './tc-links.ts';
 
 /** Behind the one that takes off outer headers (ipip-tunnels.ts). */
 const PRIORITY = 0x7078;
@@ -45,7 +45,7 @@ export class FastPathLinks {
   }
 
   put(item: FastPathItem): void {
-    const index = this.#index(item.link);
+    const index = linkIndex(this.#socket, item.link);
     if (index === undefined) throw new KernelError(`add ${item.kind}`, 'ENODEV', undefined, item);
     this.#maps ??= this.#ownMaps();
     if (item.kind === 'fast-path') this.#attach(item, index, this.#maps);
@@ -61,7 +61,7 @@ export class FastPathLinks {
   }
 
   #attach(item: FastPath, index: number, maps: FastPathMaps): void {
-    this.#try(newClsact(index), 'EEXIST');
+    requestOr(this.#socket, newClsact(index), 'EEXIST');
     const program = this.#programs.get(item.from) ?? this.#load(item, maps);
     const filter = { index, direction: 'ingress', priority: PRIORITY } as const;
     this.#socket.request(replaceFilter(filter, program, `podwire-fast-path-${item.from}`));
@@ -78,23 +78,10 @@ export class FastPathLinks {
 
   remove(item: FastPathItem): void {
     if (item.kind === 'fast-path') {
-      const index = this.#index(item.link);
+      const index = linkIndex(this.#socket, item.link);
       const filter = { index: index ?? 0, direction: 'ingress', priority: PRIORITY } as const;
-      if (index !== undefined) this.#try(deleteFilter(filter), ...GONE);
+      if (index !== undefined) requestOr(this.#socket, deleteFilter(filter), ...GONE);
     } else if (this.#maps) removeEntry(this.#maps, item);
-  }
-
-  #index(name: string): number | undefined {
-    const [answer] = this.#socket.ask([getLink({ name })]);
-    return answer && !(answer instanceof NetlinkError) ? decodeLink(answer).index : undefined;
-  }
-
-  #try(request: Parameters<NetlinkSocket['request']>[0], ...fine: string[]): void {
-    try {
-      this.#socket.request(request);
-    } catch (error) {
-      if (!(error instanceof NetlinkError) || !fine.includes(error.code)) throw error;
-    }
   }
 
   /** Attached programs go on with their maps. */

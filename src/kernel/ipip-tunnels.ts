@@ -4,12 +4,12 @@ import { ipBytes } from '../addr/ip.ts';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
-import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decapsulate, encapsulate, PEER_MAP, peerKey } from '../wire/bpf/ipip.ts';
 import { type Direction, deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
-import { decodeLink, getLink } from '../wire/netlink/link.ts';
 import type { IpipPeer, IpipTunnel } from './items.ts';
 import { KernelError } from './kernel.ts';
+import { linkIndex, requestOr } from './tc-links.ts';
 
 /** Of our filters among others of the link. */
 const PRIORITY = 0x7077;
@@ -27,11 +27,11 @@ export class IpipTunnels {
   }
 
   attach(item: IpipTunnel): void {
-    const index = this.#index(item.link);
+    const index = linkIndex(this.#socket, item.link);
     if (index === undefined) throw new KernelError('add ipip', 'ENODEV', undefined, item);
     const map = this.#maps.get(item.link) ?? own(createMap('prefixes', { ...PEER_MAP, maxEntries: MAX_PEERS }));
     this.#maps.set(item.link, map);
-    this.#try(newClsact(index), 'EEXIST');
+    requestOr(this.#socket, newClsact(index), 'EEXIST');
     // First what receives: others may send already.
     this.#load(index, 'ingress', decapsulate(map, item.local));
     this.#load(index, 'egress', encapsulate(map, item.local));
@@ -49,9 +49,9 @@ export class IpipTunnels {
   }
 
   detach({ link }: IpipTunnel): void {
-    const index = this.#index(link);
+    const index = linkIndex(this.#socket, link);
     for (const direction of ['egress', 'ingress'] as const) {
-      if (index !== undefined) this.#try(deleteFilter({ index, direction, priority: PRIORITY }), ...GONE);
+      if (index !== undefined) requestOr(this.#socket, deleteFilter({ index, direction, priority: PRIORITY }), ...GONE);
     }
     const map = this.#maps.get(link);
     if (map !== undefined) closeOwned(map);
@@ -71,19 +71,6 @@ export class IpipTunnels {
       deleteElement(map, peerKey(item.dst));
     } catch (error) {
       if (!(error instanceof SysError) || error.code !== 'ENOENT') throw error;
-    }
-  }
-
-  #index(name: string): number | undefined {
-    const [answer] = this.#socket.ask([getLink({ name })]);
-    return answer && !(answer instanceof NetlinkError) ? decodeLink(answer).index : undefined;
-  }
-
-  #try(request: Parameters<NetlinkSocket['request']>[0], ...fine: string[]): void {
-    try {
-      this.#socket.request(request);
-    } catch (error) {
-      if (!(error instanceof NetlinkError) || !fine.includes(error.code)) throw error;
     }
   }
 

@@ -43,6 +43,8 @@ export interface NodeOptions {
   readonly vxlan: { readonly vni: number; readonly port: number };
   /** Absent: nftables. */
   readonly datapath?: Datapath;
+  /** The name of the cgroup in which pods find Services at their sockets (proxy mode ebpf); absent: nftables alone translates. */
+  readonly socketCgroup?: string;
   /** Absent: VXLAN for every other node. */
   readonly overlay?: OverlaySettings;
   /** Prefixes of the segment on which the node is; absent: nodeCIDRs. */

@@ -6,6 +6,7 @@ import type { Client } from '../client/client.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { type EndpointSlice, type Node, objectKey, type Service } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
+import { frontendsOf } from '../plan/frontends.ts';
 import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
 import type { Fragment } from '../plan/plan.ts';
 import { planProxyBase } from '../plan/proxy-base.ts';
@@ -19,6 +20,7 @@ import { HealthChecks } from './health-checks.ts';
 import { factsOf } from './node-facts.ts';
 import { serveProxy } from './proxy-server.ts';
 import { ProxyStats } from './proxy-stats.ts';
+import type { SocketServices } from './socket-services.ts';
 import { staleFlows } from './stale-flows.ts';
 
 /** What the proxy watches. EndpointSlices need the index `service` (namespace/name of their Service). */
@@ -37,6 +39,8 @@ export interface ProxyOptions {
   readonly metricsPort?: number;
   /** Shared ones; absent: the proxy's own. */
   readonly informers?: ProxyInformers;
+  /** Proxy mode ebpf: where pods' sockets find Services. */
+  readonly sockets?: SocketServices;
 }
 
 export interface RunningProxy {
@@ -170,11 +174,13 @@ class ServiceProxy implements RunningProxy {
     const changes = new Map<string, Fragment | undefined>();
     const { plan } = this.#options.reconciler;
     const stale: ConntrackFilter[] = [];
+    const changed: string[] = [];
     for (const key of keys) {
       const fragmentKey = serviceFragmentKey(key);
       const before = plan.get(fragmentKey);
       const after = this.#planService(key, before);
       if (!before && !after) continue;
+      changed.push(key);
       changes.set(fragmentKey, after);
       stale.push(...staleFlows(before, after));
       if (after) this.#mostEndpoints = Math.max(this.#mostEndpoints, uncommonCount(after));
@@ -184,6 +190,7 @@ class ServiceProxy implements RunningProxy {
     this.#apply(changes);
     // After the rules: a flow that is cut earlier would be tracked anew by the old ones.
     if (stale.length > 0) this.#flush(stale);
+    this.#tellSockets(changed);
     this.#countSync(begun);
     if (this.#services.size > 0) this.#schedule();
   }
@@ -200,6 +207,18 @@ class ServiceProxy implements RunningProxy {
     const fragment = planChains(this.#facts, this.#mostEndpoints);
     this.#chainsFor = uncommonCount(fragment);
     this.#apply(new Map([['proxy/chains', fragment]]));
+  }
+
+  /** After the rules too: what sockets do not know goes to them. */
+  #tellSockets(keys: readonly string[]): void {
+    const { sockets } = this.#options;
+    if (!sockets) return;
+    const { services, slices } = this.#informers;
+    for (const key of keys) {
+      const service = services.get(key);
+      sockets.set(key, service ? frontendsOf(service, slices.byIndex('service', key), this.#facts) : []);
+    }
+    if (this.#services.size === 0) sockets.attach();
   }
 
   #planNodes(): Map<string, Fragment | undefined> {

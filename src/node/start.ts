@@ -6,7 +6,9 @@ import { Client } from '../client/client.ts';
 import { createRecorder } from '../client/recorder.ts';
 import type { Transport } from '../client/transport.ts';
 import { type DnsStatus, startDns } from '../dns/start.ts';
+import { makeCgroup } from '../kernel/cgroup.ts';
 import { openKernel } from '../kernel/linux.ts';
+
 import type { ClaimReport } from '../lb/speaker.ts';
 import type { LoadBalancer } from '../lb/start.ts';
 import { logger } from '../observe/log.ts';
@@ -28,6 +30,7 @@ import { Pods } from './pods.ts';
 import { Policies } from './policies.ts';
 import { startProxy } from './proxy.ts';
 import { METRICS_PORT } from './proxy-server.ts';
+import type { SocketServices } from './socket-services.ts';
 
 const log = logger('node');
 
@@ -84,7 +87,11 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const endpointSlices = informers.of('EndpointSlice');
   const namespaces = informers.of('Namespace');
 
-  const runtime = await openRuntime({ ...options, ...(options.netns && { nodeNetns: options.netns }) });
+  const runtime = await openRuntime({
+    ...options,
+    ...(options.netns && { nodeNetns: options.netns }),
+    ...(options.socketCgroup && { podCgroup: options.socketCgroup }),
+  });
   step('runtime');
   const capacity = machineCapacity(options.stateDir);
   const node = new NodeObject({
@@ -115,7 +122,9 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     options: placed,
     searchesOf: (ip) => pods?.searchesOf(ip),
   });
+  const sockets = await openSockets(options);
   const proxy = startProxy({
+    ...(sockets && { sockets }),
     client,
     reconciler,
     kernel,
@@ -196,6 +205,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       dns.close();
       proxy.close();
       policies.close();
+      sockets?.close();
       stopWatchingNodes();
       paths?.close();
       closed = true;
@@ -207,6 +217,13 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       transport.close();
     },
   };
+}
+
+/** After the runtime has given this thread its mounts, among which the cgroup is. */
+async function openSockets({ socketCgroup }: NodeOptions): Promise<SocketServices | undefined> {
+  if (socketCgroup === undefined) return undefined;
+  const { SocketServices } = await import('./socket-services.ts');
+  return new SocketServices(makeCgroup(socketCgroup));
 }
 
 /** What the box chose, or what a cluster's controller gives the Node. */

@@ -1,6 +1,6 @@
 // Room runtime: the life of one container, from its record on disk to its exit code.
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { exposeNamespace } from '../sys/netns.ts';
 import { capabilities, ownCapabilities } from './capabilities.ts';
 import { createHeld, isCrun, type Programs, runVerb, startHeld } from './holder.ts';
@@ -20,6 +20,7 @@ const NOT_STARTED = 128;
 export interface ContainerHome {
   readonly programs: Programs;
   readonly paths: RuntimePaths;
+  readonly podCgroup: string | undefined;
   ended(status: ContainerStatus): void;
 }
 
@@ -64,8 +65,10 @@ export class Container {
     mkdirSync(dirname(this.spec.logPath), { recursive: true });
     try {
       this.#prepare(sandbox, root);
-      const { programs, paths } = this.#home;
+      const { programs, paths, podCgroup } = this.#home;
       const pid = await createHeld(programs, paths, this.#paths, this.spec);
+      // A socket stays with the cgroup in which it was made: the process must be there before it is the container's.
+      if (podCgroup && !sandbox.hostNetwork) writeFileSync(join(podCgroup, 'cgroup.procs'), String(pid));
       const init = recordProcess(pid);
       const conmon = recordProcess(Number(readFileSync(this.#paths.conmonPid, 'utf8')));
       if (!init || !conmon) throw new StartFailure('the process ended before it was started');

@@ -23,6 +23,8 @@ export interface ExecTarget {
   readonly spec: ContainerSpec;
   readonly user: OciUser;
   readonly hostname: string;
+  /** The directory of the cgroup2 in which the process is to be. */
+  readonly cgroup: string | undefined;
 }
 
 interface Call {
@@ -55,8 +57,14 @@ function prepare({ programs, paths, dir, spec, user, hostname }: ExecTarget, opt
   return { args, pidFile, logFile, processFile };
 }
 
-function withPipes({ programs }: ExecTarget, call: Call, options: ExecOptions): ExecProcess {
-  const child = spawn(programs.ociRuntime, call.args, {
+/** crun puts nothing into a cgroup: the process is there before it becomes crun. */
+function commandOf({ programs, cgroup }: ExecTarget, { args }: Call): [file: string, args: readonly string[]] {
+  if (cgroup === undefined) return [programs.ociRuntime, args];
+  return ['/bin/sh', ['-c', 'echo 0 > "$0" && exec "$@"', `${cgroup}/cgroup.procs`, programs.ociRuntime, ...args]];
+}
+
+function withPipes(target: ExecTarget, call: Call, options: ExecOptions): ExecProcess {
+  const child = spawn(...commandOf(target, call), {
     env: PROGRAM_ENV,
     stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
   });
@@ -76,9 +84,9 @@ function withPipes({ programs }: ExecTarget, call: Call, options: ExecOptions): 
  * The runtime makes the terminal in the container and relays between it and its own stdio, which is a terminal of ours in raw
  * mode: so sizes and bytes pass through, and no file descriptor need be received over a socket.
  */
-function withTerminal({ programs }: ExecTarget, call: Call, options: ExecOptions): ExecProcess {
+function withTerminal(target: ExecTarget, call: Call, options: ExecOptions): ExecProcess {
   const { master, slave } = openPty();
-  const child = spawn(programs.ociRuntime, call.args, {
+  const child = spawn(...commandOf(target, call), {
     env: PROGRAM_ENV,
     stdio: [slave, slave, slave],
     detached: true,

@@ -24,6 +24,11 @@ export function runtimePaths(stateDir: string): RuntimePaths {
   };
 }
 
+/** The cgroup of a node's pods, where a cluster wants one. */
+export function podCgroupName(clusterName: string, stateDir: string): string {
+  return `pw-${clusterName}-${createHash('sha256').update(stateDir).digest('hex').slice(0, 10)}`;
+}
+
 export interface SandboxPaths {
   readonly dir: string;
   readonly record: string;

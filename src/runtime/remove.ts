@@ -1,7 +1,8 @@
 // Room runtime: clears a node's runtime away, without its agent: kills what it holds, unpins namespaces. For `down`.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { runtimePaths } from './paths.ts';
+import { removeCgroup } from '../kernel/cgroup.ts';
+import { podCgroupName, runtimePaths } from './paths.ts';
 import { createdProcess, findHolders, hasLetGo, killGroup, sendSignal } from './processes.ts';
 import { type ContainerRecord, listDir, readRecords } from './record.ts';
 import type { Sandbox } from './runtime.ts';
@@ -32,5 +33,6 @@ export async function removeNodeRuntime(node: NodeToRemove): Promise<void> {
   const sandboxes = readRecords<Sandbox>(paths.sandboxes);
   const ids = [...sandboxes.records.map(({ id }) => id), ...sandboxes.incomplete];
   for (const id of ids) deleteSandbox(node, paths, id);
+  await removeCgroup(podCgroupName(node.clusterName, node.stateDir));
   rmSync(paths.base, { recursive: true, force: true });
 }

@@ -1,5 +1,6 @@
 // Room runtime: a node's runtime: sandboxes of pinned namespaces, containers under an OCI runtime, each held by its own conmon.
 import { mkdirSync } from 'node:fs';
+import { makeCgroup } from '../kernel/cgroup.ts';
 import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
 import { attachTo } from './attach.ts';
@@ -35,6 +36,8 @@ export interface RuntimeOptions {
   readonly nodeNetns?: string;
   readonly ociRuntime: string;
   readonly conmon: string;
+  /** The name of the cgroup (version 2) into which processes of pods are put before they run, but for hostNetwork; absent: none. */
+  readonly podCgroup?: string;
 }
 
 /**
@@ -51,7 +54,7 @@ class NodeRuntime implements Runtime {
   readonly images: UnpackedImages;
   readonly #options: RuntimeOptions;
   readonly #paths: RuntimePaths;
-  readonly #home: ContainerHome;
+  #home: ContainerHome;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #containers = new Map<string, Container>();
   readonly #handlers = new Set<(status: ContainerStatus) => void>();
@@ -67,6 +70,7 @@ class NodeRuntime implements Runtime {
     this.#home = {
       programs: options,
       paths: this.#paths,
+      podCgroup: undefined,
       ended: (status) => this.#ended(status),
     };
   }
@@ -79,6 +83,9 @@ class NodeRuntime implements Runtime {
         ? findHolders(this.#paths.containers)
         : new Map();
     enterNodeMounts([...known, ...[...stray.values()].flat()], this.#options.ociRuntime);
+    const { podCgroup } = this.#options;
+    // As these mounts show it.
+    if (podCgroup) this.#home = { ...this.#home, podCgroup: makeCgroup(podCgroup) };
     for (const id of incomplete) await new Container(this.#home, unrecorded(id)).clear();
     const sandboxes = readRecords<Sandbox>(this.#paths.sandboxes);
     for (const sandbox of sandboxes.records) this.#sandboxes.set(sandbox.id, sandbox);
@@ -138,6 +145,7 @@ class NodeRuntime implements Runtime {
     const container = this.#containers.get(containerId);
     if (container?.status.state !== 'running') throw new Fault(`container ${containerId} is not running`);
     const { spec, paths } = container;
+    const sandbox = this.#sandboxes.get(spec.sandboxId);
     return execIn(
       {
         programs: this.#options,
@@ -145,7 +153,8 @@ class NodeRuntime implements Runtime {
         dir: paths.dir,
         spec,
         user: resolveUser(spec, paths.rootfs),
-        hostname: this.#sandboxes.get(spec.sandboxId)?.hostname ?? '',
+        hostname: sandbox?.hostname ?? '',
+        cgroup: sandbox?.hostNetwork ? undefined : this.#home.podCgroup,
       },
       options,
     );

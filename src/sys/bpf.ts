@@ -3,15 +3,16 @@ import { arch } from 'node:process';
 import { koffi, lastErrno, libc, SysError } from './ffi.ts';
 
 const SYS_BPF: number = { x64: 321, arm64: 280 }[arch as string] ?? 280;
-const COMMAND = { mapCreate: 0, mapUpdate: 2, mapDelete: 3, progLoad: 5 } as const;
-const MAP_TYPE = { hash: 1, prefixes: 11 } as const;
+const COMMAND = { mapCreate: 0, mapUpdate: 2, mapDelete: 3, progLoad: 5, progAttach: 8 } as const;
+const MAP_TYPE = { hash: 1, recent: 9, prefixes: 11 } as const;
 const NO_PREALLOC = 1;
 export const SCHED_CLS = 3;
+export const CGROUP_SOCK_ADDR = 18;
 const LOG_BYTES = 1 << 16;
 
 type Attributes = ReturnType<typeof koffi.struct>;
 
-function command(fields: Record<string, string>) {
+function command(fields: Parameters<typeof koffi.struct>[0]) {
   const attributes: Attributes = koffi.struct(fields);
   const call = libc.func('syscall', 'long', ['long', 'int', koffi.pointer(attributes), 'uint32_t']);
   const size = koffi.sizeof(attributes);
@@ -19,7 +20,7 @@ function command(fields: Record<string, string>) {
 }
 
 type Command = ReturnType<typeof command>;
-let defined: { onMap: Command; onElement: Command; onProgram: Command } | undefined;
+let defined: { onMap: Command; onElement: Command; onProgram: Command; onAttach: Command } | undefined;
 
 /** `union bpf_attr` as each command sees it. Defined when first used: most nodes never do. */
 function bpf(): NonNullable<typeof defined> {
@@ -46,6 +47,17 @@ function bpf(): NonNullable<typeof defined> {
       log_level: 'uint32_t',
       log_size: 'uint32_t',
       log_buf: 'uint8_t *',
+      kern_version: 'uint32_t',
+      prog_flags: 'uint32_t',
+      prog_name: koffi.array('uint8_t', 16),
+      prog_ifindex: 'uint32_t',
+      expected_attach_type: 'uint32_t',
+    }),
+    onAttach: command({
+      target_fd: 'uint32_t',
+      attach_bpf_fd: 'uint32_t',
+      attach_type: 'uint32_t',
+      attach_flags: 'uint32_t',
     }),
   };
   return defined;
@@ -62,14 +74,17 @@ export interface MapShape {
   readonly maxEntries: number;
 }
 
-/** In `prefixes` the longest one wins. Entries take memory when they are made. The fd is the caller's. */
+/**
+ * In `prefixes` the longest one wins; `recent` forgets what was not asked for longest when it is full, and takes its memory at
+ * once, the others with each entry. The fd is the caller's.
+ */
 export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, maxEntries }: MapShape): number {
   const attributes = {
     map_type: MAP_TYPE[type],
     key_size: keySize,
     value_size: valueSize,
     max_entries: maxEntries,
-    map_flags: NO_PREALLOC,
+    map_flags: type === 'recent' ? 0 : NO_PREALLOC,
   };
   return done(bpf().onMap(COMMAND.mapCreate, attributes), 'bpf map create');
 }
@@ -83,8 +98,8 @@ export function deleteElement(map: number, key: Uint8Array): void {
   done(bpf().onElement(COMMAND.mapDelete, { map_fd: map, pad: 0, key, value: null, flags: 0 }), 'bpf map delete');
 }
 
-/** The fd is the caller's. Throws a SysError with the last lines of the verifier's reasons. */
-export function loadProgram(type: number, code: Uint8Array): number {
+/** `attach`: enum bpf_attach_type, for types that ask for it. The fd is the caller's. Throws a SysError with the last lines of the verifier's reasons. */
+export function loadProgram(type: number, code: Uint8Array, attach = 0): number {
   const program = {
     prog_type: type,
     insn_cnt: code.length / 8,
@@ -94,6 +109,11 @@ export function loadProgram(type: number, code: Uint8Array): number {
     log_level: 0,
     log_size: 0,
     log_buf: null as Uint8Array | null,
+    kern_version: 0,
+    prog_flags: 0,
+    prog_name: new Array(16).fill(0),
+    prog_ifindex: 0,
+    expected_attach_type: attach,
   };
   const fd = bpf().onProgram(COMMAND.progLoad, program);
   if (fd !== -1) return fd;
@@ -102,4 +122,13 @@ export function loadProgram(type: number, code: Uint8Array): number {
   bpf().onProgram(COMMAND.progLoad, { ...program, log_level: 1, log_size: LOG_BYTES, log_buf: log });
   const reason = log.toString('latin1').replace(/\0+$/, '').trim().split('\n').slice(-3).join('; ');
   throw new SysError('bpf program load', errno, reason);
+}
+
+/**
+ * For all processes of a cgroup (an fd of its directory) and of those below it. Takes the place of a program of the same kind, between one
+ * call and the next, and stays when the fd is closed: until the cgroup is gone.
+ */
+export function attachToCgroup(cgroup: number, program: number, attach: number): void {
+  const attributes = { target_fd: cgroup, attach_bpf_fd: program, attach_type: attach, attach_flags: 0 };
+  done(bpf().onAttach(COMMAND.progAttach, attributes), 'bpf program attach');
 }

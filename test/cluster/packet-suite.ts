@@ -111,10 +111,15 @@ export function packetSuite(flags: readonly string[], lacking?: string): void {
     await machine?.[Symbol.asyncDispose]();
   });
 
-  test('the cluster has the datapath that was asked for', { skip }, async () => {
+  test('the cluster has the datapath and the proxy mode that were asked for', { skip }, async () => {
     const status = JSON.parse(await machine.mustPodwire('status', '-o', 'json'));
-    const { detail } = status.parts.find((each: { part: string }) => each.part === 'datapath');
-    assert.match(detail, flags.includes('ebpf') ? /^ebpf/ : /^nftables$/);
+    for (const [part, flag] of [
+      ['datapath', '--datapath'],
+      ['proxy', '--proxy-mode'],
+    ] as const) {
+      const { detail } = status.parts.find((each: { part: string }) => each.part === part);
+      assert.match(detail, flags.includes(flag) ? /^ebpf/ : /^nftables$/);
+    }
   });
 
   test('nine pods stand on three nodes, each with an address of its node', { skip }, () => {

@@ -119,9 +119,17 @@ class Flow implements Disposable {
     return line;
   }
 
-  async talk(): Promise<void> {
+  get received(): number {
+    return this.#text.length;
+  }
+
+  send(): void {
     this.#text = '';
     this.#socket.write('y'.repeat(this.#bytes));
+  }
+
+  async talk(): Promise<void> {
+    this.send();
     await until('all is echoed', async () => this.#text.length === this.#bytes);
   }
 
@@ -156,6 +164,31 @@ test('a translated flow is translated back, also beside a direct one from the sa
     await second.talk();
     await first.talk();
   }
+});
+
+test('a flow whose entry in connection tracking is deleted meets the rules again', { skip }, async () => {
+  using net = fastNet('c');
+  const [node] = net.nodes as [TestNode];
+  const [from, to] = [net.addPod(node, 'a1'), net.addPod(node, 'a2')];
+  const forwarded = count(node);
+  await using echo = await serveIn(to.netns, to.ip);
+  using flow = new Flow(from, to.ip, echo.port);
+  assert.equal(await flow.seen(), from.ip);
+  await flow.talk();
+  const rules = 'ct state established accept\n meta l4proto tcp counter drop\n';
+  const chain = `chain late {\n type filter hook forward priority 10\n ${rules} }`;
+  run(node, 'nft -f -', `table inet late {\n${chain}\n}\n`);
+  const refused = () => Number(/counter packets (\d+)/.exec(run(node, 'nft list chain inet late late'))![1]);
+  const before = forwarded();
+  for (let i = 0; i < 10; i++) await flow.talk();
+  assert.equal(refused(), 0);
+  assert.ok(forwarded() - before < FEW, 'what is known goes on');
+  run(node, `conntrack -D -s ${from.ip} -d ${to.ip}`);
+  flow.send();
+  await until('it is refused', async () => refused() > 0);
+  assert.equal(flow.received, 0);
+  // Else its end were refused too, and the server would wait for it.
+  run(node, 'nft delete table inet late');
 });
 
 test('a pod sends under its own address alone', { skip }, () => {

@@ -28,9 +28,13 @@ export type Command =
       readonly bind?: string;
       /** Milliseconds to wait for an answer, where none is expected. */
       readonly timeout?: number;
+      /** A UDP socket that names its destination with the datagram; the answer is followed by who sent it. */
+      readonly unconnected?: boolean;
     }
   /** Connects, reads to the end, again and again, until `stop`. */
   | { readonly op: 'load'; readonly host: string; readonly port: number }
+  /** Sends so many datagrams from one unconnected socket, each after the answer to the one before; resolves with the answers. */
+  | { readonly op: 'datagrams'; readonly host: string; readonly port: number; readonly count: number }
   | { readonly op: 'stop' };
 
 export interface Load {
@@ -53,6 +57,8 @@ async function run(command: Command): Promise<unknown> {
       return received.get(`${command.host} ${command.port}`) ?? 0;
     case 'send':
       return send(command.host, command.port, command.from);
+    case 'datagrams':
+      return datagrams(command);
     case 'stop':
       stopped = true;
       return undefined;
@@ -104,7 +110,7 @@ function askTcp({
   });
 }
 
-function askUdp({ host, port, from }: Ask): Promise<string> {
+function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
   return new Promise((resolve) => {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     const done = (answer: string) => {
@@ -113,10 +119,32 @@ function askUdp({ host, port, from }: Ask): Promise<string> {
       resolve(answer);
     };
     const timer = setTimeout(() => done('ETIMEDOUT'), TIMEOUT_MS);
-    socket.on('message', (data) => done(String(data)));
+    const sender = ({ address, port }: { address: string; port: number }) => ` from ${address} ${port}`;
+    socket.on('message', (data, source) => {
+      if (unconnected) done(`${data}${sender(source)}`);
+      else done(String(data));
+    });
     socket.on('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+    const failed = (error: Error | null) => error && done((error as NodeJS.ErrnoException).code ?? error.message);
+    // Where sockets are translated, connect() itself may be refused.
+    const connected = (error?: Error) => (error ? failed(error) : socket.send('who?'));
+    if (unconnected) socket.bind(from ?? 0, () => socket.send('who?', port, host, failed));
     // A connected socket is told of ICMP errors.
-    socket.bind(from ?? 0, () => socket.connect(port, host, () => socket.send('who?')));
+    else socket.bind(from ?? 0, () => socket.connect(port, host, connected));
+  });
+}
+
+function datagrams({ host, port, count }: Extract<Command, { op: 'datagrams' }>): Promise<string[]> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  const answers: string[] = [];
+  return new Promise((resolve, reject) => {
+    const next = () => socket.send('who?', port, host, (error) => error && reject(error));
+    socket.on('error', reject);
+    socket.on('message', (data) => {
+      if (answers.push(String(data)) < count) next();
+      else socket.close(() => resolve(answers));
+    });
+    socket.bind(0, next);
   });
 }
 

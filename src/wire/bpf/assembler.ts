@@ -11,7 +11,7 @@ const STX_MEM = 0x63;
 const ALU64 = 0x07;
 const JMP = 0x05;
 const FROM_REGISTER = 0x08;
-const ALU = { add: 0x00, and: 0x50, rsh: 0x70, xor: 0xa0, mov: 0xb0 } as const;
+const ALU = { add: 0x00, sub: 0x10, mul: 0x20, and: 0x50, rsh: 0x70, mod: 0x90, xor: 0xa0, mov: 0xb0 } as const;
 /** Without a sign; `set`: any bit of the right is set in the left. */
 const COMPARE = { eq: 0x10, gt: 0x20, set: 0x40, ne: 0x50 } as const;
 const CALL = 0x85;
