@@ -7,6 +7,7 @@ import { type Attempt, blackoutOf } from '../src/lb/blackout.ts';
 import { Machine, until } from '../test/cluster/machine.ts';
 import { outsideHost } from '../test/cluster/outside.ts';
 import { startCluster } from '../test/overlay/overlay-cluster.ts';
+import { keepalivedPair } from './keepalived.ts';
 import { printMachine, printSamples } from './measure.ts';
 
 const ROUNDS = 5;
@@ -26,17 +27,23 @@ await until(
   async () => (await outside.run('curl', ['-s', '-m2', `http://${ADDRESS}/hostname`])) !== '',
 );
 
-const netns = `/run/netns/${machine.netns}-out`;
-const worker = new Worker(join(import.meta.dirname, 'lb-client.worker.ts'), {
-  workerData: { netns, ip: ADDRESS, port: 80 },
-});
-const ask = <T>(question: string) =>
-  new Promise<T>((resolve) => {
-    worker.once('message', resolve);
-    worker.postMessage(question);
-  });
-/** The last 0.3 s went well. */
-const settled = () => until('the client connects', async () => (await ask<number>('mark')) >= SETTLED);
+/** A client on a thread of its own, in the namespace. */
+function startClient(netns: string, ip: string) {
+  const worker = new Worker(join(import.meta.dirname, 'lb-client.worker.ts'), { workerData: { netns, ip, port: 80 } });
+  const ask = <T>(question: string) =>
+    new Promise<T>((resolve) => {
+      worker.once('message', resolve);
+      worker.postMessage(question);
+    });
+  return {
+    take: () => ask<Attempt[]>('take'),
+    /** The last 0.3 s went well. */
+    settled: () => until('the client connects', async () => (await ask<number>('mark')) >= SETTLED),
+    close: () => worker.postMessage('close'),
+  };
+}
+
+const client = startClient(`/run/netns/${machine.netns}-out`, ADDRESS);
 const others = ['node-1', 'node-2', 'node-3'];
 
 async function holder(not?: string): Promise<string> {
@@ -58,12 +65,12 @@ async function measure(
   let attempts = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const node = await holder();
-    await settled();
-    await ask<Attempt[]>('take');
+    await client.settled();
+    await client.take();
     await happen(node);
     await holder(moves ? node : undefined);
-    await settled();
-    const found = blackoutOf(await ask<Attempt[]>('take'));
+    await client.settled();
+    const found = blackoutOf(await client.take());
     gaps.push(found.longestGapMs);
     failed += found.failed;
     attempts += found.attempts;
@@ -116,8 +123,31 @@ await measure(
   () => Promise.resolve(),
   false,
 );
+client.close();
+
+/** Debian's keepalived, its plug pulled in the same way. */
+async function measurePeer(advertSeconds: number, rounds: number): Promise<void> {
+  using pair = keepalivedPair(advertSeconds);
+  if (!pair) return console.log('peer: keepalived is not installed (apt-get install keepalived); not run');
+  await until('keepalived has the address', async () => pair.holder() !== undefined);
+  const peerClient = startClient(pair.netns, pair.address);
+  const gaps: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    await peerClient.settled();
+    await peerClient.take();
+    const node = pair.holder()!;
+    pair.plug(node, false);
+    await until('the other has it', async () => pair.holder() !== undefined);
+    await peerClient.settled();
+    gaps.push(blackoutOf(await peerClient.take()).longestGapMs);
+    pair.plug(node, true);
+    // Both have it until the one that comes back hears the other.
+    await until('one has it', async () => !pair.both());
+  }
+  peerClient.close();
+  printSamples(`peer: keepalived with advert_int ${advertSeconds}, cut off`, gaps);
+}
+
+await measurePeer(1, 3);
+await measurePeer(0.1, 5);
 console.log('goal: < 1000 ms. A gap of 10 ms is the client’s own rhythm.');
-console.log(
-  'peer: MetalLB needs a cluster with images to pull; its L2 mode waits for memberlist’s suspicion, seconds; not run',
-);
-worker.postMessage('close');
