@@ -2,6 +2,7 @@
 import { isIP } from '../addr/ip.ts';
 import { parseRange, rangeContains } from '../addr/range.ts';
 import type { Client } from '../client/client.ts';
+import { ASSIGNED_CONDITION } from '../controllers/lb/addresses.ts';
 import type { ClaimReport } from '../lb/speaker.ts';
 import type { LBPool, Service } from '../objects/types.ts';
 import { Fault } from '../observe/fault.ts';
@@ -55,7 +56,7 @@ function rowsOf(
   };
   const addresses = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []);
   if (addresses.length === 0) {
-    const { message } = status?.conditions?.find(({ type }) => type === 'podwire.io/AddressAssigned') ?? {};
+    const { message } = status?.conditions?.find(({ type }) => type === ASSIGNED_CONDITION) ?? {};
     const other = spec.loadBalancerClass ? `left to load balancers of class ${spec.loadBalancerClass}` : undefined;
     return [{ ...base, waiting: message ?? other ?? 'not yet assigned' }];
   }

@@ -2,11 +2,11 @@
 import { familyOf, type IP, isIP } from '../addr/ip.ts';
 import { type CIDR, nthAddress, prefixContains } from '../addr/prefix.ts';
 import type { Informer } from '../cache/informer.ts';
+import { isOurs } from '../controllers/lb/request.ts';
 import { type EndpointSlice, type Node, objectKey, type Service } from '../objects/types.ts';
 import type { Wanted } from './election.ts';
 import type { Member } from './peers.ts';
 
-const CLASS = 'podwire.io/l2';
 const EXCLUDED = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
 export interface SegmentFacts {
@@ -23,8 +23,7 @@ export function isOfSegment(ip: IP, { nodeCIDRs, segmentCIDRs }: SegmentFacts): 
 }
 
 export function addressesOf({ spec, status, metadata }: Service): IP[] {
-  if (spec.type !== 'LoadBalancer' || metadata.deletionTimestamp) return [];
-  if (spec.loadBalancerClass && spec.loadBalancerClass !== CLASS) return [];
+  if (!isOurs({ spec }) || metadata.deletionTimestamp) return [];
   return (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) =>
     ip && isIP(ip) && ipMode !== 'Proxy' ? [ip] : [],
   );

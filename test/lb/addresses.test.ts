@@ -62,6 +62,13 @@ test('an exhausted pool is said on the Service, and one that is given back is gi
   await cluster.until('an Event', async () =>
     (await cluster.list('Event')).some(({ reason, type }) => reason === 'AllocationFailed' && type === 'Warning'),
   );
+  await create(cluster, 'd');
+  await condition(cluster, 'd', 'PoolExhausted');
+  await cluster.client.patch('Service', { name: 'd', namespace: 'default' }, { spec: { type: 'NodePort' } });
+  await cluster.until('nothing is said of it any more', async () => {
+    const { status } = await cluster.client.get('Service', 'd', 'default');
+    return !status?.conditions?.length;
+  });
   await cluster.client.delete('Service', 'a', 'default');
   await hasAddress(cluster, 'c', '172.30.0.200');
   await cluster.until('a is gone', async () =>

@@ -48,7 +48,7 @@ class LoadBalancerAddresses implements Controller {
     });
     services.onChange(({ object }) => {
       const key = objectKey(object);
-      if (isOurs(object) || hasFinalizer(object) || this.#book.of(key).length > 0 || this.#waiting.has(key)) {
+      if (isOurs(object) || hasFinalizer(object) || hasCondition(object) || this.#book.of(key).length > 0) {
         this.#queue.add(key);
       }
     });
@@ -70,7 +70,7 @@ class LoadBalancerAddresses implements Controller {
 
   /** Of a Service that is another's, or has had nothing, there is nothing to clean up. */
   async #cleanUp(key: string, service: Service): Promise<void> {
-    if (!hasFinalizer(service)) return;
+    if (!hasFinalizer(service) && !hasCondition(service)) return;
     const had = this.#book.of(key);
     const { loadBalancer, conditions = [] } = service.status ?? {};
     const rest = conditions.filter(({ type }) => type !== ASSIGNED_CONDITION);
@@ -78,7 +78,8 @@ class LoadBalancerAddresses implements Controller {
     if (loadBalancer?.ingress?.length || rest.length < conditions.length) {
       current = await this.#patchStatus(service, { loadBalancer: { ingress: null }, conditions: rest });
     }
-    const finalizers = service.metadata.finalizers!.filter((name) => name !== CLEANUP_FINALIZER);
+    if (!hasFinalizer(current)) return;
+    const finalizers = current.metadata.finalizers!.filter((name) => name !== CLEANUP_FINALIZER);
     try {
       await this.#patch(current, { metadata: { finalizers } });
     } catch (error) {
@@ -174,6 +175,10 @@ class LoadBalancerAddresses implements Controller {
 
 function hasFinalizer({ metadata }: Service): boolean {
   return metadata.finalizers?.includes(CLEANUP_FINALIZER) ?? false;
+}
+
+function hasCondition({ status }: Service): boolean {
+  return status?.conditions?.some(({ type }) => type === ASSIGNED_CONDITION) ?? false;
 }
 
 function withCondition(service: Service, outcome: Outcome): Conditions {

@@ -20,7 +20,7 @@ export interface AddressRequest {
   readonly pool: string | undefined;
 }
 
-export function isOurs({ spec }: Service): boolean {
+export function isOurs({ spec }: Pick<Service, 'spec'>): boolean {
   const { type, loadBalancerClass } = spec;
   return type === 'LoadBalancer' && (!loadBalancerClass || loadBalancerClass === LB_CLASS);
 }
