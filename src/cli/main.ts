@@ -119,6 +119,17 @@ function program(): Command {
       new Option('-o, --output <format>', 'how to print it').choices(['table', 'json', 'dot']).default('table'),
     )
     .action(async (options) => (await policies()).runPolicyMatrix(options));
+  command(
+    policy,
+    'test',
+    'hold what is expected against the policies',
+    'podwire policy test expectations.yaml -f manifests/',
+  )
+    .argument('<file>', 'YAML: expectations: [{from, to, port, expect: allow | deny}]')
+    .option(...manifests)
+    .option(...namespaced)
+    .addOption(new Option('-o, --output <format>', 'how to print it').choices(['tap', 'junit', 'json']).default('tap'))
+    .action(async (file, options) => (await policies()).runPolicyTest(file, options));
   command(policy, 'diff', 'what manifests would allow and deny that is not so now', 'podwire policy diff -f new.yaml')
     .option('-f, --filename <path>', 'the manifests that are to be applied')
     .option('--base <path>', 'other manifests in place of a cluster, over which they are laid')

@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { differenceOf } from '../plan/policy/difference.ts';
+import { holdAgainst, junitText, tapText } from '../plan/policy/expectations.ts';
 import { verdictText } from '../plan/policy/explain.ts';
 import { judge } from '../plan/policy/judge.ts';
 import { lint } from '../plan/policy/lint.ts';
 import { matrixOf } from '../plan/policy/matrix.ts';
+import { expectationsOf } from './policy.ts';
 import { ofObjects, readManifests } from './policy-source.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'podwire-policy-'));
@@ -116,6 +118,29 @@ test('lint finds nobody, no port, no DNS, and who is out of reach', () => {
     'no-such-port NetworkPolicy/shop/db ingress[1]',
     'denies-dns NetworkPolicy/shop/db',
   ]);
+});
+
+test('expectations hold or not, as TAP and as JUnit', () => {
+  const { engine } = source();
+  const file = join(folder, 'expect.yaml.txt');
+  const lines = [
+    '{from: shop/web, to: shop/db, port: sql, expect: allow}',
+    '{from: spy, to: shop/db, port: 5432, expect: allow}',
+  ];
+  writeFileSync(file, `expectations: [${lines.join(', ')}]`);
+  const outcomes = holdAgainst(engine, expectationsOf(file, engine, 'default'));
+  const tap = tapText(outcomes).split('\n');
+  assert.deepEqual(tap.slice(0, 4), [
+    'TAP version 13',
+    '1..2',
+    'ok 1 - shop/web -> shop/db sql allow',
+    'not ok 2 - spy -> shop/db 5432 allow',
+  ]);
+  assert.match(junitText(outcomes), /tests="2" failures="1"[\s\S]*name="spy -&gt; shop\/db 5432 allow">\n {4}<failure/);
+  writeFileSync(file, 'expectations: []');
+  assert.throws(() => expectationsOf(file, engine, 'default'), { name: 'Fault', message: /expects nothing/ });
+  writeFileSync(file, 'expectations: [{from: spy, to: shop/db, port: 80, expect: maybe}]');
+  assert.throws(() => expectationsOf(file, engine, 'default'), { message: /expectations\[0\]\.expect is "maybe"/ });
 });
 
 test('a policy that the API would refuse is refused here, with its field', () => {
