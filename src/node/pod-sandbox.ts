@@ -28,8 +28,11 @@ export async function runSandbox({ runtime, options, policies }: PodContext, pod
     hostname: sandboxHostname(pod, options.nodeName, options.clusterDomain),
     hostNetwork: spec.hostNetwork ?? false,
   });
-  const [made] = await Promise.all([sandbox, policies?.upToDate(metadata.namespace!)]);
-  return made;
+  // Beside each other; but nobody may try again while the first sandbox is still being made.
+  const [made, fresh] = await Promise.allSettled([sandbox, policies?.upToDate(metadata.namespace!)]);
+  if (made.status === 'rejected') throw made.reason;
+  if (fresh.status === 'rejected') throw fresh.reason;
+  return made.value;
 }
 
 /**

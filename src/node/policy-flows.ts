@@ -10,6 +10,8 @@ const log = logger('policies');
 
 /** A look at all connections costs: changes that come together share one. Milliseconds. */
 const GATHER = 10;
+/** Whoever changes policies without end gets at most this part of our time. */
+const SHARE = 10;
 const PROTOCOLS: Readonly<Record<number, Flow['protocol']>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
 
 /** Whether the changes may forbid what was allowed. `before` is the plan without them. */
@@ -29,6 +31,7 @@ export class FlowCutter {
   readonly #nodeName: string;
   #timer: NodeJS.Timeout | undefined;
   #idle = Promise.withResolvers<void>();
+  #notBefore = 0;
 
   constructor(kernel: Pick<Kernel, 'cutFlows'>, engine: PolicyEngine, nodeName: string) {
     this.#kernel = kernel;
@@ -46,17 +49,21 @@ export class FlowCutter {
   cutSoon(isolated: readonly IsolatedPod[]): void {
     if (isolated.length === 0 || this.#timer) return;
     this.#idle = Promise.withResolvers();
-    this.#timer = setTimeout(() => this.#cut(), GATHER);
+    const wait = Math.max(GATHER, this.#notBefore - performance.now());
+    this.#timer = setTimeout(() => this.#cut(), wait);
   }
 
   #cut(): void {
     this.#timer = undefined;
+    const started = performance.now();
     try {
       const cut = this.#kernel.cutFlows((flow) => this.#isForbidden(flow));
       if (cut > 0) log.info({ node: this.#nodeName, cut }, 'cut connections that NetworkPolicies forbid');
     } catch (error) {
       log.error({ node: this.#nodeName, err: error }, 'connections that NetworkPolicies forbid could not be cut');
     }
+    const ended = performance.now();
+    this.#notBefore = ended + (ended - started) * SHARE;
     this.#idle.resolve();
   }
 
