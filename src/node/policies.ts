@@ -144,6 +144,9 @@ export class Policies implements PodPolicies {
     if (this.#admitted.get(key)?.uid === pod.metadata.uid) {
       this.#admitted.delete(key);
       this.#engine.removePod(key);
+      // One that has its name by now, wherever it is.
+      const next = this.#pods?.get(key);
+      if (next && next.metadata.uid !== pod.metadata.uid) this.#setPod(next);
     }
     this.#schedule();
   }
