@@ -63,7 +63,8 @@ export class PodContainers {
     this.#remember(container.name, { starting: true });
     const last = this.#latest(container.name);
     try {
-      const record = await this.#context.runtime.startContainer(this.#prepare(container, attempt));
+      const start = () => this.#context.runtime.startContainer(this.#prepare(container, attempt));
+      const record = await this.#context.starts.run(start);
       const count = last ? crashes(this.#memory.get(container.name)?.crashes, last) + 1 : 0;
       this.#remember(container.name, { crashes: count, problem: undefined, image: container.image });
       this.#put(record);

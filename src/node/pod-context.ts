@@ -9,6 +9,7 @@ import type { ConfigWatch } from './config-watch.ts';
 import type { PodFacts } from './downward.ts';
 import type { PodNetwork } from './pod-network.ts';
 import type { PodPolicies } from './policies.ts';
+import type { StartQueue } from './start-queue.ts';
 
 export interface PodContext {
   readonly options: NodeOptions;
@@ -17,6 +18,8 @@ export interface PodContext {
   readonly network: PodNetwork;
   /** Absent: nothing holds pods to NetworkPolicies. */
   readonly policies?: PodPolicies;
+  /** Of containers, all pods of the node together. */
+  readonly starts: StartQueue;
   readonly recorder: Recorder;
   /** With the index NAMESPACE_INDEX. */
   readonly services: Informer<Service>;

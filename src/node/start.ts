@@ -31,8 +31,12 @@ import { Policies } from './policies.ts';
 import { startProxy } from './proxy.ts';
 import { METRICS_PORT } from './proxy-server.ts';
 import type { SocketServices } from './socket-services.ts';
+import { StartQueue } from './start-queue.ts';
 
 const log = logger('node');
+
+/** Containers of a node that are started at once: the first of many are ready long before the last. */
+const STARTS = 4;
 
 export interface AgentOptions {
   readonly options: NodeOptions;
@@ -162,7 +166,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     // A container's environment names the Services that are there when it starts.
     await Promise.all([services.synced, policies.known]);
     const parts = { client, runtime, network, policies, recorder, services, configs };
-    pods = new Pods({ ...parts, options: placed, allocatable: capacity });
+    pods = new Pods({ ...parts, starts: new StartQueue(STARTS), options: placed, allocatable: capacity });
     await Promise.all([
       pods.synced.then(() => step('pods')),
       proxy.ready.then(() => step('Services')),

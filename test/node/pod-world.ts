@@ -14,6 +14,7 @@ import type { PodContext } from '../../src/node/pod-context.ts';
 import type { PodAttachment, PodNetwork } from '../../src/node/pod-network.ts';
 import type { PodSpec } from '../../src/node/pod-view.ts';
 import { Pods } from '../../src/node/pods.ts';
+import { StartQueue } from '../../src/node/start-queue.ts';
 import type { Pod } from '../../src/objects/types.ts';
 import { openRuntime } from '../../src/runtime/start.ts';
 
@@ -102,6 +103,7 @@ export async function createWorld() {
       client,
       runtime,
       network,
+      starts: new StartQueue(4),
       recorder: createRecorder(client, 'kubelet', { host: options.nodeName }),
       services,
       configs: new ConfigWatch(client),
