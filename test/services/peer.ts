@@ -33,8 +33,11 @@ export type Command =
     }
   /** Connects, reads to the end, again and again, until `stop`. */
   | { readonly op: 'load'; readonly host: string; readonly port: number }
-  /** Sends so many datagrams from one unconnected socket, each after the answer to the one before; resolves with the answers. */
-  | { readonly op: 'datagrams'; readonly host: string; readonly port: number; readonly count: number }
+  /**
+   * Sends so many datagrams from one unconnected socket, each after the answer to the one before; without a count until `stop`, and one
+   * more. Resolves with the answers.
+   */
+  | { readonly op: 'datagrams'; readonly host: string; readonly port: number; readonly count?: number }
   | { readonly op: 'stop' };
 
 export interface Load {
@@ -137,12 +140,16 @@ function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
 function datagrams({ host, port, count }: Extract<Command, { op: 'datagrams' }>): Promise<string[]> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   const answers: string[] = [];
+  stopped = false;
+  let last = count;
   return new Promise((resolve, reject) => {
     const next = () => socket.send('who?', port, host, (error) => error && reject(error));
     socket.on('error', reject);
     socket.on('message', (data) => {
-      if (answers.push(String(data)) < count) next();
-      else socket.close(() => resolve(answers));
+      const received = answers.push(String(data));
+      if (stopped) last ??= received + 1;
+      if (last !== undefined && received >= last) socket.close(() => resolve(answers));
+      else next();
     });
     socket.bind(0, next);
   });
