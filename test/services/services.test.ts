@@ -226,7 +226,9 @@ const suite = (mode: Mode) => () => {
         assert.ok(answered > 50, `${answered} connections`);
       });
 
-      test('DNS is not translated and not tracked', async () => {
+      // Of the rules alone: sockets know no more of it than of any other address.
+      const ofRules = mode === 'nftables' ? false : 'it is the same rules for both modes';
+      test('DNS is not translated and not tracked', { skip: ofRules }, async () => {
         services.set(serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }));
         await planned();
         const ip = options.dnsIPs[i]!;
