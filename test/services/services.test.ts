@@ -236,7 +236,7 @@ const suite = (mode: Mode) => () => {
         await serve('node', 'udp', ip, 53, 'dns');
         assert.equal(await ask('pod1', ip, 53, 'udp'), `dns ${at('pod1')}`);
         assert.equal(await ask('node', ip, 53, 'udp'), `dns ${ip}`);
-        assert.doesNotMatch(topology.run('node', `conntrack -L -f ${i === 0 ? 'ipv4' : 'ipv6'}`), /dport=53 /);
+        assert.doesNotMatch(topology.run('node', `conntrack -L -p udp -f ${i === 0 ? 'ipv4' : 'ipv6'}`), /dport=53 /);
       });
     });
   }
