@@ -2,6 +2,7 @@
 
 import { createSocket, type Socket } from 'node:dgram';
 import { closeSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { familyOf, type IP } from '../addr/ip.ts';
 import { largestBelow } from '../node/path-search.ts';
 import { type Discovery, openWholeDatagrams, sendDatagram, setDiscovery } from '../sys/datagram.ts';
@@ -22,7 +23,7 @@ interface OpenEnd {
 }
 
 /** What is sent again and for how long each time it may be on the way. */
-const WAITS_MS = [150, 300, 600];
+const WAITS_MS = [150, 300, 1000];
 /** Room for all that is tried at once. */
 const RECEIVE_BYTES = 4 << 20;
 
@@ -74,6 +75,8 @@ export class PathProbe implements AsyncDisposable {
       const limit = setTimeout(resolve, wait);
       await promise;
       clearTimeout(limit);
+      // After a pause of our own the timer comes before what has arrived long since.
+      await setImmediate();
       for (const id of ids) this.#awaited.delete(id);
     }
     return sizes.filter((size) => arrived.has(size));

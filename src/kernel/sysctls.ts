@@ -9,10 +9,10 @@ export function isAnnounced({ key }: Sysctl): boolean {
 }
 
 /** `home`: the namespace of items that name none; absent: the calling thread's. Undefined when there is no such sysctl. */
-export function readSysctl({ key, netns = undefined }: Sysctl, home?: string): string | undefined {
-  return reaching(netns ?? home, () => {
+export function readSysctl(item: Sysctl, home?: string): string | undefined {
+  return reaching(item.netns ?? home, () => {
     try {
-      return readFileSync(`/proc/sys/${key}`, 'utf8').trim();
+      return readFileSync(`/proc/sys/${item.key}`, 'utf8').trim();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
@@ -20,8 +20,8 @@ export function readSysctl({ key, netns = undefined }: Sysctl, home?: string): s
   });
 }
 
-export function writeSysctl({ key, value, netns = undefined }: Sysctl, home?: string): void {
-  reaching(netns ?? home, () => writeFileSync(`/proc/sys/${key}`, value, { flag: 'r+' }));
+export function writeSysctl(item: Sysctl, home?: string): void {
+  reaching(item.netns ?? home, () => writeFileSync(`/proc/sys/${item.key}`, item.value, { flag: 'r+' }));
 }
 
 /** Sync on this very thread: /proc/sys/net shows the namespace of the thread that opens the file. */

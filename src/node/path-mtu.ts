@@ -1,4 +1,5 @@
 // Room node: how much the ways to nodes behind a router carry, found by asking: no link of ours tells a router's smaller MTU.
+import { setImmediate } from 'node:timers/promises';
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import { prefixContains } from '../addr/prefix.ts';
 import { logger } from '../observe/log.ts';
@@ -97,6 +98,8 @@ export class PathFinder {
       const limit = setTimeout(all.resolve, wait).unref();
       await all.promise;
       clearTimeout(limit);
+      // After a pause of our own the timer comes before what has arrived long since.
+      await setImmediate();
       for (const sequence of sequences) this.#awaited.delete(sequence);
       if (answered.size === sizes.length) break;
     }

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { netnsName } from '../../src/cluster/layout.ts';
 import { supportsIpipByEbpf } from '../../src/kernel/ipip-tunnels.ts';
+import { supportsLink } from '../../src/kernel/link-support.ts';
 import { watchDrift } from '../../src/node/drift.ts';
 import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import { netnsPath } from '../../src/sys/netns.ts';
@@ -21,6 +22,12 @@ const EBPF = { backend: 'ipip', directRouting: false, datapath: 'ebpf' } as cons
 function whyNot(): string | false {
   if (process.getuid?.() !== 0) return 'needs root';
   return supportsIpipByEbpf() ? false : 'this kernel does not take the eBPF programs';
+}
+
+function whyNoDevice(): string | false {
+  return supportsLink({ kind: 'ipip', local: '127.0.0.1' })
+    ? false
+    : 'this kernel has no ipip device (CONFIG_NET_IPIP)';
 }
 
 /** A cluster whose nodes speak IP in IP, and what passes its fabric's bridge, told by an nft counter for each text. */
@@ -109,6 +116,26 @@ test('programs that somebody deletes are back', { skip }, async () => {
     assert.deepEqual(packets(), [0]);
   } finally {
     watch.close();
+  }
+});
+
+test('a node with the kernel’s tunnel device and one with the programs understand each other', {
+  skip: skip || whyNoDevice(),
+}, async () => {
+  using net = new ClusterNet(`t${process.pid}k`, NODES);
+  const [one, two] = [net.nodes[0]!, net.nodes[1]!];
+  for (const step of OVERLAY_STEPS) {
+    one.overlay.change(EBPF, step);
+    two.overlay.change({ backend: 'ipip', directRouting: false }, step);
+  }
+  const [from, to] = [net.addPod(one, 'a1'), net.addPod(two, 'b1')];
+  for (const [client, server] of [
+    [from, to],
+    [to, from],
+  ] as const) {
+    await using echo = await serveIn(server.netns, server.ip);
+    const [seen, echoed] = await talk(client.netns, server.ip, echo.port, 'x'.repeat(1_000_000));
+    assert.deepEqual([seen, echoed.length], [client.ip, 1_000_000]);
   }
 });
 
