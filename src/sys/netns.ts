@@ -28,6 +28,8 @@ const NAMESPACES = [
 
 /** An fd of the network namespace to which this thread belongs; `inNetns` comes back to it. */
 let homeFd: number | undefined;
+/** The namespace that this thread visits by `inNetns`. */
+let visitedFd: number | undefined;
 
 function home(): number {
   homeFd ??= own(openSync('/proc/thread-self/ns/net', 'r'));
@@ -150,17 +152,21 @@ export function enterNetns(path: string): void {
 }
 
 /**
- * Runs `fn` with the calling thread in the namespace and always comes back. Synchronous work only: what `fn` leaves to
- * callbacks runs at home. Sockets opened and children started inside stay inside.
+ * Runs `fn` with the calling thread in the namespace and always comes back to where it was, also out of a visit within a
+ * visit. Synchronous work only: what `fn` leaves to callbacks runs at home. Sockets opened and children started inside
+ * stay inside.
  */
 export function inNetns<T>(path: string, fn: () => T): T {
-  const back = home();
+  const outer = visitedFd;
+  const back = outer ?? home();
   const fd = openNamespace(path);
   try {
     setns(fd, CLONE.NEWNET, path);
+    visitedFd = fd;
     try {
       return fn();
     } finally {
+      visitedFd = outer;
       setns(back, CLONE.NEWNET);
     }
   } finally {

@@ -55,6 +55,26 @@ test('inNetns always comes back, also when what it runs throws', { skip }, () =>
   }
 });
 
+test('a visit within a visit comes back to the first', { skip }, () => {
+  const [outer, inner] = [netnsPath(name('v1')), netnsPath(name('v2'))];
+  const before = current('net');
+  try {
+    createNetns(outer);
+    createNetns(inner);
+    inNetns(outer, () => {
+      const first = current('net');
+      const second = inNetns(inner, () => current('net'));
+      assert.equal(new Set([before, first, second]).size, 3);
+      assert.equal(current('net'), first);
+      assert.throws(() => inNetns(inner, () => assert.fail('inside')), /inside/);
+      assert.equal(current('net'), first);
+    });
+    assert.equal(current('net'), before);
+  } finally {
+    for (const path of [outer, inner]) if (existsSync(path)) removeNamespace(path);
+  }
+});
+
 test('a listener on a socket of another namespace is reached from there alone', { skip }, async () => {
   const path = netnsPath(name('c'));
   createNetns(path);
