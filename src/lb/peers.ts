@@ -19,10 +19,10 @@ interface Signs {
 }
 
 export const BEAT_MS = 100;
-/** A node that was not heard for three and a half beats is silent. */
-const SILENT_BEATS = 3.5;
+/** A node that was not heard for five and a half beats is silent. */
+const SILENT_BEATS = 5.5;
 /** Without a sign of most others for so long a node is cut off. Less than they wait before they put another in its place. */
-export const HOLD_MS = 250;
+export const HOLD_MS = 400;
 /** From then on the kernels of silent nodes are asked: an agent that is slow is no node that is gone. */
 const ASK_MS = 150;
 

@@ -164,13 +164,13 @@ test('a rehearsal moves the address there and back, and says how long nobody cou
     ],
   );
   for (const move of said.moves) assert.ok(move.attempts > 0 && move.longestGapMs > 0);
-  assert.equal(await holderOf(V4), first);
+  await held(V4, (node) => node === first);
   const other = ['node-1', 'node-2', 'node-3'].find((node) => node !== first)!;
   assert.match(
     await machine.mustPodwire('lb', 'rehearse', 'web', '--to', other, '--stay'),
     /FROM +TO +MOVED IN +BLACKOUT/,
   );
-  assert.equal(await holderOf(V4), other);
+  await held(V4, (node) => node === other);
   const refused = await machine.podwire('lb', 'rehearse', 'svc/nothing');
   assert.match(refused.stderr, /there is no Service default\/nothing of type LoadBalancer/);
 });
