@@ -1,6 +1,6 @@
 // What this machine needs besides npm's packages: a program, the Debian package that has it, and what it is for.
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 
 export const PROGRAMS = [
   { program: 'ip', package: 'iproute2', purpose: "the operator's view of links and routes" },
@@ -17,11 +17,16 @@ export const TEST_PROGRAMS = [
   { program: 'ping', package: 'iputils-ping', purpose: 'witness of reachability' },
   { program: 'arping', package: 'iputils-arping', purpose: 'witness of who answers for an address' },
   { program: 'busybox', package: 'busybox-static', purpose: 'an image for the tests' },
+  { program: 'podman', package: 'podman', purpose: 'a runtime that runs podwire-cni' },
+  { program: 'containerd', package: 'containerd', purpose: 'a runtime that runs podwire-cni' },
+  { program: 'runc', package: 'runc', purpose: 'runs the containers of those' },
+  { program: '/usr/lib/cni/bridge', package: 'containernetworking-plugins', purpose: "the chains' other plugins" },
 ];
 
 /** The path of a program, also in the sbin folders that a plain user's PATH leaves out. */
 export function findProgram(program) {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  const anywhere = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  const folders = isAbsolute(program) ? ['/'] : anywhere;
   for (const folder of folders) {
     const path = join(folder, program);
     try {
