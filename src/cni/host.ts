@@ -2,12 +2,15 @@
 import { syncAll } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import type { SharedRules } from './shared-rules.ts';
 
 export interface Host {
   /** Of the node's network namespace. */
   kernel(): Kernel;
   /** What is at these paths is on the disk before the call is answered. */
   sync(paths: readonly string[]): void;
+  /** What it knows to be in its kernel; absent: nothing. */
+  readonly sharedRules?: SharedRules;
 }
 
 /** Opens what is asked for, and waits for the disk at once. */

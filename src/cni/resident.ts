@@ -8,6 +8,7 @@ import type { Host } from './host.ts';
 import { Leaving } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
+import { SharedRules } from './shared-rules.ts';
 
 const log = logger('cni');
 
@@ -30,6 +31,8 @@ class Resident implements Answerer {
   readonly #net = namespaceOf('net');
   readonly #mounts = namespaceOf('mnt');
   readonly #leaving = new Leaving();
+  /** Plugins to which we delegate are given the rest of it. Each look at `process.env` itself asks libc for every variable. */
+  readonly #env = { ...process.env };
 
   constructor(host: ResidentHost) {
     this.#host = host;
@@ -42,8 +45,7 @@ class Resident implements Answerer {
 
   async answer({ role, env, stdin }: Call): Promise<Outcome> {
     await this.#leaving.wait(env);
-    // Plugins to which we delegate are given the rest of our own environment.
-    const outcome = run(role, { ...process.env, ...env }, () => stdin, this.#host);
+    const outcome = run(role, { ...this.#env, ...env }, () => stdin, this.#host);
     this.#leaving.note(env, this.#host.kernel());
     return outcome;
   }
@@ -64,6 +66,7 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
  * together are written out together.
  */
 class ResidentHost implements Host {
+  readonly sharedRules = new SharedRules();
   #kernel: Kernel | undefined;
   #dirty = new Set<string>();
   #syncing = false;

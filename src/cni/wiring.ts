@@ -55,17 +55,36 @@ export class Wiring {
 
   /** The veth with all that is on it; with the rules in one transaction. Throws a KernelError. */
   connect(attachment: Attachment, wires: Wires | undefined): void {
-    const rules = needsRules(attachment) ? [...sharedRules(attachment), ...ownRules(attachment)] : [];
-    const add = [...(wires ? linkItems(attachment, wires) : []), ...rules];
-    if (add.length > 0) this.#node.apply({ add, change: [], remove: [] });
+    const links = wires ? linkItems(attachment, wires) : [];
+    if (needsRules(attachment)) this.#connectWithRules(attachment, links);
+    else if (links.length > 0) this.#node.apply({ add: links, change: [], remove: [] });
     // A client that speaks all the time would be sent where it was sent before.
     this.#forgetFlows(attachment);
     this.#shape(attachment);
   }
 
+  #connectWithRules(attachment: Attachment, links: readonly KernelItem[]): void {
+    const { sharedRules: known } = this.#host;
+    const own = ownRules(attachment);
+    const put = (shared: readonly KernelItem[]) =>
+      this.#node.apply({ add: [...links, ...shared, ...own], change: [], remove: [] });
+    const all = sharedRules(attachment);
+    const missing = known?.missing(attachment, this.#node) ?? all;
+    try {
+      put(missing);
+    } catch (error) {
+      // Perhaps for what is not there after all: with everything it succeeds, or says what is wrong.
+      known?.forget();
+      if (missing.length === all.length) throw error;
+      put(all);
+    }
+    known?.sent(attachment);
+  }
+
   /** `last`: nobody needs the tables any more. Succeeds when all is gone already. */
   disconnectRules(attachment: Attachment, last: boolean): void {
     const remove = last ? tablesOf([4, 6]) : ownRules(attachment);
+    if (last) this.#host.sharedRules?.forget();
     this.#node.apply({ add: [], change: [], remove });
     this.#forgetFlows(attachment);
   }

@@ -8,7 +8,7 @@ import { heldInNetworks } from '../../src/cni/audit.ts';
 import { until } from '../cluster/machine.ts';
 import { serveIn, talk } from '../node/cluster-net.ts';
 import { impatientClient, agentSkip as skip, startAgent, startImpostor, thinClient } from './agent-world.ts';
-import { OUTSIDE_IP, World } from './world.ts';
+import { OUTSIDE_IP, plugin, World } from './world.ts';
 
 const NOBODY = '/nonexistent/podwire-cni';
 /** As many as a runtime may be expected to start at once. */
@@ -60,6 +60,43 @@ test('an error of the agent is on stdout, and the exit code is not 0; the last b
   const prevResult = { cniVersion: '1.1.0', interfaces: [], ips: [], routes: many };
   const result = await world.must('ADD', world.config({ prevResult }), call);
   assert.equal(result.routes.length, many.length + 1);
+});
+
+test('rules that all share are sent once, and again when somebody else has changed nftables', { skip }, async () => {
+  using world = new World();
+  await using _ = await startAgent(world);
+  const program = thinClient(world, NOBODY);
+  let count = 0;
+  const add = async () => {
+    const call = { netns: world.container(), container: `c${count++}`, program };
+    const runtimeConfig = { portMappings: [{ hostPort: 8080 + count, containerPort: 80 }] };
+    const config = world.config({ ipMasq: true, runtimeConfig });
+    await world.must('CHECK', { ...config, prevResult: await world.must('ADD', config, call) }, call);
+    return { call, config };
+  };
+  const nft = (...words: string[]) => world.in(world.node, 'nft', ...words);
+  const shared = () => nft('-a', 'list', 'chain', 'ip', 'podwire-cni', 'postrouting');
+  const all = [await add()];
+  const once = shared();
+  assert.equal(once.match(/vmap/g)?.length, 2);
+  all.push(await add());
+  assert.equal(shared(), once, 'the same rules under the same handles');
+  nft('flush', 'chain', 'ip', 'podwire-cni', 'postrouting');
+  all.push(await add());
+  assert.equal(shared().match(/vmap/g)?.length, 2);
+  nft('delete', 'table', 'ip', 'podwire-cni');
+  all.push(await add());
+  assert.equal(shared().match(/vmap/g)?.length, 2);
+  // The last DEL of all takes the tables away: one by a plugin without the agent, then one by the agent itself.
+  for (const { call, config } of all) await world.must('DEL', config, { ...call, program: plugin() });
+  await nothingRemains(world);
+  const last = await add();
+  assert.equal(shared().match(/vmap/g)?.length, 2);
+  await world.must('DEL', last.config, last.call);
+  await nothingRemains(world);
+  const again = await add();
+  await world.must('DEL', again.config, again.call);
+  await nothingRemains(world);
 });
 
 test('the agent and the plugin that needs none share what they know', { skip }, async () => {
