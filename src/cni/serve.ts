@@ -37,7 +37,8 @@ export interface Answerer {
 
 export function serveCalls(path: string, answerer: Answerer): { close(): void } {
   const pending = new Map<UnixPeer, { bytes: Buffer; fds: number[] }>();
-  return listenUnix(path, (peer, message) => {
+  const closing = new AbortController();
+  const listener = listenUnix(path, (peer, message) => {
     const { bytes, fds } = joined(pending.get(peer), message);
     pending.delete(peer);
     const leave = () => {
@@ -47,7 +48,7 @@ export function serveCalls(path: string, answerer: Answerer): { close(): void } 
     if (!message) return leave();
     try {
       const call = decodeCall(bytes);
-      if (call) void answer(peer, callOf(call, fds), fds, answerer).finally(leave);
+      if (call) void answer(peer, callOf(call, fds), fds, answerer, closing.signal).finally(leave);
       else if (bytes.length > MOST_BYTES) leave();
       else pending.set(peer, { bytes, fds });
     } catch (error) {
@@ -55,6 +56,12 @@ export function serveCalls(path: string, answerer: Answerer): { close(): void } 
       leave();
     }
   });
+  return {
+    close() {
+      closing.abort();
+      listener.close();
+    },
+  };
 }
 
 function joined(before: { bytes: Buffer; fds: number[] } | undefined, message: UnixMessage | undefined) {
@@ -91,11 +98,22 @@ function readWhole(fd: number): string {
   return bytes.toString('utf8', 0, length);
 }
 
-async function answer(peer: UnixPeer, call: Call, fds: readonly number[], answerer: Answerer): Promise<void> {
+async function answer(
+  peer: UnixPeer,
+  call: Call,
+  fds: readonly number[],
+  answerer: Answerer,
+  closing: AbortSignal,
+): Promise<void> {
   try {
     // A caller that has given up is not told of: then somebody else does the work.
     if (!answerer.takes(call) || !peer.send(Uint8Array.of(ACCEPTED))) return;
     const begun = performance.now();
+    // Each is answered before the work for the next begins. Of fifty that came together all would wait for the last: their
+    // promises are continued one step of all after the other.
+    await new Promise((resolve) => setImmediate(resolve));
+    // Nobody is there to hear of it, and what it would use is closed.
+    if (closing.aborted) return;
     const { exitCode, stdout } = await answerer.answer(call);
     const ms = Math.round(performance.now() - begun);
     if (ms > SLOW_MS) log.warn({ verb: call.env['CNI_COMMAND'], container: call.env['CNI_CONTAINERID'], ms }, 'slow');
