@@ -31,9 +31,10 @@ async function runFiles(title, testFiles, concurrency) {
   });
 }
 
-/** Suites and files are only frames: what counts is a test. */
+/** Suites and files are only frames: what counts is a test. But a suite that is skipped has no tests to say so. */
 function record(event, outcome) {
-  if (event.details?.type === 'suite' || (event.nesting === 0 && event.name === event.file)) {
+  const isSkippedSuite = event.details?.type === 'suite' && event.skip !== undefined;
+  if ((event.details?.type === 'suite' && !isSkippedSuite) || (event.nesting === 0 && event.name === event.file)) {
     if (outcome === 'failed' && event.details?.error?.failureType !== 'subtestsFailed') counts.failed++;
     return;
   }

@@ -98,6 +98,10 @@ export function deleteElement(map: number, key: Uint8Array): void {
   done(bpf().onElement(COMMAND.mapDelete, { map_fd: map, pad: 0, key, value: null, flags: 0 }), 'bpf map delete');
 }
 
+const EAGAIN = 11;
+/** The verifier gives up with EAGAIN when a signal is pending. */
+const LOAD_ATTEMPTS = 20;
+
 /** `attach`: enum bpf_attach_type, for types that ask for it. The fd is the caller's. Throws a SysError with the last lines of the verifier's reasons. */
 export function loadProgram(type: number, code: Uint8Array, attach = 0): number {
   const program = {
@@ -115,9 +119,12 @@ export function loadProgram(type: number, code: Uint8Array, attach = 0): number 
     prog_ifindex: 0,
     expected_attach_type: attach,
   };
-  const fd = bpf().onProgram(COMMAND.progLoad, program);
-  if (fd !== -1) return fd;
-  const errno = lastErrno();
+  let errno = EAGAIN;
+  for (let attempt = 0; errno === EAGAIN && attempt < LOAD_ATTEMPTS; attempt++) {
+    const fd = bpf().onProgram(COMMAND.progLoad, program);
+    if (fd !== -1) return fd;
+    errno = lastErrno();
+  }
   const log = Buffer.alloc(LOG_BYTES);
   bpf().onProgram(COMMAND.progLoad, { ...program, log_level: 1, log_size: LOG_BYTES, log_buf: log });
   const reason = log.toString('latin1').replace(/\0+$/, '').trim().split('\n').slice(-3).join('; ');
