@@ -6,10 +6,10 @@ import { Fault } from '../observe/fault.ts';
 import { differenceOf } from '../plan/policy/difference.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
 import { type Expectation, holdAgainst, junitText, tapText } from '../plan/policy/expectations.ts';
-import { verdictText } from '../plan/policy/explain.ts';
+import { reasonText, verdictText } from '../plan/policy/explain.ts';
 import { type Flow, judge, type Side } from '../plan/policy/judge.ts';
 import { lint } from '../plan/policy/lint.ts';
-import { type AskedPort, type Cell, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
+import { type AskedPort, allowedText, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
 import { namedPort } from '../plan/policy/pod.ts';
 import { type Protocol, ruleText } from '../plan/policy/rules.ts';
 import { ofObjects, policyObjects, policySource, readManifests } from './policy-source.ts';
@@ -59,10 +59,21 @@ function portOf(text: string, engine: PolicyEngine, to: string): AskedPort {
 }
 
 function plain(side: Side): object {
-  const { because, allowed, pod } = side;
-  const rules = side.because === 'rule' ? { rules: [...new Set(side.matches.map(({ rule }) => ruleText(rule)))] } : {};
-  const isolatedBy = side.because === 'no rule' ? { isolatedBy: side.isolatedBy.map(({ key }) => key) } : {};
-  return { ...(pod && { pod: pod.key }), allowed, because, ...rules, ...isolatedBy };
+  const { because, allowed, pod, staged } = side;
+  const rules =
+    side.because === 'rule'
+      ? { tier: side.tier, rules: [...new Set(side.matches.map(({ rule }) => ruleText(rule)))] }
+      : {};
+  const isolatedBy =
+    side.because === 'no rule' ? { tier: side.tier, isolatedBy: side.isolatedBy.map(({ id }) => id) } : {};
+  return {
+    ...(pod && { pod: pod.key }),
+    allowed,
+    because,
+    ...rules,
+    ...isolatedBy,
+    ...(staged && { staged: { allowed: staged.allowed, says: reasonText(staged) } }),
+  };
 }
 
 export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
@@ -76,24 +87,15 @@ export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
 
 function table({ groups, cells }: Matrix): string {
   const names = groups.map(({ name }) => name);
-  const texts = new Map(cells.map((cell) => [`${cell.from} ${cell.to}`, cellText(cell)]));
+  const texts = new Map(cells.map((cell) => [`${cell.from} ${cell.to}`, allowedText(cell.allowed)]));
   const rows = names.map((from) => [from, ...names.map((to) => texts.get(`${from} ${to}`)!)]);
   return formatTable([['FROM \\ TO', ...names], ...rows]);
 }
 
-function cellText({ allowed }: Cell): string {
-  return allowedText(allowed);
-}
-
-function allowedText(allowed: Cell['allowed']): string {
-  if (allowed === 'all') return 'all';
-  return allowed.length > 0 ? allowed.join(',') : '-';
-}
-
 function dot({ groups, cells }: Matrix): string {
   const lines = cells
-    .filter(({ from, to, allowed }) => from !== to && allowed.length > 0)
-    .map((cell) => `  "${cell.from}" -> "${cell.to}" [label="${cellText(cell)}"];`);
+    .filter(({ from, to, allowed }) => from !== to && allowedText(allowed) !== '-')
+    .map((cell) => `  "${cell.from}" -> "${cell.to}" [label="${allowedText(cell.allowed)}"];`);
   return ['digraph policies {', ...groups.map(({ name }) => `  "${name}";`), ...lines, '}'].join('\n');
 }
 

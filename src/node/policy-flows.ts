@@ -12,7 +12,14 @@ const log = logger('policies');
 const GATHER = 10;
 /** Whoever changes policies without end gets at most this part of our time. */
 const SHARE = 10;
-const PROTOCOLS: Readonly<Record<number, Flow['protocol']>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
+const PROTOCOLS: Readonly<Record<number, Flow['protocol']>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  132: 'SCTP',
+  136: 'UDPLite',
+};
 
 /** Whether the changes may forbid what was allowed. `before` is the plan without them. */
 export function forbids(changes: Changes, before: ReadonlyMap<string, Fragment>): boolean {

@@ -22,7 +22,7 @@ function world() {
     return { items: [...api.items], metadata: { resourceVersion: String(api.version) } };
   };
   const reader = new PolicyReader({ list } as unknown as Client, watch, engine, () => {});
-  return { watch, engine, api, reader, known: () => [...engine.policies.keys()].sort() };
+  return { watch, engine, api, reader, known: () => [...engine.policies.values()].map(({ key }) => key).sort() };
 }
 
 test('where no policy is known nothing is asked', async () => {
@@ -39,7 +39,7 @@ test('a policy that the watch is yet to tell of is known before the pod starts',
   assert.deepEqual(known(), ['shop/a', 'shop/b']);
   // The watch comes after: what it tells of is older.
   watch.set(policy('a', 2));
-  assert.deepEqual(engine.policies.get('shop/a')!.isolates, ['egress']);
+  assert.deepEqual(engine.policies.get('NetworkPolicy/shop/a')!.directions, ['egress']);
   watch.set(policy('b', 2));
   watch.delete('shop/b');
   assert.deepEqual(known(), ['shop/a']);

@@ -47,7 +47,7 @@ export class PolicyReader {
 
   #forget(key: string): void {
     this.#versions.delete(key);
-    this.#engine.removePolicy(key);
+    this.#engine.removePolicy(`NetworkPolicy/${key}`);
     this.#onChange();
   }
 
@@ -77,8 +77,8 @@ export class PolicyReader {
     for (const policy of items) this.#set(policy);
     const listed = new Set(items.map(objectKey));
     const taken = Number(metadata?.resourceVersion ?? -1);
-    for (const { key, namespace: of } of [...this.#engine.policies.values()]) {
-      const gone = of === namespace && !listed.has(key);
+    for (const { key, ref } of [...this.#engine.policies.values()]) {
+      const gone = ref.namespace === namespace && !listed.has(key);
       if (gone && (this.#versions.get(key) ?? -1) <= taken) this.#forget(key);
     }
   }

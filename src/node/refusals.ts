@@ -14,7 +14,14 @@ const log = logger('policies');
 export const REFUSALS_GROUP = 201;
 /** Of the file; the one before it is kept. */
 const MOST_BYTES = 1 << 20;
-const NAMES: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' };
+const NAMES: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  132: 'SCTP',
+  136: 'UDPLite',
+};
 
 export function refusalsFile(stateDir: string): string {
   return join(stateDir, 'flows.jsonl');

@@ -149,7 +149,7 @@ describe('changes while pods speak', { skip }, () => {
     assert.ok(refused.packets >= 1);
     const lines = await until(() => {
       const text = existsSync(refusalsFile(field.stateDir)) ? readFileSync(refusalsFile(field.stateDir), 'utf8') : '';
-      const mine = text.split('\n').filter((line) => line.includes('"x/ports"'));
+      const mine = text.split('\n').filter((line) => line.includes('"NetworkPolicy/x/ports"'));
       return mine.length > 0 ? mine : undefined;
     });
     const told = JSON.parse(lines[0]!) as Refusal;

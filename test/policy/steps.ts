@@ -65,7 +65,7 @@ export function take(engine: PolicyEngine, cluster: World, change: Step): World 
       const { old, rest } = others(cluster.policies, name);
       const policies = change.do === 'policy' ? [...rest, change.policy] : rest;
       if (old && (change.do !== 'policy' || objectKey(old) !== objectKey(change.policy))) {
-        engine.removePolicy(objectKey(old));
+        engine.removePolicy(`NetworkPolicy/${objectKey(old)}`);
       }
       if (change.do === 'policy') engine.setPolicy(change.policy);
       return { ...cluster, policies };

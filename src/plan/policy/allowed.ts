@@ -1,6 +1,7 @@
 // Room plan: what a pod allows to one class of peers, as elements of the node's sets, each with the rule that is counted by it.
 import { FORMS, type Form } from './base.ts';
-import type { PortMatch, Protocol, Rule } from './rules.ts';
+import type { FlowProtocol, PortMatch, Rule } from './rules.ts';
+import { comparePolicies } from './tiers.ts';
 
 /** A rule of a pod, for one kind of peers of it. Named ports are numbers by now. */
 export interface Use {
@@ -18,7 +19,7 @@ export interface Allowance {
 /** Of rules that allow the same, the first by policy and place has the count. */
 export function allowances(uses: readonly Use[]): Allowance[] {
   const found = new Map<string, Allowance>();
-  const ranges = new Map<Protocol, { first: number; last: number; rule: Rule }[]>();
+  const ranges = new Map<FlowProtocol, { first: number; last: number; rule: Rule }[]>();
   const add = (form: Form, ports: (string | number)[], rule: Rule) => {
     const key = `${form} ${ports.join(' ')}`;
     if (!found.has(key)) found.set(key, { form, ports, rule });
@@ -41,8 +42,7 @@ export function allowances(uses: readonly Use[]): Allowance[] {
 }
 
 export function compareRules(a: Rule, b: Rule): number {
-  if (a.policy.key !== b.policy.key) return a.policy.key < b.policy.key ? -1 : 1;
-  return a.index - b.index;
+  return comparePolicies(a.policy, b.policy) || a.index - b.index;
 }
 
 interface PortRange {

@@ -2,7 +2,7 @@
 import type { Family } from '../../addr/ip.ts';
 import { formatInterval } from '../../wire/nft/interval.ts';
 import { wordsOf } from '../proxy-names.ts';
-import type { BlockPeer } from './rules.ts';
+import type { BlockPeer } from './address-block.ts';
 
 export interface Interval {
   /** As nft has it: an address, a prefix, a range. */

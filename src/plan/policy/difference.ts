@@ -1,13 +1,13 @@
 // Room plan: what a change of policies allows that was denied, and denies that was allowed, in pods and ports.
 import type { PolicyEngine } from './engine.ts';
-import { type Cell, type Matrix, matrixOf, spokenPorts } from './matrix.ts';
+import { type Allowed, allowedText, type Matrix, matrixOf, spokenPorts } from './matrix.ts';
 
 export interface Difference {
   /** Pods that are alike before and after: the first by name, and how many more. */
   readonly from: string;
   readonly to: string;
-  readonly before: Cell['allowed'];
-  readonly after: Cell['allowed'];
+  readonly before: Allowed;
+  readonly after: Allowed;
 }
 
 /** Of pods that are there before and after. */
@@ -22,7 +22,9 @@ export function differenceOf(before: PolicyEngine, after: PolicyEngine): Differe
     [...alike.values()].flatMap((to): Difference[] => {
       if (from === to && from.length === 1) return [];
       const change = { before: old.allowed(from[0]!, to[0]!), after: now.allowed(from[0]!, to[0]!) };
-      return String(change.before) === String(change.after) ? [] : [{ from: name(from), to: name(to), ...change }];
+      return allowedText(change.before) === allowedText(change.after)
+        ? []
+        : [{ from: name(from), to: name(to), ...change }];
     }),
   );
 }
@@ -30,14 +32,14 @@ export function differenceOf(before: PolicyEngine, after: PolicyEngine): Differe
 class Cells {
   /** Pod to the name of its group. */
   readonly groupOf: ReadonlyMap<string, string>;
-  readonly #cells: ReadonlyMap<string, Cell['allowed']>;
+  readonly #cells: ReadonlyMap<string, Allowed>;
 
   constructor({ groups, cells }: Matrix) {
     this.groupOf = new Map(groups.flatMap(({ name, pods }) => pods.map((pod) => [pod, name] as const)));
     this.#cells = new Map(cells.map(({ from, to, allowed }) => [`${from}\n${to}`, allowed]));
   }
 
-  allowed(from: string, to: string): Cell['allowed'] {
+  allowed(from: string, to: string): Allowed {
     return this.#cells.get(`${this.groupOf.get(from)}\n${this.groupOf.get(to)}`)!;
   }
 }

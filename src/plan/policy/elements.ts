@@ -3,9 +3,9 @@ import { type Family, familyOf, type IP } from '../../addr/ip.ts';
 import type { NftElement } from '../../kernel/nft-items.ts';
 import type { Allowance } from './allowed.ts';
 import { allowedSet, ISOLATED, isolatedSet, type Level, OWN, policyPlace, refusedSet } from './base.ts';
-import { isolating } from './judge.ts';
 import type { PolicyPod } from './pod.ts';
 import { type Direction, ruleText } from './rules.ts';
+import { isolating } from './tiers.ts';
 
 /** nft takes no longer comments. */
 const COMMENT_LENGTH = 128;
@@ -28,8 +28,8 @@ export function podElements(
     element(family, ISOLATED, [link], name),
     ...own.map((ip) => element(family, OWN, [link, ip], name)),
     ...[...directions].flatMap((direction) => {
-      const policies = isolating(pod, direction).map(({ key }) => key);
-      const comment = `${name} isolated by NetworkPolicy/${policies.join(', ')}`;
+      const policies = isolating(pod, direction).map(({ id }) => id);
+      const comment = `${name} isolated by ${policies.join(', ')}`;
       return [isolatedSet, refusedSet].map((set) => element(family, set(direction), [link], comment));
     }),
   ];

@@ -1,15 +1,24 @@
 // Room plan: which policies select which pods, and which pods are whose peers, kept right as objects come, change and go.
 import type { IP } from '../../addr/ip.ts';
-import { matchesSelector } from '../../objects/select.ts';
 import type { NetworkPolicy, Node, Pod } from '../../objects/types.ts';
 import { LabelIndex } from './label-index.ts';
+import { networkPolicyRules } from './network-policy.ts';
 import { type PodFacts, type PolicyPod, podFacts, sameFacts } from './pod.ts';
-import { EVERY_POD, type PodPeer, type PolicyRules, policyRules } from './rules.ts';
+import { atomsOf, EVERY_POD, type PodPeer, type PolicyRules } from './rules.ts';
 import { Scopes } from './scopes.ts';
+import { EVERYTHING, type Selector } from './selector.ts';
+import { TIERS, type Tier } from './tiers.ts';
 
 interface State extends PolicyPod {
   readonly policies: Set<PolicyRules>;
   readonly peers: Set<string>;
+}
+
+interface NodeFacts {
+  /** By which its own pods know it. */
+  readonly ips: readonly IP[];
+  readonly all: readonly IP[];
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 interface Group {
@@ -35,7 +44,8 @@ export class PolicyEngine {
   readonly #groups = new Map<string, Group>();
   readonly #groupIndex = new LabelIndex<Group>();
   readonly #scopes = new Scopes();
-  readonly #nodes = new Map<string, readonly IP[]>();
+  readonly #nodes = new Map<string, NodeFacts>();
+  readonly #tiers = new Map<string, Tier>(TIERS.map((tier) => [tier.name, tier]));
   readonly #listeners = new Set<PodListener>();
 
   constructor() {
@@ -51,8 +61,13 @@ export class PolicyEngine {
     return this.#pods;
   }
 
+  /** By id: `NetworkPolicy/shop/web`. */
   get policies(): ReadonlyMap<string, PolicyRules> {
     return this.#policies;
+  }
+
+  get tiers(): ReadonlyMap<string, Tier> {
+    return this.#tiers;
   }
 
   /** The pod that has the address; none for addresses of nodes. */
@@ -61,7 +76,13 @@ export class PolicyEngine {
   }
 
   nodeIPs(name: string | undefined): readonly IP[] {
-    return (name !== undefined && this.#nodes.get(name)) || [];
+    return (name !== undefined && this.#nodes.get(name)?.ips) || [];
+  }
+
+  /** Whether the address is that of a node whose labels the selector matches. */
+  isNode(selector: Selector, ip: IP): boolean {
+    for (const { all, labels } of this.#nodes.values()) if (all.includes(ip) && selector.matches(labels)) return true;
+    return false;
   }
 
   /** Pods that a peer of some policy means. */
@@ -102,9 +123,10 @@ export class PolicyEngine {
   /** Finds the pod's policies and peers anew; says whether they are others. */
   #place(state: State): boolean {
     if (state.hostNetwork) return false;
-    const policies = new Set(this.#policyIndex.matching(state.namespace, state.labels));
+    const policies = new Set<PolicyRules>();
     const groups = new Set<Group>();
     for (const scope of this.#scopes.of(state.namespace)) {
+      for (const policy of this.#policyIndex.matching(scope, state.labels)) policies.add(policy);
       for (const group of this.#groupIndex.matching(scope, state.labels)) groups.add(group);
     }
     const keys = new Set([...groups].map(({ peer }) => peer.key));
@@ -129,11 +151,11 @@ export class PolicyEngine {
   }
 
   setNode(node: Node): void {
-    const addresses = (node.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP');
-    this.#nodes.set(
-      node.metadata.name,
-      addresses.map(({ address }) => address),
-    );
+    const addresses = node.status?.addresses ?? [];
+    const of = (...types: string[]) =>
+      addresses.filter(({ type }) => types.includes(type)).map(({ address }) => address);
+    const [ips, all] = [of('InternalIP'), of('InternalIP', 'ExternalIP')];
+    this.#nodes.set(node.metadata.name, { ips, all, labels: node.metadata.labels ?? {} });
   }
 
   removeNode(name: string): void {
@@ -141,38 +163,46 @@ export class PolicyEngine {
   }
 
   setPolicy(object: NetworkPolicy): void {
-    const policy = policyRules(object);
-    const old = this.#policies.get(policy.key);
+    const policy = networkPolicyRules(object);
+    const old = this.#policies.get(policy.id);
     // New peers before the old ones go: what both have in common is not made anew.
-    this.#policies.set(policy.key, policy);
+    this.#policies.set(policy.id, policy);
     for (const peer of podPeers(policy)) this.#retain(peer);
-    this.#policyIndex.add(policy.namespace, policy.podSelector, policy);
+    const scope = this.#scopes.retain(policy.subject.scope);
+    this.#policyIndex.add(scope, policy.subject.podSelector ?? EVERYTHING, policy);
     if (old) this.#drop(old);
-    this.#select(policy);
+    this.#select(policy, scope);
   }
 
-  removePolicy(key: string): void {
-    const policy = this.#policies.get(key);
+  removePolicy(id: string): void {
+    const policy = this.#policies.get(id);
     if (!policy) return;
-    this.#policies.delete(key);
+    this.#policies.delete(id);
     this.#drop(policy);
   }
 
-  #select(policy: PolicyRules): void {
-    for (const state of this.#byNamespace.get(policy.namespace) ?? []) {
+  #select(policy: PolicyRules, scope: string): void {
+    for (const state of this.#inScope(scope)) {
       if (state.hostNetwork || state.policies.has(policy)) continue;
-      if (!matchesSelector(policy.podSelector, state.labels)) continue;
+      if (policy.subject.podSelector?.matches(state.labels) === false) continue;
       state.policies.add(policy);
       this.#tell(state);
     }
   }
 
   #drop(policy: PolicyRules): void {
-    this.#policyIndex.remove(policy.namespace, policy.podSelector, policy);
-    for (const state of this.#byNamespace.get(policy.namespace) ?? []) {
-      if (state.policies.delete(policy)) this.#tell(state);
-    }
+    const { scope, podSelector = EVERYTHING } = policy.subject;
+    const key = this.#scopes.keyOf(scope);
+    this.#policyIndex.remove(key, podSelector, policy);
+    for (const state of this.#inScope(key)) if (state.policies.delete(policy)) this.#tell(state);
+    this.#scopes.release(scope);
     for (const peer of podPeers(policy)) this.#release(peer);
+  }
+
+  *#inScope(scope: string): Iterable<State> {
+    for (const namespace of this.#scopes.namespacesOf(scope, this.#byNamespace)) {
+      yield* this.#byNamespace.get(namespace)!;
+    }
   }
 
   #retain(peer: PodPeer): void {
@@ -184,14 +214,12 @@ export class PolicyEngine {
     const scope = this.#scopes.retain(peer.scope);
     const group: Group = { peer, scope, members: new Set(), refs: 1 };
     this.#groups.set(peer.key, group);
-    this.#groupIndex.add(scope, peer.podSelector ?? {}, group);
-    for (const namespace of this.#scopes.namespacesOf(scope, this.#byNamespace.keys())) {
-      for (const state of this.#byNamespace.get(namespace)!) this.#join(state, group);
-    }
+    this.#groupIndex.add(scope, peer.podSelector ?? EVERYTHING, group);
+    for (const state of this.#inScope(scope)) this.#join(state, group);
   }
 
   #join(state: State, group: Group): void {
-    if (state.hostNetwork || !matchesSelector(group.peer.podSelector ?? {}, state.labels)) return;
+    if (state.hostNetwork || group.peer.podSelector?.matches(state.labels) === false) return;
     group.members.add(state);
     state.peers.add(group.peer.key);
     this.#tell(state);
@@ -201,7 +229,7 @@ export class PolicyEngine {
     const group = this.#groups.get(peer.key);
     if (!group || --group.refs > 0) return;
     this.#groups.delete(peer.key);
-    this.#groupIndex.remove(group.scope, peer.podSelector ?? {}, group);
+    this.#groupIndex.remove(group.scope, peer.podSelector ?? EVERYTHING, group);
     this.#scopes.release(peer.scope);
     for (const state of group.members) if (state.peers.delete(peer.key)) this.#tell(state);
   }
@@ -213,7 +241,7 @@ export class PolicyEngine {
 
 function* podPeers({ rules }: PolicyRules): Iterable<PodPeer> {
   for (const { peers } of [...rules.ingress, ...rules.egress]) {
-    for (const peer of peers ?? []) if (peer.kind === 'pods') yield peer;
+    for (const atom of (peers ?? []).flatMap(atomsOf)) if (atom.kind === 'pods') yield atom;
   }
 }
 

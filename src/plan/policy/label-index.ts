@@ -1,8 +1,9 @@
 // Room plan: selectors found by the labels that they ask for, so that a change of labels looks at few of many selectors.
-import { type LabelSelector, type Labels, matchesSelector } from '../../objects/select.ts';
+import type { Labels } from '../../objects/select.ts';
+import type { Selector } from './selector.ts';
 
 interface Entry<T> {
-  readonly selector: LabelSelector;
+  readonly selector: Selector;
   readonly value: T;
 }
 
@@ -11,14 +12,14 @@ export class LabelIndex<T> {
   /** `scope`, or `scope\nlabel=value` for a selector that needs one of these, to what stands there. */
   readonly #buckets = new Map<string, Map<T, Entry<T>>>();
 
-  add(scope: string, selector: LabelSelector, value: T): void {
+  add(scope: string, selector: Selector, value: T): void {
     for (const key of bucketsOf(scope, selector)) {
       const bucket = this.#buckets.get(key) ?? new Map<T, Entry<T>>();
       this.#buckets.set(key, bucket.set(value, { selector, value }));
     }
   }
 
-  remove(scope: string, selector: LabelSelector, value: T): void {
+  remove(scope: string, selector: Selector, value: T): void {
     for (const key of bucketsOf(scope, selector)) {
       const bucket = this.#buckets.get(key);
       bucket?.delete(value);
@@ -30,7 +31,7 @@ export class LabelIndex<T> {
   *matching(scope: string, labels: Labels): Iterable<T> {
     for (const key of [scope, ...Object.entries(labels ?? {}).map(([name, value]) => labelKey(scope, name, value))]) {
       for (const { selector, value } of this.#buckets.get(key)?.values() ?? []) {
-        if (matchesSelector(selector, labels)) yield value;
+        if (selector.matches(labels)) yield value;
       }
     }
   }
@@ -40,11 +41,6 @@ function labelKey(scope: string, name: string, value: string): string {
   return `${scope}\n${name}=${value}`;
 }
 
-/** A label that is asked for stands once: of a key with several values a pod has at most one. */
-function bucketsOf(scope: string, { matchLabels, matchExpressions }: LabelSelector): string[] {
-  const [pair] = Object.entries(matchLabels ?? {});
-  if (pair) return [labelKey(scope, ...pair)];
-  const oneOf = matchExpressions?.find(({ operator }) => operator === 'In');
-  if (!oneOf) return [scope];
-  return [...new Set(oneOf.values ?? [])].map((value) => labelKey(scope, oneOf.key, value));
+function bucketsOf(scope: string, { oneOf }: Selector): string[] {
+  return oneOf ? oneOf.map(([name, value]) => labelKey(scope, name, value)) : [scope];
 }

@@ -2,7 +2,7 @@
 import type { PolicyEngine } from './engine.ts';
 import { judgeSide } from './judge.ts';
 import { namedPort, type PolicyPod } from './pod.ts';
-import { type PolicyRules, type Rule, ruleText } from './rules.ts';
+import { atomsOf, type PolicyRules, type Rule, ruleText } from './rules.ts';
 
 export interface Finding {
   readonly check: 'selects-nothing' | 'peer-matches-nothing' | 'no-such-port' | 'denies-dns' | 'host-network';
@@ -14,7 +14,7 @@ export interface Finding {
 /** `dns`: the address at which pods ask for names; absent where it is not known. */
 export function lint(engine: PolicyEngine, dns?: string): Finding[] {
   return [...engine.policies.values()].flatMap((policy) => {
-    const where = `NetworkPolicy/${policy.key}`;
+    const where = policy.id;
     const pods = [...engine.pods.values()].filter((pod) => pod.policies.has(policy));
     return [
       ...selection(engine, policy, pods, where),
@@ -27,11 +27,12 @@ export function lint(engine: PolicyEngine, dns?: string): Finding[] {
 
 function selection(engine: PolicyEngine, policy: PolicyRules, pods: readonly PolicyPod[], where: string): Finding[] {
   const host = [...engine.pods.values()].filter(
-    ({ namespace, hostNetwork }) => hostNetwork && namespace === policy.namespace,
+    ({ namespace, hostNetwork }) => hostNetwork && namespace === policy.ref.namespace,
   );
   const findings: Finding[] = [];
   if (pods.length === 0) {
-    const says = `its podSelector matches no pod of namespace ${policy.namespace}`;
+    const of = policy.ref.namespace === undefined ? 'pod' : `pod of namespace ${policy.ref.namespace}`;
+    const says = `its selectors match no ${of}`;
     findings.push({ check: 'selects-nothing', where, says });
   }
   if (host.length > 0) {
@@ -42,8 +43,8 @@ function selection(engine: PolicyEngine, policy: PolicyRules, pods: readonly Pol
 }
 
 function peersOf(engine: PolicyEngine, rule: Rule): Finding[] {
-  return (rule.peers ?? []).flatMap((peer): Finding[] => {
-    if (peer.kind === 'block' || engine.members(peer.key).size > 0) return [];
+  return (rule.peers ?? []).flatMap(atomsOf).flatMap((peer): Finding[] => {
+    if (peer.kind !== 'pods' || engine.members(peer.key).size > 0) return [];
     return [{ check: 'peer-matches-nothing', where: ruleText(rule), says: `no pod is of ${peer.key}` }];
   });
 }
@@ -86,7 +87,7 @@ function deniedDns(
   where: string,
   dns: string,
 ): Finding[] {
-  if (!policy.isolates.includes('egress')) return [];
+  if (!policy.directions.includes('egress')) return [];
   const mute = pods.filter(({ ips }) =>
     ips.some((from) => !judgeSide(engine, 'egress', { from, to: dns, protocol: 'UDP', port: 53 }).allowed),
   );

@@ -1,8 +1,9 @@
 // Room plan: who may speak to whom on what, over all pods; pods that policies cannot tell apart stand in one row.
 import type { PolicyEngine } from './engine.ts';
-import { anyAllows, type Flow, isolationRules } from './judge.ts';
+import { allows, type Flow, stagesOfPod } from './judge.ts';
 import type { PolicyPod } from './pod.ts';
-import type { Protocol, Rule } from './rules.ts';
+import { atomsOf, type Protocol } from './rules.ts';
+import type { Stage } from './tiers.ts';
 
 /** Pods of one namespace that the same policies select, that are the same peers, and call the same ports by the same names. */
 export interface PodGroup {
@@ -14,8 +15,16 @@ export interface PodGroup {
 export interface Cell {
   readonly from: string;
   readonly to: string;
-  /** `all`, or those of the asked ports that are allowed: `TCP 80`. */
-  readonly allowed: 'all' | readonly string[];
+  readonly allowed: Allowed;
+}
+
+/** Everything, everything but some ports that rules speak of, or those of the asked ports that are allowed: `TCP 80`. */
+export type Allowed = 'all' | { readonly allBut: readonly string[] } | readonly string[];
+
+export function allowedText(allowed: Allowed): string {
+  if (allowed === 'all') return 'all';
+  if ('allBut' in allowed) return `all but ${allowed.allBut.join(',')}`;
+  return allowed.length > 0 ? allowed.join(',') : '-';
 }
 
 export interface Matrix {
@@ -35,22 +44,24 @@ const NEVER: Pick<Flow, 'protocol' | 'port'> = { protocol: 'other', port: 0 };
 export function matrixOf(engine: PolicyEngine, ports?: readonly AskedPort[], more: readonly AskedPort[] = []): Matrix {
   const groups = groupsOf(engine);
   const spoken = ports ?? [...portsOfRules(engine), ...more];
-  const sides = groups.map(({ name, members }) => ({ name, members, sides: sidesOf(members[0]!) }));
+  const sides = groups.map(({ name, members }) => ({ name, members, sides: sidesOf(engine, members[0]!) }));
   const cells = sides.flatMap((from) =>
     sides.map((to): Cell => {
-      const ends = { from: from.sides, to: to.sides };
+      const ends = { engine, from: from.sides, to: to.sides };
       // One alone speaks to itself; of several that are alike, one speaks to another.
       const itself = from === to && from.members.length === 1;
       if (itself || (!ends.from.egress && !ends.to.ingress)) return cell(from, to, ports ? textsOf(spoken) : 'all');
       const asked = ports ? spoken : uniquePorts([...spoken, ...portsOfPod(to.members[0]!)]);
-      if (!ports && mayPass(ends, NEVER)) return cell(from, to, 'all');
-      return cell(from, to, textsOf(asked.filter((port) => mayPass(ends, port))));
+      const allowed = asked.filter((port) => mayPass(ends, port));
+      if (ports || !mayPass(ends, NEVER)) return cell(from, to, textsOf(allowed));
+      const allBut = textsOf(asked.filter((port) => !allowed.includes(port)));
+      return cell(from, to, allBut.length > 0 ? { allBut } : 'all');
     }),
   );
   return { groups: groups.map(({ name, members }) => ({ name, pods: members.map(({ key }) => key) })), cells };
 }
 
-function cell({ name: from }: Members, { name: to }: Members, allowed: Cell['allowed']): Cell {
+function cell({ name: from }: Members, { name: to }: Members, allowed: Allowed): Cell {
   return { from, to, allowed };
 }
 
@@ -60,18 +71,24 @@ function textsOf(ports: readonly AskedPort[]): string[] {
 
 interface PodSides {
   readonly pod: PolicyPod;
-  readonly egress: readonly Rule[] | undefined;
-  readonly ingress: readonly Rule[] | undefined;
+  readonly egress: readonly Stage[] | undefined;
+  readonly ingress: readonly Stage[] | undefined;
 }
 
-function sidesOf(pod: PolicyPod): PodSides {
-  return { pod, egress: isolationRules(pod, 'egress'), ingress: isolationRules(pod, 'ingress') };
+function sidesOf(engine: PolicyEngine, pod: PolicyPod): PodSides {
+  return { pod, egress: stagesOfPod(engine, pod, 'egress'), ingress: stagesOfPod(engine, pod, 'ingress') };
 }
 
-function mayPass({ from, to }: { from: PodSides; to: PodSides }, port: Pick<Flow, 'protocol' | 'port'>): boolean {
+interface Ends {
+  readonly engine: PolicyEngine;
+  readonly from: PodSides;
+  readonly to: PodSides;
+}
+
+function mayPass({ engine, from, to }: Ends, port: Pick<Flow, 'protocol' | 'port'>): boolean {
   return (
-    (!from.egress || anyAllows(from.egress, to.pod, to.pod, port)) &&
-    (!to.ingress || anyAllows(to.ingress, from.pod, to.pod, port))
+    (!from.egress || allows(engine, from.egress, 'egress', to.pod, to.pod, port)) &&
+    (!to.ingress || allows(engine, to.ingress, 'ingress', from.pod, to.pod, port))
   );
 }
 
@@ -84,7 +101,7 @@ function groupsOf(engine: PolicyEngine): Members[] {
   const byLooks = Map.groupBy(
     [...engine.pods.values()].filter(({ ips }) => ips.length > 0),
     (pod) => {
-      const policies = [...pod.policies].map(({ key }) => key).sort();
+      const policies = [...pod.policies].map(({ id }) => id).sort();
       return JSON.stringify([
         pod.namespace,
         policies,
@@ -105,7 +122,7 @@ function groupsOf(engine: PolicyEngine): Members[] {
 /** Where blocks tell pods apart, each stands for itself. */
 function blocksOf(engine: PolicyEngine, pod: PolicyPod): string {
   const all = [...engine.policies.values()].flatMap(({ rules }) => [...rules.ingress, ...rules.egress]);
-  const has = all.some(({ peers }) => peers?.some(({ kind }) => kind === 'block'));
+  const has = all.some(({ peers }) => peers?.flatMap(atomsOf).some(({ kind }) => kind === 'block'));
   return has ? pod.key : '';
 }
 

@@ -92,7 +92,7 @@ test('isolated pods are known by address, for other paths that must not carry th
   node.takeChanges();
   const web = { key: 'shop/web', link: 'pwweb', ips: ['10.244.0.1'], directions: ['ingress'] };
   assert.deepEqual(node.isolated(), [web]);
-  engine.removePolicy('shop/p');
+  engine.removePolicy('NetworkPolicy/shop/p');
   node.takeChanges();
   assert.deepEqual(node.isolated(), []);
 });

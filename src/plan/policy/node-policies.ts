@@ -1,6 +1,7 @@
 // Room plan: what a node must hold of all policies for its own pods, as fragments of which a change touches few.
 import { type Family, familyOf, type IP } from '../../addr/ip.ts';
 import type { Fragment } from '../plan.ts';
+import { type BlockPeer, inBlock } from './address-block.ts';
 import { allowances } from './allowed.ts';
 import { ANYBODY, type Level, type NodePolicyFacts } from './base.ts';
 import { disjoint } from './blocks.ts';
@@ -8,7 +9,7 @@ import { namedGroup, type PeerClass, PeerClasses, withoutNumber } from './classe
 import { allowedElement, classElement, podElements } from './elements.ts';
 import type { PolicyEngine } from './engine.ts';
 import { type PolicyPod, podRef } from './pod.ts';
-import { type BlockPeer, DIRECTIONS, type Direction, EVERY_POD, inBlock } from './rules.ts';
+import { DIRECTIONS, type Direction, EVERY_POD } from './rules.ts';
 import { EVERYBODY, groupsOf, readSides, type Sides, usesOf } from './sides.ts';
 
 interface Target {

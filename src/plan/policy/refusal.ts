@@ -2,7 +2,7 @@
 import type { IP } from '../../addr/ip.ts';
 import type { PolicyEngine } from './engine.ts';
 import { type Flow, judgeSide } from './judge.ts';
-import type { Direction } from './rules.ts';
+import { type Direction, flowProtocol, ruleText } from './rules.ts';
 
 /** One line of the log of refused packets; plain data. */
 export interface Refusal {
@@ -19,8 +19,10 @@ export interface Refusal {
   readonly to: IP;
   readonly protocol: string;
   readonly port?: number;
-  /** Those that isolate the pod: `namespace/name`. None: they changed since. */
+  /** Those that isolate the pod where no rule allows: `NetworkPolicy/shop/web`. */
   readonly isolatedBy: readonly string[];
+  /** The rule that denies it: `ClusterNetworkPolicy/guard egress[0]`. Neither this nor isolatedBy: the policies changed since. */
+  readonly deniedBy?: string;
 }
 
 export interface RefusedFlow {
@@ -35,8 +37,7 @@ export interface RefusedFlow {
 export function refusalOf(engine: PolicyEngine, node: string, time: string, refused: RefusedFlow): Refusal {
   const { direction, from, to, protocol, port } = refused;
   const [own, other] = direction === 'egress' ? [from, to] : [to, from];
-  const known = protocol === 'TCP' || protocol === 'UDP' || protocol === 'SCTP' ? protocol : 'other';
-  const flow: Flow = { from, to, protocol: known, port: port ?? 0 };
+  const flow: Flow = { from, to, protocol: flowProtocol(protocol), port: port ?? 0 };
   const side = judgeSide(engine, direction, flow);
   return {
     time,
@@ -49,17 +50,16 @@ export function refusalOf(engine: PolicyEngine, node: string, time: string, refu
     to,
     protocol,
     ...(port !== undefined && { port }),
-    isolatedBy: side.because === 'no rule' ? side.isolatedBy.map(({ key }) => key) : [],
+    isolatedBy: side.because === 'no rule' ? side.isolatedBy.map(({ id }) => id) : [],
+    ...(side.because === 'rule' && !side.allowed && { deniedBy: ruleText(side.matches[0].rule) }),
   };
 }
 
 /** `drop ingress x/a <- y/b TCP 80: isolated by NetworkPolicy/x/deny, no rule allows` */
-export function refusalText({ direction, pod, peer, protocol, port, isolatedBy }: Refusal): string {
+export function refusalText({ direction, pod, peer, protocol, port, isolatedBy, deniedBy }: Refusal): string {
   const arrow = direction === 'egress' ? '->' : '<-';
   const what = port === undefined ? protocol : `${protocol} ${port}`;
-  const why =
-    isolatedBy.length > 0
-      ? `isolated by NetworkPolicy/${isolatedBy.join(', NetworkPolicy/')}, no rule allows`
-      : 'refused by policies that have changed since';
+  const isolated = isolatedBy.length > 0 && `isolated by ${isolatedBy.join(', ')}, no rule allows`;
+  const why = isolated || (deniedBy ? `denied by ${deniedBy}` : 'refused by policies that have changed since');
   return `drop ${direction} ${pod} ${arrow} ${peer} ${what}: ${why}`;
 }

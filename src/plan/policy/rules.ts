@@ -1,17 +1,24 @@
-// Room plan: a NetworkPolicy as the engine reads it: whom it selects, what it isolates, and its rules with missing and empty told apart.
-import type { V1NetworkPolicyPeer, V1NetworkPolicyPort } from '@kubernetes/client-node';
-import { type Family, type IP, ipToBigInt } from '../../addr/ip.ts';
-import { networkOf, parsePrefix, prefixSize } from '../../addr/prefix.ts';
-import { type LabelSelector, selectorText } from '../../objects/select.ts';
-import { type Json, type NetworkPolicy, type ObjectRef, objectKey } from '../../objects/types.ts';
+// Room plan: a policy as the engine reads it, of whatever kind it is: whom it selects, where it stands among others, and its rules.
+import { type ObjectRef, refText } from '../../objects/types.ts';
+import type { BlockPeer } from './address-block.ts';
+import { EVERYTHING, type Selector } from './selector.ts';
 
 export type Direction = 'ingress' | 'egress';
 export const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
+/** Protocols that have ports. */
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
+/** `other`: each that has no name here. */
+export type FlowProtocol = Protocol | 'ICMP' | 'ICMPv6' | 'UDPLite' | 'other';
+
+export const FLOW_PROTOCOLS: readonly FlowProtocol[] = ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6', 'UDPLite', 'other'];
+
+export function flowProtocol(name: string): FlowProtocol {
+  return FLOW_PROTOCOLS.find((known) => known === name) ?? 'other';
+}
 
 /** Ports of one protocol: all of them, a range (of one port where both are the same), or the one that a pod gives the name. */
 export type PortMatch =
-  | { readonly kind: 'all'; readonly protocol: Protocol }
+  | { readonly kind: 'all'; readonly protocol: FlowProtocol }
   | { readonly kind: 'range'; readonly protocol: Protocol; readonly first: number; readonly last: number }
   | { readonly kind: 'name'; readonly protocol: Protocol; readonly name: string };
 
@@ -19,30 +26,40 @@ export type PortMatch =
 export interface PodPeer {
   readonly kind: 'pods';
   readonly key: string;
-  readonly scope: { readonly namespace: string } | { readonly namespaces: LabelSelector };
-  readonly podSelector: LabelSelector | undefined;
+  readonly scope: { readonly namespace: string } | { readonly namespaces: Selector };
+  readonly podSelector: Selector | undefined;
 }
 
-/** `ranges` are the block's addresses without those of its exceptions: rising, apart from each other, both ends inside. */
-export interface BlockPeer {
-  readonly kind: 'block';
+/** The addresses of nodes. */
+export interface NodePeer {
+  readonly kind: 'nodes';
   readonly key: string;
-  readonly family: Family;
-  readonly ranges: readonly AddressRange[];
+  readonly nodeSelector: Selector;
 }
 
-export interface AddressRange {
-  readonly first: bigint;
-  readonly last: bigint;
+/** What an address is or is not. */
+export type AtomicPeer = PodPeer | BlockPeer | NodePeer;
+
+/** Whoever each condition holds for: is (or is not) one of these. */
+export interface EntityPeer {
+  readonly kind: 'entity';
+  readonly key: string;
+  readonly conditions: readonly { readonly not: boolean; readonly anyOf: readonly AtomicPeer[] }[];
 }
 
-export type Peer = PodPeer | BlockPeer;
+export type Peer = AtomicPeer | EntityPeer;
+
+/** `pass`: the rest of the tier has no say. `log`: the packet is told of, and goes on to the next rule. */
+export type Action = 'allow' | 'deny' | 'pass' | 'log';
 
 export interface Rule {
   readonly policy: PolicyRules;
   readonly direction: Direction;
   /** Its place in spec.ingress or spec.egress. */
   readonly index: number;
+  /** As its author calls it; absent where the kind has no names or it has none. */
+  readonly name?: string;
+  readonly action: Action;
   /** Absent: everybody. */
   readonly peers: readonly Peer[] | undefined;
   /** Absent: every port, and protocols without ports too. */
@@ -50,111 +67,65 @@ export interface Rule {
 }
 
 export interface PolicyRules {
-  /** `namespace/name` */
+  /** `NetworkPolicy/shop/web`: unique among all kinds, and how it is named to users. */
+  readonly id: string;
+  /** `namespace/name`, or `name` where the kind has no namespaces. */
   readonly key: string;
   readonly ref: ObjectRef;
-  readonly namespace: string;
-  readonly podSelector: LabelSelector;
-  readonly isolates: readonly Direction[];
-  /** Of the directions that it isolates. */
+  /** Name of its tier (tiers.ts). */
+  readonly tier: string;
+  /** Its place in the tier, rising. Of several with one order the name decides. */
+  readonly order: number;
+  readonly subject: PodPeer;
+  /** In which it has a say. */
+  readonly directions: readonly Direction[];
+  /** Of these directions, in the order in which they are asked. */
   readonly rules: Readonly<Record<Direction, readonly Rule[]>>;
+  /** It counts what it would do, and does nothing. */
+  readonly staged: boolean;
+  /** New connections that its rules allow are told of. */
+  readonly logsAllowed: boolean;
 }
 
 /** `NetworkPolicy/shop/web ingress[0]`: how a rule is named in the kernel, in logs and to users. */
-export function ruleText({ policy, direction, index }: Rule): string {
-  return `NetworkPolicy/${policy.key} ${direction}[${index}]`;
+export function ruleText({ policy, direction, index, name }: Rule): string {
+  return `${policy.id} ${direction}[${index}]${name === undefined ? '' : ` "${name}"`}`;
 }
 
 /** All pods of all namespaces. */
-export const EVERY_POD: PodPeer = podPeer({ namespaces: {} }, undefined);
+export const EVERY_POD: PodPeer = podPeer({ namespaces: EVERYTHING }, undefined);
 
-/** Expects an object that the API has validated, or would: blocks are prefixes, ports are in range. */
-export function policyRules(object: NetworkPolicy): PolicyRules {
-  const { spec } = object;
-  const namespace = object.metadata.namespace ?? 'default';
-  const ref: ObjectRef = { kind: 'NetworkPolicy', namespace, name: object.metadata.name };
-  const types = spec?.policyTypes?.length
-    ? spec.policyTypes
-    : spec?.egress?.length
-      ? ['Ingress', 'Egress']
-      : ['Ingress'];
-  const isolates = DIRECTIONS.filter((direction) => types.includes(direction === 'ingress' ? 'Ingress' : 'Egress'));
-  const rules: Record<Direction, Rule[]> = { ingress: [], egress: [] };
-  const policy = { key: objectKey(object), ref, namespace, podSelector: spec?.podSelector ?? {}, isolates, rules };
-  for (const [index, { from, ports }] of (spec?.ingress ?? []).entries()) {
-    if (isolates.includes('ingress')) rules.ingress.push(rule(policy, 'ingress', index, from, ports));
-  }
-  for (const [index, { to, ports }] of (spec?.egress ?? []).entries()) {
-    if (isolates.includes('egress')) rules.egress.push(rule(policy, 'egress', index, to, ports));
-  }
-  return policy;
+export function podPeer(scope: PodPeer['scope'], podSelector: Selector | undefined): PodPeer {
+  const selected = podSelector && podSelector.text !== '' ? podSelector : undefined;
+  const where = 'namespace' in scope ? `namespace ${scope.namespace}` : `namespaces (${scope.namespaces.text})`;
+  return { kind: 'pods', key: `${where} pods (${selected?.text ?? ''})`, scope, podSelector: selected };
 }
 
-function rule(
-  policy: PolicyRules,
-  direction: Direction,
-  index: number,
-  peers: readonly Json<V1NetworkPolicyPeer>[] | undefined,
-  ports: readonly Json<V1NetworkPolicyPort>[] | undefined,
-): Rule {
+/** Peers that make up the peer. */
+export function atomsOf(peer: Peer): readonly AtomicPeer[] {
+  return peer.kind === 'entity' ? peer.conditions.flatMap(({ anyOf }) => anyOf) : [peer];
+}
+
+const MODE = 'podwire.io/mode';
+const LOG = 'podwire.io/log';
+
+type Head = Pick<PolicyRules, 'id' | 'key' | 'ref' | 'staged' | 'logsAllowed'>;
+
+/** `kind` is how users are told of it: kinds of one name in several groups need another. */
+export function policyHead(
+  kind: string,
+  metadata: { name?: string; namespace?: string; annotations?: Record<string, string> },
+  namespaced: boolean,
+): Head {
+  const { annotations = {} } = metadata;
+  const name = metadata.name!;
+  const namespace = metadata.namespace ?? 'default';
+  const ref: ObjectRef = { kind, ...(namespaced && { namespace }), name };
   return {
-    policy,
-    direction,
-    index,
-    peers: peers?.length ? peers.map((peer) => peerOf(peer, policy.namespace)) : undefined,
-    ports: ports?.length ? ports.map(portMatch) : undefined,
+    id: refText(ref),
+    key: namespaced ? `${namespace}/${name}` : name,
+    ref,
+    staged: annotations[MODE] === 'staged',
+    logsAllowed: annotations[LOG] === 'allowed',
   };
-}
-
-function peerOf({ ipBlock, namespaceSelector, podSelector }: Json<V1NetworkPolicyPeer>, namespace: string): Peer {
-  if (ipBlock) return blockPeer(ipBlock.cidr, ipBlock.except ?? []);
-  return podPeer(namespaceSelector ? { namespaces: namespaceSelector } : { namespace }, podSelector);
-}
-
-function podPeer(scope: PodPeer['scope'], podSelector: LabelSelector | undefined): PodPeer {
-  const selected = podSelector && selectorText(podSelector) !== '' ? podSelector : undefined;
-  const where =
-    'namespace' in scope ? `namespace ${scope.namespace}` : `namespaces (${selectorText(scope.namespaces)})`;
-  return {
-    kind: 'pods',
-    key: `${where} pods (${selected ? selectorText(selected) : ''})`,
-    scope,
-    podSelector: selected,
-  };
-}
-
-function blockPeer(cidr: string, except: readonly string[]): BlockPeer {
-  const { family } = parsePrefix(cidr);
-  const holes = [...new Set(except.map((each) => networkOf(each)))].sort();
-  const key = `block ${networkOf(cidr)}${holes.length > 0 ? ` except ${holes.join(',')}` : ''}`;
-  return { kind: 'block', key, family, ranges: without(prefixRange(cidr), holes.map(prefixRange)) };
-}
-
-function prefixRange(cidr: string): AddressRange {
-  const first = ipToBigInt(parsePrefix(networkOf(cidr)).ip);
-  return { first, last: first + prefixSize(cidr) - 1n };
-}
-
-function without(whole: AddressRange, holes: readonly AddressRange[]): AddressRange[] {
-  const rest: AddressRange[] = [];
-  let next = whole.first;
-  for (const hole of holes.toSorted((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0))) {
-    if (hole.first > next) rest.push({ first: next, last: hole.first - 1n });
-    if (hole.last + 1n > next) next = hole.last + 1n;
-  }
-  if (next <= whole.last) rest.push({ first: next, last: whole.last });
-  return rest;
-}
-
-export function inBlock({ family, ranges }: BlockPeer, ip: IP): boolean {
-  if (ip.includes(':') !== (family === 6)) return false;
-  const number = ipToBigInt(ip);
-  return ranges.some(({ first, last }) => first <= number && number <= last);
-}
-
-function portMatch({ protocol, port, endPort }: Json<V1NetworkPolicyPort>): PortMatch {
-  const named = (protocol ?? 'TCP') as Protocol;
-  if (port === undefined || port === null) return { kind: 'all', protocol: named };
-  if (typeof port === 'string') return { kind: 'name', protocol: named, name: port };
-  return { kind: 'range', protocol: named, first: port, last: endPort ?? port };
 }

@@ -1,5 +1,4 @@
 // Room plan: in which namespaces a peer's pods are looked for: one by its name, or all whose labels match.
-import { selectorText } from '../../objects/select.ts';
 import { LabelIndex } from './label-index.ts';
 import { sameLabels } from './pod.ts';
 import type { PodPeer } from './rules.ts';
@@ -8,6 +7,7 @@ type Labels = Readonly<Record<string, string>>;
 
 const NAME_LABEL = 'kubernetes.io/metadata.name';
 const ALL = '';
+const NAME_SCOPE = 'namespace ';
 
 export class Scopes {
   readonly #namespaces = new Map<string, Labels>();
@@ -25,9 +25,13 @@ export class Scopes {
     return this.#namespaces.get(namespace) ?? { [NAME_LABEL]: namespace };
   }
 
+  keyOf(scope: PodPeer['scope']): string {
+    return 'namespace' in scope ? nameScope(scope.namespace) : `namespaces (${scope.namespaces.text})`;
+  }
+
   retain(scope: PodPeer['scope']): string {
-    if ('namespace' in scope) return nameScope(scope.namespace);
-    const key = selectorScope(scope);
+    const key = this.keyOf(scope);
+    if ('namespace' in scope) return key;
     const refs = this.#refs.get(key) ?? 0;
     this.#refs.set(key, refs + 1);
     if (refs === 0) this.#index.add(ALL, scope.namespaces, key);
@@ -36,7 +40,7 @@ export class Scopes {
 
   release(scope: PodPeer['scope']): void {
     if ('namespace' in scope) return;
-    const key = selectorScope(scope);
+    const key = this.keyOf(scope);
     const refs = this.#refs.get(key)! - 1;
     if (refs > 0) this.#refs.set(key, refs);
     else {
@@ -46,8 +50,10 @@ export class Scopes {
   }
 
   /** Of these namespaces, those in the scope. */
-  namespacesOf(scope: string, namespaces: Iterable<string>): string[] {
-    return [...namespaces].filter((namespace) => this.of(namespace).includes(scope));
+  namespacesOf(scope: string, namespaces: ReadonlyMap<string, unknown>): string[] {
+    const name = nameOf(scope);
+    if (name !== undefined) return namespaces.has(name) ? [name] : [];
+    return [...namespaces.keys()].filter((namespace) => this.of(namespace).includes(scope));
   }
 
   /** Whether the namespace is in other scopes than before. */
@@ -68,9 +74,9 @@ export class Scopes {
 }
 
 function nameScope(namespace: string): string {
-  return `namespace ${namespace}`;
+  return `${NAME_SCOPE}${namespace}`;
 }
 
-function selectorScope({ namespaces }: Extract<PodPeer['scope'], { namespaces: object }>): string {
-  return `namespaces (${selectorText(namespaces)})`;
+function nameOf(scope: string): string | undefined {
+  return scope.startsWith(NAME_SCOPE) ? scope.slice(NAME_SCOPE.length) : undefined;
 }

@@ -1,10 +1,11 @@
 // Room plan: what a pod's policies say in each direction, sorted by the groups of peers that they speak of.
 
+import type { BlockPeer } from './address-block.ts';
 import type { Use } from './allowed.ts';
 import { namedGroup, type PeerClass, withoutNumber } from './classes.ts';
-import { isolating } from './judge.ts';
 import { namedPort, type PolicyPod } from './pod.ts';
-import { type BlockPeer, DIRECTIONS, type Direction, EVERY_POD, type PortMatch, type Rule } from './rules.ts';
+import { DIRECTIONS, type Direction, EVERY_POD, type PortMatch, type Protocol, type Rule } from './rules.ts';
+import { isolating } from './tiers.ts';
 
 /** The group of rules that are for everybody. */
 export const EVERYBODY = 'everybody';
@@ -77,8 +78,9 @@ export function usesOf(sides: Sides, direction: Direction, peers: PeerClass | un
     const uses = side?.get(group) ?? [];
     if (number === undefined) return uses;
     return uses.map(({ rule, ports }): Use => {
-      const fixed = ports!.map(({ protocol }) => ({ kind: 'range', protocol, first: number, last: number }) as const);
-      return { rule, ports: fixed };
+      const one = { kind: 'range', first: number, last: number } as const;
+      // Only protocols with ports have names for them.
+      return { rule, ports: ports!.map(({ protocol }) => ({ ...one, protocol: protocol as Protocol })) };
     });
   });
 }
