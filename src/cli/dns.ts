@@ -53,7 +53,7 @@ export async function runDnsTrace(podName: string, name: string, flags: TraceFla
 
 function askServer(ip: string, name: string, type: number, milliseconds: number) {
   const question = { name, type, recursionDesired: true, dnssecOk: false, checkingDisabled: false };
-  return exchange({ ip, port: 53 }, question, milliseconds);
+  return exchange({ ip, port: 53 }, question, { timeout: milliseconds });
 }
 
 function typesOf(text: string): TracedType[] {

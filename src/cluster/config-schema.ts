@@ -69,6 +69,7 @@ export const CONFIG_SCHEMA = fields({
     autopath: { type: 'boolean' },
     queryLog: { type: 'boolean' },
     metricsPort: { type: 'integer', minimum: 0, maximum: 65535 },
+    readyPort: { type: 'integer', minimum: 0, maximum: 65535 },
     cache: fields({
       size: { type: 'integer', minimum: 0, maximum: 10_000_000 },
       maxTTL: seconds,

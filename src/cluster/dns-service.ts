@@ -41,7 +41,7 @@ async function askNode(config: ClusterConfig, node: NodeLayout, ip: IP): Promise
   const name = `kubernetes.default.svc.${config.domain}`;
   const question = { name, type: TYPE.A, recursionDesired: true, dnssecOk: false, checkingDisabled: false };
   const server = { ip, port: 53, netns: netnsPath(node.netns) };
-  const answer = await exchange(server, question, ANSWER_LIMIT_MS).catch((cause: Error) => {
+  const answer = await exchange(server, question, { timeout: ANSWER_LIMIT_MS }).catch((cause: Error) => {
     throw new Fault(`DNS on ${node.name} (${ip}) did not answer ${name}: ${cause.message}`, { cause });
   });
   if (answer.rcode === RCODE.NOERROR) return;

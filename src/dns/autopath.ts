@@ -12,7 +12,7 @@ export type SearchesOf = (ip: string) => readonly Name[] | undefined;
  * A name in the first domain of its asker's search list that is not there is looked for in the others and as it stands. Where
  * it is found the answer is an alias that leads there; else it is what it was.
  */
-export function autopath(searchesOf: SearchesOf, resolve: Resolver): Resolver {
+export function autopath(searchesOf: SearchesOf, resolve: Resolver, onFound: () => void = () => {}): Resolver {
   return async (query) => {
     const answer = await resolve(query);
     const searches = query.client && searchesOf(query.client.ip)?.map(lowerName);
@@ -20,7 +20,9 @@ export function autopath(searchesOf: SearchesOf, resolve: Resolver): Resolver {
     // Another asker may have another list.
     if (answer.rcode !== RCODE.NXDOMAIN) return answer;
     if (!first || query.lower === first || !isWithin(query.lower, first)) return onlyNow(answer);
-    return (await walk(query, relativeTo(query.name, first), searches.slice(1), resolve)) ?? onlyNow(answer);
+    const found = await walk(query, relativeTo(query.name, first), searches.slice(1), resolve);
+    if (found) onFound();
+    return found ?? onlyNow(answer);
   };
 }
 
@@ -35,7 +37,7 @@ async function walk(
     if (found.rcode !== RCODE.NOERROR) continue;
     const ttl = Math.min(TTL, ...found.answers.map((record) => record.ttl));
     const alias: ResourceRecord = { name: query.name, class: CLASS.IN, ttl, type: 'CNAME', target: name };
-    return { ...onlyNow(found), authoritative: false, answers: [alias, ...found.answers] };
+    return { ...onlyNow(found), authoritative: false, plugin: 'autopath', answers: [alias, ...found.answers] };
   }
   return undefined;
 }

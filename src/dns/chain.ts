@@ -24,33 +24,39 @@ export interface ChainOptions {
   readonly rewrites?: ServerSettings['rewrites'];
   /** Absent: nobody's search list is walked. */
   readonly searchesOf?: SearchesOf;
+  /** A search list was walked, and something found. */
+  readonly onAutopath?: () => void;
 }
 
 export type Resolver = (query: Query) => Answer | Promise<Answer>;
 
 export function chain(options: ChainOptions): Resolver {
   const nobody: Handler = () => undefined;
-  const handlers: readonly Handler[] = [
-    (query) => (options.isLoop?.(query) ? failed(RCODE.REFUSED) : undefined),
+  const handlers: readonly (readonly [plugin: string, handler: Handler])[] = [
+    ['loop', (query) => (options.isLoop?.(query) ? failed(RCODE.REFUSED) : undefined)],
     // What the config says wins over everything.
-    options.hosts ?? nobody,
+    ['hosts', options.hosts ?? nobody],
     // While the lists are not in, silence about the cluster is the only truth.
-    ready(options.isSynced, options.records.zone),
+    ['kubernetes', ready(options.isSynced, options.records.zone)],
     // Before any forwarding: search lists make five questions of one, and those within the zone must cost nothing.
-    clusterZone(options.records),
+    ['kubernetes', clusterZone(options.records)],
     // Addresses outside our ranges fall through unless they have a name here.
-    reverseZones(options.records, options.reverseCIDRs),
-    options.stubs ?? nobody,
+    ['kubernetes', reverseZones(options.records, options.reverseCIDRs)],
+    ['forward', options.stubs ?? nobody],
     // All the rest of the world.
-    options.forward,
+    ['forward', options.forward],
   ];
   const chased = chasing((query) => {
-    for (const handler of handlers) {
+    for (const [plugin, handler] of handlers) {
       const answer = handler(query);
-      if (answer) return answer;
+      if (answer) return answer instanceof Promise ? answer.then((later) => by(plugin, later)) : by(plugin, answer);
     }
     return undefined;
   });
   const resolve = rewriting(options.rewrites ?? {}, (query) => chased(query) ?? failed(RCODE.REFUSED));
-  return options.searchesOf ? autopath(options.searchesOf, resolve) : resolve;
+  return options.searchesOf ? autopath(options.searchesOf, resolve, options.onAutopath) : resolve;
+}
+
+function by(plugin: string, answer: Answer): Answer {
+  return answer.plugin === undefined ? { ...answer, plugin } : answer;
 }

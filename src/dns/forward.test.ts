@@ -132,10 +132,12 @@ test('reverse names are read back to the address that they were made from', () =
 
 test('stats count by code and give percentiles of latency', () => {
   const stats = new DnsStats();
-  stats.tally('udp', TYPE.A, RCODE.NOERROR).v4 += 98;
-  stats.tally('tcp', TYPE.AAAA, RCODE.NXDOMAIN).v6 += 2;
-  stats.tally('udp', 65280, RCODE.NOERROR).v4++;
-  stats.tally('udp', 65281, RCODE.NOERROR).v4++;
+  const count = (protocol: 'udp' | 'tcp', type: number, rcode: number) =>
+    stats.tally({ protocol, type, rcode, dnssecOk: false, plugin: '' });
+  count('udp', TYPE.A, RCODE.NOERROR).v4 += 98;
+  count('tcp', TYPE.AAAA, RCODE.NXDOMAIN).v6 += 2;
+  count('udp', 65280, RCODE.NOERROR).v4++;
+  count('udp', 65281, RCODE.NOERROR).v4++;
   stats.latency.observe(100e-6, 98);
   stats.latency.observe(3e-3, 2);
   stats.dropped();

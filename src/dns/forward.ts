@@ -2,6 +2,7 @@
 import { EDE, type Message, RCODE } from '../wire/dns/message.ts';
 import { type Answer, failed, type Handler, type Query } from './query.ts';
 import { type Found, isPositive, ResponseCache } from './response-cache.ts';
+import type { Counter } from './stats.ts';
 import type { UpstreamSet } from './upstream-set.ts';
 
 /** Milliseconds for one upstream, and for all together: libc gives up after 5 s. */
@@ -20,11 +21,15 @@ export interface ForwardOptions {
   readonly timeout?: number;
 }
 
-export interface CacheCounts {
-  hits: { success: number; denial: number };
+export interface ForwardCounts {
+  /** Of the cache; also those that were given again as bytes. */
+  readonly hits: { readonly success: Counter; readonly denial: Counter };
   misses: number;
   prefetched: number;
   servedStale: number;
+  /** Questions at a time when no upstream worked, and when too many waited. */
+  broken: number;
+  rejected: number;
 }
 
 /** Why nobody could be asked, in words for `dig` and for status. */
@@ -36,7 +41,14 @@ export class Forwarder {
   readonly #timeout: number;
   readonly #cache: ResponseCache;
   readonly #inFlight = new Map<string, Promise<Answer>>();
-  readonly counts: CacheCounts = { hits: { success: 0, denial: 0 }, misses: 0, prefetched: 0, servedStale: 0 };
+  readonly counts: ForwardCounts = {
+    hits: { success: { count: 0 }, denial: { count: 0 } },
+    misses: 0,
+    prefetched: 0,
+    servedStale: 0,
+    broken: 0,
+    rejected: 0,
+  };
 
   constructor(options: ForwardOptions) {
     this.upstreams = options.upstreams;
@@ -50,12 +62,14 @@ export class Forwarder {
     const found = this.#cache.get(key);
     if (found?.freshness === 'stale') return this.#orStale(key, query, found);
     if (found) {
-      this.counts.hits[isPositive(found.answer) ? 'success' : 'denial']++;
+      const hits = this.counts.hits[isPositive(found.answer) ? 'success' : 'denial'];
+      hits.count++;
       if (found.freshness === 'due' && !this.#inFlight.has(key)) {
         this.counts.prefetched++;
         void this.#refresh(key, query);
       }
-      return named({ ...found.answer, validity: { until: found.until * 1000, ages: found.agesAt * 1000 } }, query);
+      const validity = { until: found.until * 1000, ages: found.agesAt * 1000, hits };
+      return named({ ...found.answer, plugin: 'cache', validity }, query);
     }
     this.counts.misses++;
     return this.#refresh(key, query).then((answer) => named(answer, query));
@@ -70,7 +84,10 @@ export class Forwarder {
   }
 
   #start(key: string, query: Query): Promise<Answer> {
-    if (this.#inFlight.size >= MAX_IN_FLIGHT) return Promise.resolve(failed(RCODE.SERVFAIL, UNREACHABLE));
+    if (this.#inFlight.size >= MAX_IN_FLIGHT) {
+      this.counts.rejected++;
+      return Promise.resolve(failed(RCODE.SERVFAIL, UNREACHABLE));
+    }
     const running = this.#ask(query).then((told) => {
       const answer = this.#cache.limited(told);
       this.#inFlight.delete(key);
@@ -91,11 +108,15 @@ export class Forwarder {
     if (news && !isFailure(news)) return named(news, query);
     this.counts.servedStale++;
     const code = answer.rcode === RCODE.NXDOMAIN ? EDE.STALE_NXDOMAIN : EDE.STALE_ANSWER;
-    return named({ ...answer, ede: { code, text: 'no upstream resolver answers: this was true before' } }, query);
+    return named(
+      { ...answer, plugin: 'cache', ede: { code, text: 'no upstream resolver answers: this was true before' } },
+      query,
+    );
   }
 
   async #ask(query: Query): Promise<Answer> {
     const deadline = performance.now() + DEADLINE;
+    if (!this.upstreams.anyUsable) this.counts.broken++;
     let refusal: Answer | undefined;
     for (const upstream of this.upstreams.candidates()) {
       const left = deadline - performance.now();

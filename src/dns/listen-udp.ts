@@ -76,8 +76,8 @@ function serveBatches(fd: number, v6: boolean, respond: Respond, ready: Ready | 
       const length = ready?.packets.answer(memory, start, end, answer, family) ?? 0;
       if (length > 0) {
         known++;
-        ready!.stats.requestSizes.observe(end - start);
-        ready!.stats.responseSizes.observe(length);
+        ready!.stats.requestSizes.udp.observe(end - start);
+        ready!.stats.responseSizes.udp.observe(length);
         return length;
       }
       const sender = from();

@@ -1,4 +1,4 @@
-// Room dns: /metrics, /health and /ready of the DNS server, over HTTP in the node's namespace.
+// Room dns: the pages of the DNS server, /metrics, /health and /ready, over HTTP in the node's namespace.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { familyOf, type IP } from '../addr/ip.ts';
 import type { Logger } from '../observe/log.ts';
@@ -6,20 +6,21 @@ import { SysError } from '../sys/ffi.ts';
 import { listenOn, openSocket } from '../sys/socket.ts';
 import type { MetricSources } from './metrics.ts';
 
-export interface MetricsServerOptions {
+export interface PageOptions {
   readonly ips: readonly IP[];
+  /** 0: nowhere. */
   readonly port: number;
   readonly isReady: () => boolean;
   readonly sources: () => MetricSources;
   readonly log: Logger;
 }
 
-/** A port that somebody else has, a pod of the node's network it may be, costs the metrics and not the names. */
-export function serveMetrics(options: MetricsServerOptions): { close(): void } {
+/** A port that somebody else has, a pod of the node's network it may be, costs the pages and not the names. */
+export function servePages(options: PageOptions): { close(): void } {
   // An import statement would read every export of it, which costs 25 ms.
   const { createServer } = process.getBuiltinModule('node:http');
   const servers: Server[] = [];
-  for (const ip of options.ips) {
+  for (const ip of options.port > 0 ? options.ips : []) {
     try {
       const socket = openSocket(familyOf(ip) === 6 ? 'inet6' : 'inet', 'stream');
       const fd = listenOn(socket, ip, options.port, { freeBind: true });
@@ -28,7 +29,10 @@ export function serveMetrics(options: MetricsServerOptions): { close(): void } {
       servers.push(server.listen({ fd }));
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
-      options.log.warn({ ip, port: options.port, err: error }, 'no metrics here: the port is not to be had');
+      options.log.warn(
+        { ip, port: options.port, err: error },
+        'no metrics and no readiness here: the port is not to be had',
+      );
     }
   }
   return {
@@ -41,11 +45,7 @@ export function serveMetrics(options: MetricsServerOptions): { close(): void } {
   };
 }
 
-async function answer(
-  options: MetricsServerOptions,
-  { url }: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function answer(options: PageOptions, { url }: IncomingMessage, response: ServerResponse): Promise<void> {
   switch (url?.split('?')[0]) {
     case '/metrics': {
       const { metricsText } = await import('./metrics.ts');

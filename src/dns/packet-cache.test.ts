@@ -187,7 +187,8 @@ test('answers are counted by what they are', () => {
   made(one, packet);
   kept(one, packet);
   kept(one, ask('WEB.shop.svc.cluster.local'));
-  assert.deepEqual([...one.stats.tallies], [{ protocol: 'udp', type: 'A', rcode: 'NOERROR', v4: 3, v6: 0 }]);
+  const kind = { protocol: 'udp', type: 'A', rcode: 'NOERROR', dnssecOk: false, plugin: 'kubernetes' };
+  assert.deepEqual([...one.stats.tallies], [{ ...kind, v4: 3, v6: 0 }]);
 });
 
 test('the oldest makes room, and what is dropped takes no place among its like', () => {
@@ -214,7 +215,9 @@ test('an answer for a time grows old second by second, and ends with it', () => 
   ];
   const edns = { udpSize: 1232, version: 0, dnssecOk: true, options: [] };
   const answer = queryMessage(1, 'www.example.com', 1, { response: true, answers: records, edns });
-  packets.put(packet, [new Uint8Array(encodeMessage(answer))], { until: 4500, ages: 600 }, stats.tally('udp', 1, 0));
+  const hits = { count: 0 };
+  const tally = stats.tally({ protocol: 'udp', type: 1, rcode: 0, dnssecOk: true, plugin: 'cache' });
+  packets.put(packet, [new Uint8Array(encodeMessage(answer))], { until: 4500, ages: 600, hits }, tally);
   const memory = new Uint8Array(8192);
   memory.set(packet);
   const ttlsAt = (now: number) => {
@@ -235,4 +238,5 @@ test('an answer for a time grows old second by second, and ends with it', () => 
     [1, 296],
     undefined,
   ]);
+  assert.equal(hits.count, 6);
 });

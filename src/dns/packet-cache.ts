@@ -1,20 +1,22 @@
 // Room dns: ready-made answers to questions that came before, byte for byte: what most questions over UDP meet, undecoded.
 import { DATAGRAM_ROOM } from '../sys/datagrams.ts';
 import { ttlOffsets } from '../wire/dns/ttl.ts';
-import type { Tally } from './stats.ts';
+import type { Counter, Tally } from './stats.ts';
 
 const HEADER = 12;
 /** Bytes of type and class after the name, and of an OPT record without options. */
 const TYPE_CLASS = 4;
 const PLAIN_OPT = 11;
 const MAX_LABEL = 63;
-const FOR_EVER = { until: Number.POSITIVE_INFINITY, ages: Number.POSITIVE_INFINITY };
+const FOR_EVER = { until: Number.POSITIVE_INFINITY, ages: Number.POSITIVE_INFINITY, hits: { count: 0 } };
 
 /**
  * How long an answer stays true: until what it was made of changes, or until a moment; then its TTLs are a second less from
- * `ages` on, and from every second after it. Milliseconds of performance.now().
+ * `ages` on, and from every second after it. Milliseconds of performance.now(). `hits` counts how often it was given again.
  */
-export type Validity = { readonly dependsOn: string } | { readonly until: number; readonly ages: number };
+export type Validity =
+  | { readonly dependsOn: string }
+  | { readonly until: number; readonly ages: number; readonly hits: Counter };
 
 interface Entry {
   /** The question from its flags on, in lower case. */
@@ -28,6 +30,7 @@ interface Entry {
   ages: number;
   readonly dependsOn: string | undefined;
   readonly tally: Tally;
+  readonly hits: Counter;
   /** The next of the same hash. */
   next: Entry | undefined;
 }
@@ -70,6 +73,7 @@ export class PacketCache {
     memory[answer + 1] = memory[start + 1]!;
     for (let at = start + HEADER, to = answer + HEADER; at < this.#nameEnd; at++, to++) memory[to] = memory[at]!;
     entry.tally[family]++;
+    entry.hits.count++;
     return bytes.length;
   }
 
@@ -80,9 +84,9 @@ export class PacketCache {
     if (before) this.#remove(before);
     const hash = this.#hash;
     const key = folded(question, this.#nameEnd);
-    const { until, ages } = 'until' in validity ? validity : FOR_EVER;
+    const { until, ages, hits } = 'until' in validity ? validity : FOR_EVER;
     const dependsOn = 'dependsOn' in validity ? validity.dependsOn : undefined;
-    const entry: Entry = { key, hash, answers, turn: 0, until, ages, dependsOn, tally, next: undefined };
+    const entry: Entry = { key, hash, answers, turn: 0, until, ages, dependsOn, tally, hits, next: undefined };
     const oldest = this.#ring[this.#position];
     if (oldest) this.#remove(oldest);
     this.#ring[this.#position] = entry;

@@ -28,6 +28,8 @@ export interface Answer {
   readonly alias?: Name;
   /** Why it failed (RFC 8914), for askers that speak EDNS. */
   readonly ede?: { readonly code: number; readonly text: string };
+  /** Who gave it, as CoreDNS calls the plugin that would have. */
+  readonly plugin?: string;
   /** Whoever asks the same may be given the same for so long; absent: only this asker, only now. */
   readonly validity?: Validity;
 }

@@ -63,7 +63,7 @@ interface Asked {
 }
 
 export function responder(options: ResponderOptions): Respond {
-  const { resolve, stats, log } = options;
+  const { resolve, stats } = options;
   const finish = finisher(options);
   return (packet, protocol, client) => {
     const start = performance.now();
@@ -80,9 +80,11 @@ export function responder(options: ResponderOptions): Respond {
     try {
       const answer = ask(resolve, asked);
       if (!(answer instanceof Promise)) return finish(asked, answer);
-      return answer.then((later) => finish(asked, later)).catch((error) => finish(asked, broken(log, query, error)));
+      return answer
+        .then((later) => finish(asked, later))
+        .catch((error) => finish(asked, broken(options, query, error)));
     } catch (error) {
-      return finish(asked, broken(log, query, error));
+      return finish(asked, broken(options, query, error));
     }
   };
 }
@@ -96,12 +98,14 @@ function finisher({ stats, log, packets, queryLog }: ResponderOptions): (asked: 
     const encode = (turned: Answer) => encodeMessage(response(asked, turned, secret), limit);
     const bytes = encode(answer);
     const question = query.questions[0];
-    const tally = stats.tally(protocol, question?.type ?? 0, answer.rcode);
+    const dnssecOk = query.edns?.dnssecOk ?? false;
+    const { rcode, plugin = '' } = answer;
+    const tally = stats.tally({ protocol, type: question?.type ?? 0, rcode, dnssecOk, plugin });
     tally[familyOf(client.ip) === 6 ? 'v6' : 'v4']++;
     const seconds = (performance.now() - asked.start) / 1000;
     stats.latency.observe(seconds);
-    stats.requestSizes.observe(packet.length);
-    stats.responseSizes.observe(bytes.length);
+    stats.requestSizes[protocol].observe(packet.length);
+    stats.responseSizes[protocol].observe(bytes.length);
     if (packets && answer.validity && protocol === 'udp' && !query.edns?.options.length) {
       packets.put(packet, inTurns(answer).map(encode).map(compact), answer.validity, tally);
     }
@@ -149,7 +153,8 @@ function ask(resolve: Resolver, { query, client }: Asked): Answer | Promise<Answ
   });
 }
 
-function broken(log: Logger, query: Message, error: unknown): Answer {
+function broken({ log, stats }: ResponderOptions, query: Message, error: unknown): Answer {
+  stats.panics++;
   log.error({ err: error, question: query.questions[0] }, 'a question could not be answered');
   return failed(RCODE.SERVFAIL);
 }

@@ -31,6 +31,8 @@ export class ResponseCache {
   readonly #entries = new Map<string, Entry>();
   readonly #settings: CacheSettings;
   readonly #now: () => number;
+  /** Answers that had to make room. */
+  readonly evictions = { success: 0, denial: 0 };
 
   /** `now` in seconds. */
   constructor(settings: Partial<CacheSettings> = {}, now: () => number = () => performance.now() / 1000) {
@@ -82,9 +84,15 @@ export class ResponseCache {
     if (ttl <= 0 || this.#settings.size === 0) return;
     // A Map keeps the order of insertion: the oldest goes first.
     this.#entries.delete(key);
-    if (this.#entries.size >= this.#settings.size) this.#entries.delete(this.#entries.keys().next().value!);
+    if (this.#entries.size >= this.#settings.size) this.#evict();
     const now = this.#now();
     this.#entries.set(key, { answer, storedAt: now, expiresAt: now + ttl, hits: 0 });
+  }
+
+  #evict(): void {
+    const [key, { answer }] = this.#entries.entries().next().value!;
+    this.#entries.delete(key);
+    this.evictions[isPositive(answer) ? 'success' : 'denial']++;
   }
 
   /** Seconds; 0 for what must not be kept: failures, and negative answers without SOA. */

@@ -31,6 +31,8 @@ export interface ServerSettings {
   readonly queryLog: boolean;
   /** Where /metrics, /health and /ready are served; 0: nowhere. */
   readonly metricsPort: number;
+  /** Where /ready is as CoreDNS has it, beside the metrics, on the DNS addresses alone; 0: nowhere. */
+  readonly readyPort: number;
   readonly cache: CacheSettings;
 }
 
@@ -41,5 +43,6 @@ export const DEFAULT_SETTINGS: ServerSettings = {
   autopath: false,
   queryLog: false,
   metricsPort: 9153,
+  readyPort: 8181,
   cache: { size: 10_000, maxTTL: 300, maxNegativeTTL: 30, prefetch: true, staleFor: 3600 },
 };

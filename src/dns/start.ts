@@ -11,7 +11,7 @@ import { staticHosts } from './hosts.ts';
 import { listenTcp } from './listen-tcp.ts';
 import { listenUdp, type UdpOptions } from './listen-udp.ts';
 import type { Listener } from './listener.ts';
-import { serveMetrics } from './metrics-server.ts';
+import { servePages } from './metrics-server.ts';
 import { openOutside } from './outside.ts';
 import { PacketCache } from './packet-cache.ts';
 import { ClusterRecords } from './records.ts';
@@ -89,6 +89,7 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
     hosts: staticHosts(settings.hosts, () => records.apex()[0]),
     rewrites: settings.rewrites,
     ...(settings.autopath && searchesOf && { searchesOf }),
+    onAutopath: () => stats.autopaths++,
     ...outside.handlers,
   });
   // Who wants to read of every question has every question read.
@@ -96,21 +97,22 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
   const respond = responder({ resolve, stats, log, queryLog: settings.queryLog, ...known });
   const udp = settings.queryLog ? {} : { ready: { packets, stats } };
   const listeners = listenOnAll(options.dnsIPs, port, respond, udp);
-  const stopWatching = watchRecords(informers, records);
+  const stopWatching = watchRecords(informers, records, (seconds) => {
+    // What was there before this server is no change that it took its time for.
+    if (synced) stats.programming.observe(seconds);
+  });
   const ready = allSynced(informers).then(() => {
     synced = true;
     onSynced?.();
   });
-  const hostEntries = Object.keys(settings.hosts).length;
-  const metrics =
-    settings.metricsPort > 0 &&
-    serveMetrics({
-      ips: [...options.dnsIPs, ...(options.nodeIPs ?? [])],
-      port: settings.metricsPort,
-      isReady: () => synced,
-      sources: () => ({ stats, ...outside, hostEntries, version: podwireVersion() }),
-      log,
-    });
+  const sources = () => ({ stats, ...outside, settings, version: podwireVersion() });
+  const pages = { isReady: () => synced, sources, log };
+  const { metricsPort, readyPort } = settings;
+  const pageServers = [
+    servePages({ ...pages, ips: [...options.dnsIPs, ...(options.nodeIPs ?? [])], port: metricsPort }),
+    // Where CoreDNS has it; of the nodes' own addresses pods of the nodes' network may want the port.
+    servePages({ ...pages, ips: options.dnsIPs, port: readyPort }),
+  ];
   return {
     ready,
     status: () => ({
@@ -121,7 +123,7 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
     close() {
       stopWatching();
       for (const listener of listeners) listener.close();
-      if (metrics) metrics.close();
+      for (const server of pageServers) server.close();
     },
   };
 }

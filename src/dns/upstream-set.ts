@@ -1,8 +1,10 @@
 // Room dns: the resolvers to which one part of the world is forwarded: which of them work, and which lead back to us.
 import { randomBytes } from 'node:crypto';
 import type { Logger } from '../observe/log.ts';
-import { type Message, type Name, TYPE } from '../wire/dns/message.ts';
+import { type Message, type Name, rcodeName, TYPE } from '../wire/dns/message.ts';
+import { Histogram, UPSTREAM_BOUNDS } from './stats.ts';
 import { exchange, type UpstreamQuestion } from './upstream.ts';
+import { UpstreamCookie } from './upstream-cookie.ts';
 import type { UpstreamAddress } from './upstream-socket.ts';
 
 /** Failures in a row after which an upstream is passed over, and milliseconds until it is tried again. */
@@ -16,6 +18,7 @@ export interface Upstream {
   readonly address: UpstreamAddress;
   /** `address#port` */
   readonly text: string;
+  readonly cookie: UpstreamCookie;
   failures: number;
   triedAt: number;
   probing: boolean;
@@ -25,6 +28,8 @@ export interface Upstream {
   looped: PromiseWithResolvers<undefined>;
   requests: number;
   timeouts: number;
+  /** Seconds to its answers, by their code. */
+  readonly durations: Map<string, Histogram>;
 }
 
 export interface UpstreamStatus {
@@ -60,7 +65,7 @@ export class LoopNames {
     const probe = { upstream, came: false };
     this.#probes.set(name, probe);
     upstream.looped = Promise.withResolvers();
-    const answer = exchange(upstream.address, plain(name, TYPE.HINFO), PROBE_TIMEOUT);
+    const answer = exchange(upstream.address, plain(name, TYPE.HINFO), { timeout: PROBE_TIMEOUT });
     await Promise.race([answer, upstream.looped.promise]).catch(() => {});
     this.#probes.delete(name);
     upstream.looping = probe.came;
@@ -82,6 +87,7 @@ export class UpstreamSet {
     this.#upstreams = addresses.map((address) => ({
       address,
       text: `${address.ip}#${address.port}`,
+      cookie: new UpstreamCookie(),
       failures: 0,
       triedAt: 0,
       probing: false,
@@ -90,6 +96,7 @@ export class UpstreamSet {
       looped: Promise.withResolvers(),
       requests: 0,
       timeouts: 0,
+      durations: new Map(),
     }));
   }
 
@@ -132,13 +139,16 @@ export class UpstreamSet {
 
   /** Undefined when it does not answer in `timeout` milliseconds, or leads back to us. */
   async ask(upstream: Upstream, question: UpstreamQuestion, timeout: number): Promise<Message | undefined> {
-    upstream.triedAt = performance.now();
+    const began = performance.now();
+    upstream.triedAt = began;
     upstream.requests++;
-    this.#checkLoop(upstream, upstream.triedAt);
+    this.#checkLoop(upstream, began);
     try {
-      const answer = await Promise.race([exchange(upstream.address, question, timeout), upstream.looped.promise]);
+      const { address, cookie, looped } = upstream;
+      const answer = await Promise.race([exchange(address, question, { timeout, cookie }), looped.promise]);
       if (!answer) return undefined;
       upstream.failures = 0;
+      observe(upstream, answer, performance.now() - began);
       return answer;
     } catch {
       upstream.failures++;
@@ -167,6 +177,13 @@ export class UpstreamSet {
       this.#log.warn({ upstream: upstream.text }, said);
     });
   }
+}
+
+function observe({ durations }: Upstream, { rcode }: Message, milliseconds: number): void {
+  const name = rcodeName(rcode);
+  const histogram = durations.get(name) ?? new Histogram(UPSTREAM_BOUNDS);
+  durations.set(name, histogram);
+  histogram.observe(milliseconds / 1000);
 }
 
 function isUsable({ looping, failures }: Upstream): boolean {

@@ -5,6 +5,7 @@ import { lowerName } from '../wire/dns/name.ts';
 import { decodeMessage } from '../wire/dns/reader.ts';
 import { encodeMessage, queryMessage } from '../wire/dns/writer.ts';
 import { Frames, frame } from './tcp-frames.ts';
+import type { UpstreamCookie } from './upstream-cookie.ts';
 import { tcpSocket, type UpstreamAddress, udpSocket } from './upstream-socket.ts';
 
 /** What we say we can take over UDP: fits the smallest MTU of common links unfragmented (DNS flag day 2020). */
@@ -18,28 +19,58 @@ export interface UpstreamQuestion {
   readonly checkingDisabled: boolean;
 }
 
-/** Rejects when no answer to this question came in `timeout` milliseconds, or when the upstream cannot be reached. */
+export interface ExchangeOptions {
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** Shown to the upstream, and looked for in its answers; absent: neither. */
+  readonly cookie?: UpstreamCookie;
+}
+
+/** Rejects when no answer to this question came in time, or when the upstream cannot be reached. */
 export async function exchange(
   upstream: UpstreamAddress,
   question: UpstreamQuestion,
-  timeout: number,
+  { timeout, cookie }: ExchangeOptions,
 ): Promise<Message> {
-  const query = queryMessage(randomInt(0x10000), question.name, question.type, {
-    recursionDesired: question.recursionDesired,
-    checkingDisabled: question.checkingDisabled,
-    edns: { udpSize: UDP_SIZE, version: 0, dnssecOk: question.dnssecOk, options: [] },
-  });
   const deadline = performance.now() + timeout;
-  let answer = await overUdp(upstream, query, timeout);
-  if (answer.rcode === RCODE.FORMERR && !answer.edns) {
-    // RFC 6891 section 7: it does not know EDNS.
-    const { edns: _, ...plain } = query;
-    answer = await overUdp(upstream, plain, deadline - performance.now());
+  const left = () => deadline - performance.now();
+  let query = queryFor(question, cookie);
+  let answer = await overUdp(upstream, query, timeout, cookie);
+  if (answer.rcode === RCODE.BADCOOKIE) {
+    // RFC 7873 section 5.3: it has given a cookie that is good, for the second try.
+    query = queryFor(question, cookie);
+    answer = await overUdp(upstream, query, left(), cookie);
   }
-  return answer.truncated ? overTcp(upstream, query, deadline - performance.now()) : answer;
+  if (answer.rcode === RCODE.FORMERR) {
+    // RFC 6891 section 7: it does not know EDNS, or not what we say in it.
+    const { edns: _, ...plain } = query;
+    answer = await overUdp(upstream, plain, left());
+    return answer.truncated ? overTcp(upstream, plain, left()) : answer;
+  }
+  const unproven = answer.rcode === RCODE.BADCOOKIE || cookie?.judge(query, answer) === 'missing';
+  if (!answer.truncated && !unproven) return answer;
+  answer = await overTcp(upstream, query, left());
+  if (cookie?.judge(query, answer) === 'missing') cookie.forget();
+  if (answer.rcode === RCODE.BADCOOKIE) throw new Error('it takes none of its own cookies');
+  return answer;
 }
 
-function overUdp(upstream: UpstreamAddress, query: Message, timeout: number): Promise<Message> {
+function queryFor(question: UpstreamQuestion, cookie: UpstreamCookie | undefined): Message {
+  const { name, type, recursionDesired, checkingDisabled, dnssecOk } = question;
+  const options = cookie ? [cookie.option(performance.now())] : [];
+  return queryMessage(randomInt(0x10000), name, type, {
+    recursionDesired,
+    checkingDisabled,
+    edns: { udpSize: UDP_SIZE, version: 0, dnssecOk, options },
+  });
+}
+
+function overUdp(
+  upstream: UpstreamAddress,
+  query: Message,
+  timeout: number,
+  cookie?: UpstreamCookie,
+): Promise<Message> {
   return new Promise((resolve, reject) => {
     const socket = udpSocket(upstream);
     let finished = false;
@@ -56,7 +87,7 @@ function overUdp(upstream: UpstreamAddress, query: Message, timeout: number): Pr
     // What is no answer to our question is somebody's attempt to make us believe it: wait on.
     socket.on('message', (bytes) => {
       const answer = answerTo(query, bytes);
-      if (answer) finish(() => resolve(answer));
+      if (answer && cookie?.judge(query, answer) !== 'forged') finish(() => resolve(answer));
     });
     socket.connect(upstream.port, upstream.ip, (error?: Error) => {
       if (error) fail(error);

@@ -60,6 +60,7 @@ describe('the hostname', () => {
     [{}, 'web', 'web'],
     [{ hostname: 'own' }, 'web', 'own'],
     [{ hostNetwork: true }, 'web', 'worker-1'],
+    [{ hostnameOverride: 'kdc1.example.com', hostname: 'own', subdomain: 'web' }, 'web', 'kdc1.example.com'],
     [{}, `${'a'.repeat(62)}-b`, 'a'.repeat(62)],
   ];
   for (const [spec, name, expected] of cases) {
@@ -67,6 +68,15 @@ describe('the hostname', () => {
       assert.equal(podHostname(pod(spec, { name }), 'worker-1'), expected);
     });
   }
+});
+
+describe('hostnameOverride', () => {
+  it('is all that the pod knows itself by, whatever its subdomain says', () => {
+    const own = pod({ hostnameOverride: 'kdc1.example.com', hostname: 'web-0', subdomain: 'web' });
+    assert.equal(sandboxHostname(own, 'worker-1', 'cluster.local'), 'kdc1.example.com');
+    const hosts = hostsFile(own, podHostname(own, 'worker-1'), ['10.244.0.7'], 'cluster.local');
+    assert.match(hosts, /^10\.244\.0\.7\tkdc1\.example\.com$/m);
+  });
 });
 
 describe('setHostnameAsFQDN', () => {

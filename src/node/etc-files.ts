@@ -16,10 +16,13 @@ export interface DnsSettings {
   readonly netns?: string;
 }
 
-/** spec.hostname, or the pod's name cut to what a hostname may be; the node's under hostNetwork. */
+/**
+ * spec.hostnameOverride, which is not for the pod's names in DNS (KEP-4762), else spec.hostname, or the pod's name cut to what a
+ * hostname may be; the node's under hostNetwork.
+ */
 export function podHostname({ metadata, spec }: Pod, nodeName: string): string {
   if (spec.hostNetwork) return nodeName;
-  return spec.hostname || metadata.name.slice(0, 63).replace(/[-.]+$/, '');
+  return spec.hostnameOverride || spec.hostname || metadata.name.slice(0, 63).replace(/[-.]+$/, '');
 }
 
 /** What hostname(1) says within the pod. Throws a Fault when it is longer than the kernel takes. */
@@ -34,9 +37,9 @@ export function sandboxHostname(pod: Pod, nodeName: string, clusterDomain: strin
   );
 }
 
-/** In which its subdomain gives it a name; empty without one. */
+/** In which its subdomain gives it a name as it sees itself; empty without one. */
 function podDomain({ spec, metadata }: Pod, clusterDomain: string): string {
-  if (spec.hostNetwork || !spec.subdomain) return '';
+  if (spec.hostNetwork || spec.hostnameOverride || !spec.subdomain) return '';
   return `${spec.subdomain}.${metadata.namespace}.svc.${clusterDomain}`;
 }
 

@@ -59,7 +59,8 @@ describe('DNS for Services and pods', { skip }, () => {
     writeFileSync(file, JSON.stringify({ network: NETWORK, dns: { upstreams: ['127.0.0.9#5399'] } }));
     await machine.mustPodwire('up', '--config', file);
     await machine.apply(MANIFESTS);
-    const ready = ['busybox1', 'busybox2', 'dns-example', 'host-net', 'default-policy'].map((pod) => `pod/${pod}`);
+    const hosts = ['host-net', 'host-first', 'host-default', 'host-none'];
+    const ready = ['busybox1', 'busybox2', 'dns-example', 'default-policy', 'kdc', ...hosts].map((pod) => `pod/${pod}`);
     await machine.kubectl('wait', '--for=condition=Ready', ...ready, '--timeout=120s');
     await until('the pod that is not ready has addresses', async () => {
       const text = await machine.kubectl('get', 'pod', 'unready', '-o', 'jsonpath={.status.podIPs[*].ip}');
@@ -78,6 +79,7 @@ describe('DNS for Services and pods', { skip }, () => {
     for (const [name, count] of [
       ['busybox-subdomain', 2],
       ['published', 1],
+      ['kerberos', 1],
       ['manual', 2],
     ] as const) {
       await until(`every node knows ${name}`, async () => (await asked(`${name}.${DEFAULT}`)).length === count);
@@ -129,6 +131,13 @@ describe('DNS for Services and pods', { skip }, () => {
     assert.equal((await exec('busybox2', 'hostname')).trim(), `busybox-2.busybox-subdomain.${DEFAULT}`);
   });
 
+  test('a hostname that overrides is how the pod knows itself; in DNS it is as its hostname and subdomain say', async () => {
+    assert.equal((await exec('kdc', 'hostname')).trim(), 'kdc1.example.com');
+    assert.equal((await exec('kdc', 'hostname', '-f')).trim(), 'kdc1.example.com');
+    assert.deepEqual(await asked(`kdc-1.kerberos.${DEFAULT}`), v4('kdc'));
+    assert.equal(await rcode('kdc1.example.com'), 'NXDOMAIN 0');
+  });
+
   test('pods by their addresses', async () => {
     const [ip] = v4('busybox1');
     const [ip6] = v6('busybox1');
@@ -165,19 +174,26 @@ describe('DNS for Services and pods', { skip }, () => {
     assert.deepEqual(await asked('ns.dns.cluster.local', 'AAAA'), [SERVERS[1]]);
   });
 
-  test('dnsPolicy: all four, as each pod reads them', async () => {
+  test("dnsPolicy: all four, as each pod reads them, on a network of its own and on the node's", async () => {
+    const node = SERVERS.map((ip) => `nameserver ${ip}\n`).join('');
     const cluster = `search ${DEFAULT} svc.cluster.local cluster.local\n${SERVERS.map((ip) => `nameserver ${ip}\n`).join('')}options ndots:5\n`;
     const expected = {
       busybox1: cluster,
       'host-net': cluster,
-      'default-policy': SERVERS.map((ip) => `nameserver ${ip}\n`).join(''),
+      'default-policy': node,
+      // As kubelet has it: without WithHostNet a pod of the node's network asks as the node does.
+      'host-first': node,
+      'host-default': node,
+      'host-none': 'search corp.example\nnameserver 192.0.2.1\n',
       'dns-example':
         'search ns1.svc.cluster-domain.example my.dns.search.suffix\nnameserver 192.0.2.1\noptions ndots:2 edns0\n',
     };
     for (const [pod, text] of Object.entries(expected)) assert.equal(await exec(pod, 'cat', '/etc/resolv.conf'), text);
     const resolved = async (pod: string, name: string) => (await exec(pod, 'getent', 'ahostsv4', name)).split(/\s/)[0];
     for (const pod of ['busybox1', 'host-net']) assert.equal(await resolved(pod, 'my-service'), v4('my-service')[0]);
-    assert.equal(await resolved('default-policy', 'www.test'), '192.0.2.10');
+    for (const pod of ['default-policy', 'host-first', 'host-default']) {
+      assert.equal(await resolved(pod, 'www.test'), '192.0.2.10');
+    }
   });
 
   test('dns trace tells what a lookup of a pod costs, and what would have cost less', async () => {

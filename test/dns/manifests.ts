@@ -88,6 +88,72 @@ ${image}
 apiVersion: v1
 kind: Pod
 metadata:
+  name: host-first
+spec:
+  nodeName: node-1
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: busybox
+${image}
+  hostNetwork: true
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: host-default
+spec:
+  nodeName: node-2
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: busybox
+${image}
+  hostNetwork: true
+  dnsPolicy: Default
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: host-none
+spec:
+  nodeName: node-1
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: busybox
+${image}
+  hostNetwork: true
+  dnsPolicy: None
+  dnsConfig:
+    nameservers: ["192.0.2.1"]
+    searches: [corp.example]
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: kerberos
+spec:
+  clusterIP: None
+  selector:
+    app: kdc
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: kdc
+  labels:
+    app: kdc
+spec:
+  nodeName: node-2
+  hostname: kdc-1
+  subdomain: kerberos
+  hostnameOverride: kdc1.example.com
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: busybox
+${image}
+---
+apiVersion: v1
+kind: Pod
+metadata:
   name: default-policy
 spec:
   nodeName: node-2

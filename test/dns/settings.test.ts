@@ -154,17 +154,40 @@ test('metrics under the names of CoreDNS, health and readiness', { skip }, async
   assert.match(await get('/ready'), /^OK 200$/);
   assert.match(await get('/health'), /^OK 200$/);
   assert.match(await get('/'), /404$/);
+  // As CoreDNS has it.
+  assert.equal(await world.inNode('curl', '-s', `http://${DNS}:8181/ready`), 'OK');
+  const hits = /^coredns_cache_hits_total\{.*type="success"\} (\d+)$/m;
+  const before = await metric(hits);
+  for (const _ of [1, 2, 3]) await world.dig('+dnssec', 'www.test');
+  assert.equal((await metric(hits)) - before, 2, 'also what was given again as bytes');
   const text = await get('/metrics');
   for (const line of [
     /^coredns_build_info\{version="[^"]+",.*\} 1$/m,
     /^coredns_dns_requests_total\{server="dns:\/\/:53",zone="\.",view="",proto="udp",family="1",type="A"\} \d+$/m,
-    /^coredns_dns_responses_total\{.*rcode="NXDOMAIN".*\} \d+$/m,
+    /^coredns_dns_responses_total\{.*rcode="NXDOMAIN",plugin="kubernetes"\} \d+$/m,
+    /^coredns_dns_responses_total\{.*rcode="NOERROR",plugin="autopath"\} \d+$/m,
+    /^coredns_dns_responses_total\{.*rcode="NOERROR",plugin="cache"\} \d+$/m,
+    /^coredns_dns_responses_total\{.*rcode="NOERROR",plugin="forward"\} \d+$/m,
+    /^coredns_dns_responses_total\{.*rcode="NOERROR",plugin="hosts"\} \d+$/m,
+    /^coredns_dns_do_requests_total\{server="dns:\/\/:53",zone="\.",view=""\} 3$/m,
+    /^coredns_panics_total 0$/m,
+    /^coredns_plugin_enabled\{.*name="autopath"\} 1$/m,
+    /^coredns_autopath_success_total\{server="dns:\/\/:53"\} [1-9]\d*$/m,
+    /^coredns_dns_request_size_bytes_bucket\{.*proto="udp",le="100"\} \d+$/m,
     /^coredns_dns_request_duration_seconds_bucket\{.*le="0\.00025"\} \d+$/m,
     /^coredns_dns_request_duration_seconds_count\{.*\} \d+$/m,
     /^coredns_dns_response_size_bytes_bucket\{.*le="511"\} \d+$/m,
     /^coredns_cache_entries\{.*type="success"\} \d+$/m,
-    /^coredns_cache_hits_total\{.*type="success"\} \d+$/m,
+    hits,
+    /^coredns_cache_requests_total\{server="dns:\/\/:53",zones="\.",view=""\} \d+$/m,
+    /^coredns_cache_evictions_total\{.*type="denial"\} 0$/m,
     /^coredns_forward_requests_total\{to="127\.0\.0\.1#5300"\} \d+$/m,
+    /^coredns_proxy_request_duration_seconds_count\{proxy_name="forward",to="127\.0\.0\.1#5300",rcode="NOERROR"\} \d+$/m,
+    /^coredns_proxy_request_duration_seconds_bucket\{.*rcode="NXDOMAIN",le="0\.00025"\} \d+$/m,
+    /^coredns_proxy_healthcheck_failures_total\{proxy_name="forward",to="127\.0\.0\.1#5309"\} [1-9]\d*$/m,
+    /^coredns_forward_healthcheck_broken_total [1-9]\d*$/m,
+    /^coredns_forward_max_concurrent_rejects_total 0$/m,
+    /^coredns_kubernetes_dns_programming_duration_seconds_count\{service_kind="headless_with_selector"\} 0$/m,
     /^coredns_hosts_entries 1$/m,
   ]) {
     assert.match(text, line);

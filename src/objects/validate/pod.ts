@@ -12,6 +12,7 @@ import {
   notSupported,
   required,
   sameJson,
+  tooLong,
   tooMany,
 } from './causes.ts';
 import { validateContainers, validateInitContainers } from './containers.ts';
@@ -62,6 +63,7 @@ export function validatePodSpec(causes: Causes, at: string, spec: PodSpec): void
     const value = spec[name];
     if (value) checkSyntax(causes, `${at}.${name}`, value, dns1123SubdomainProblems(value));
   }
+  validateHostnameOverride(causes, at, spec);
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2147483647)) {
     causes.push(invalidValue(`${at}.activeDeadlineSeconds`, deadline, 'must be between 1 and 2147483647, inclusive'));
@@ -73,6 +75,22 @@ export function validatePodSpec(causes: Causes, at: string, spec: PodSpec): void
       checkSyntax(causes, `${at}.hostAliases[${i}].hostnames[${j}]`, name, dns1123SubdomainProblems(name));
     }
   }
+}
+
+/** Of utsname (sethostname(2)). */
+const MAX_HOSTNAME = 64;
+
+/** KEP-4762. */
+function validateHostnameOverride(causes: Causes, at: string, spec: PodSpec): void {
+  const { hostnameOverride: value, setHostnameAsFQDN, hostNetwork } = spec;
+  if (!value) return;
+  const field = `${at}.hostnameOverride`;
+  checkSyntax(causes, field, value, dns1123SubdomainProblems(value));
+  if (value.length > MAX_HOSTNAME) causes.push(tooLong(field, MAX_HOSTNAME));
+  if (setHostnameAsFQDN) {
+    causes.push(forbidden(`${at}.setHostnameAsFQDN`, 'may not be specified when `hostnameOverride` is set'));
+  }
+  if (hostNetwork) causes.push(forbidden(field, 'may not be specified when `hostNetwork` is true'));
 }
 
 const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];

@@ -100,6 +100,16 @@ const refused: [name: string, kind: Kind, object: object, problems: string[]][] 
     ['metadata.finalizers: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified'],
   ],
   ['no containers', 'Pod', { spec: {} }, ['spec.containers: Required value']],
+  [
+    'a hostname of its own, and more',
+    'Pod',
+    pod({ hostnameOverride: `a.${'b'.repeat(70)}`, setHostnameAsFQDN: true, hostNetwork: true }),
+    [
+      'spec.hostnameOverride: Too long: may not be more than 64 bytes',
+      'spec.setHostnameAsFQDN: Forbidden: may not be specified when `hostnameOverride` is set',
+      'spec.hostnameOverride: Forbidden: may not be specified when `hostNetwork` is true',
+    ],
+  ],
   ['no image', 'Pod', container({ image: '' }), ['spec.containers[0].image: Required value']],
   [
     'two containers of one name',
