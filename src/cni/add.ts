@@ -3,7 +3,7 @@ import { familyOf, type IP } from '../addr/ip.ts';
 import { type CIDR, hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
 import { GATEWAY_MAC, GATEWAYS, podMac } from '../plan/pods.ts';
 import { withFileLock } from '../sys/flock.ts';
-import { type Attachment, Attachments, lockPath } from './attachment.ts';
+import { type Attachment, Attachments, lockPath, prepareDataDir } from './attachment.ts';
 import type { NetConfig } from './config.ts';
 import { detach } from './del.ts';
 import { CniError, CODE } from './error.ts';
@@ -89,11 +89,11 @@ function attachmentOf(config: NetConfig, { containerID, ifname }: Request, netns
 
 /** Written down before it is done, so that DEL and GC know of all that can be there. */
 function connect(config: NetConfig, request: Request, attachment: Attachment, wires: Wires | undefined): void {
-  const attachments = new Attachments(config.dataDir, config.name);
+  const attachments = new Attachments(config.dataDir, config.name, request.host.files);
   // With the lock: the last DEL of all takes the tables away unless it sees us.
-  attachments.prepare();
+  prepareDataDir(config.dataDir);
   withFileLock(lockPath(config.dataDir), () => attachments.put(attachment));
-  request.host.sync(attachments.pathsOf(attachment));
+  request.host.sync([attachments.path]);
   try {
     new Wiring(request.host).connect(attachment, wires);
   } catch (error) {

@@ -1,11 +1,11 @@
-// Room cni: what one ADD has made, kept in a file until DEL: one for each (network, container, interface).
+// Room cni: what one ADD has made, on record until DEL: one for each (network, container, interface).
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { type Holder, holderKey } from '../ipam/file-leases.ts';
-import { replaceFile } from '../ipam/state-file.ts';
+import { type RecordFile, RecordFiles } from '../ipam/record-file.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 
@@ -64,87 +64,75 @@ export function lockPath(dataDir: string): string {
   return join(dataDir, 'lock');
 }
 
+/** By holder; `deleted <holder>`: a DEL that its agent has yet to hear of. */
+type AttachmentRecord = Attachment | true;
+
+const GRAVE = 'deleted ';
+
+/** In `attachments.jsonl` of the network's directory. */
 export class Attachments {
-  readonly #dir: string;
+  readonly path: string;
+  readonly #file: RecordFile<AttachmentRecord>;
 
-  constructor(dataDir: string, network: string) {
-    this.#dir = join(networkDir(dataDir, network), 'attachments');
-  }
-
-  prepare(): void {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+  constructor(dataDir: string, network: string, files = new RecordFiles()) {
+    this.path = join(networkDir(dataDir, network), 'attachments.jsonl');
+    this.#file = files.at(this.path);
   }
 
   put(attachment: Attachment): void {
-    replaceFile(this.#path(attachment), JSON.stringify(attachment));
+    this.#file.locked((_, write) => write({ [holderKey(attachment)]: attachment }));
   }
 
-  /** What must be on the disk for the attachment to be there. */
-  pathsOf(holder: Holder): readonly string[] {
-    const path = this.#path(holder);
-    return [path, dirname(path)];
-  }
-
-  /** Undefined also when the file is torn: what it would tell is of an earlier boot. */
   get(holder: Holder): Attachment | undefined {
-    try {
-      return JSON.parse(readFileSync(this.#path(holder), 'utf8')) as Attachment;
-    } catch (error) {
-      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    }
+    const record = this.#file.read().get(holderKey(holder));
+    return record === true ? undefined : record;
   }
 
   drop(holder: Holder): void {
-    rmSync(this.#path(holder), { force: true });
-    rmSync(this.#grave(holder), { force: true });
+    const names = [holderKey(holder), graveOf(holder)];
+    if (!names.some((name) => this.#file.read().has(name))) return;
+    this.#file.locked((records, write) => {
+      const there = names.filter((name) => records.has(name));
+      if (there.length > 0) write(Object.fromEntries(there.map((name) => [name, null])));
+    });
   }
 
   /** A DEL that its agent has yet to hear of. */
   bury(holder: Holder): void {
-    mkdirSync(this.#graves, { recursive: true, mode: 0o700 });
-    replaceFile(this.#grave(holder), '');
+    this.#file.locked((_, write) => write({ [graveOf(holder)]: true }));
   }
 
   isBuried(holder: Holder): boolean {
-    return existsSync(this.#grave(holder));
-  }
-
-  all(): Attachment[] {
-    return [...this.#each()];
-  }
-
-  some(test: (attachment: Attachment) => boolean): boolean {
-    for (const attachment of this.#each()) if (test(attachment)) return true;
-    return false;
-  }
-
-  *#each(): Generator<Attachment> {
-    if (!existsSync(this.#dir)) return;
-    for (const name of readdirSync(this.#dir)) {
-      const [containerID, ifname] = name.split('@');
-      if (!containerID || !ifname || name.endsWith('.new')) continue;
-      const attachment = this.get({ containerID, ifname });
-      if (attachment) yield attachment;
-    }
-  }
-
-  #path(holder: Holder): string {
-    return join(this.#dir, holderKey(holder));
+    return this.#file.read().has(graveOf(holder));
   }
 
   /** Every DEL has been heard of. */
   clearGraves(): void {
-    rmSync(this.#graves, { recursive: true, force: true });
+    const isGrave = (name: string) => name.startsWith(GRAVE);
+    if (![...this.#file.read().keys()].some(isGrave)) return;
+    this.#file.locked((records, write) => {
+      write(Object.fromEntries([...records.keys()].filter(isGrave).map((name) => [name, null])));
+    });
   }
 
-  get #graves(): string {
-    return join(dirname(this.#dir), 'deleted');
+  all(): Attachment[] {
+    return [...this.#file.read().values()].filter((record) => record !== true);
   }
 
-  #grave(holder: Holder): string {
-    return join(this.#graves, holderKey(holder));
+  /** Stops at the first. */
+  some(test: (attachment: Attachment) => boolean): boolean {
+    for (const record of this.#file.read().values()) if (record !== true && test(record)) return true;
+    return false;
   }
+}
+
+function graveOf(holder: Holder): string {
+  return `${GRAVE}${holderKey(holder)}`;
+}
+
+/** For the lock that all networks share. */
+export function prepareDataDir(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 }
 
 /** Names of the networks that have files. */

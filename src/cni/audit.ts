@@ -1,9 +1,9 @@
 // Room cni: who holds which address on this machine, since when, and what is held by nobody who lives.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import { FileLeases } from '../ipam/file-leases.ts';
-import type { Lease } from '../ipam/leases.ts';
+import { leasesAt, nodeLeasesPath } from '../ipam/leases.ts';
 import { isPinned } from '../sys/netns.ts';
 import { type Attachment, Attachments, leasesDir, networksIn, nodeDataDir } from './attachment.ts';
 
@@ -58,20 +58,15 @@ function lossOf(netns: string): string | undefined {
 
 /** Addresses that a node's agent gave. `stateDir` is the node's; `name` tells it apart. */
 export function heldByNode(stateDir: string, name: string): HeldAddress[] {
-  const dir = join(stateDir, 'leases');
-  if (!existsSync(dir)) return [];
   const guests = guestsOf(stateDir);
-  return readdirSync(dir)
-    .filter((file) => file.endsWith('.json'))
-    .flatMap((file) => readLease(join(dir, file)) ?? [])
-    .flatMap((lease) => {
-      const guest = guests.get(lease.sandboxId);
-      const holder = guest ? `${guest.containerID}/${guest.ifname}` : lease.sandboxId;
-      const why = guest ? lossOf(guest.pin ?? guest.netns) : lossOfSandbox(stateDir, lease.sandboxId);
-      const common = { where: `node ${name}`, holder, pod: lease.pod, since: lease.leasedAt };
-      const state = why === undefined ? ({ state: 'held' } as const) : ({ state: 'leaked', why } as const);
-      return lease.ips.map((ip): HeldAddress => ({ ip, ...common, ...state }));
-    });
+  return leasesAt(nodeLeasesPath(stateDir)).flatMap((lease) => {
+    const guest = guests.get(lease.sandboxId);
+    const holder = guest ? `${guest.containerID}/${guest.ifname}` : lease.sandboxId;
+    const why = guest ? lossOf(guest.pin ?? guest.netns) : lossOfSandbox(stateDir, lease.sandboxId);
+    const common = { where: `node ${name}`, holder, pod: lease.pod, since: lease.leasedAt };
+    const state = why === undefined ? ({ state: 'held' } as const) : ({ state: 'leaked', why } as const);
+    return lease.ips.map((ip): HeldAddress => ({ ip, ...common, ...state }));
+  });
 }
 
 /** Containers that other runtimes attached to the node by CNI, by the name of their lease. */
@@ -83,15 +78,6 @@ function guestsOf(stateDir: string): Map<string, Attachment> {
 
 function lossOfSandbox(stateDir: string, sandboxId: string): string | undefined {
   return existsSync(join(stateDir, 'runtime', 'sandboxes', sandboxId)) ? undefined : 'its sandbox is gone';
-}
-
-function readLease(path: string): Lease | undefined {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Lease;
-  } catch {
-    // Torn, or released this moment.
-    return undefined;
-  }
 }
 
 /** Attachments without a lease of ours, and the other way round: either is what a killed process left. */

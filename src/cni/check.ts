@@ -35,7 +35,7 @@ export function check(config: NetConfig, request: Request): void {
 export function toCheck(config: NetConfig, request: Request): { attachment: Attachment; previous: Result } {
   const previous = config.prevResult;
   if (!previous) config.reader.fail('prevResult', 'must be given for CHECK');
-  const attachment = new Attachments(config.dataDir, config.name).get(request);
+  const attachment = new Attachments(config.dataDir, config.name, request.host.files).get(request);
   if (!attachment) {
     throw new CniError(
       CODE.unknownContainer,

@@ -1,6 +1,7 @@
 // Room cni: DEL and GC: everything of an attachment taken away, whatever of it is still there.
+import type { RecordFiles } from '../ipam/record-file.ts';
 import { withFileLock } from '../sys/flock.ts';
-import { type Attachment, Attachments, lockPath, networksIn } from './attachment.ts';
+import { type Attachment, Attachments, lockPath, networksIn, prepareDataDir } from './attachment.ts';
 import { type NetConfig, requireValidAttachments } from './config.ts';
 import { ipamOf } from './ipam.ts';
 import type { Request } from './request.ts';
@@ -15,7 +16,7 @@ export function del(config: NetConfig, request: Request): void {
 
 /** All but the addresses. */
 export function detach(config: NetConfig, request: Request): void {
-  const attachments = new Attachments(config.dataDir, config.name);
+  const attachments = new Attachments(config.dataDir, config.name, request.host.files);
   const known = attachments.get(request);
   if (known) remove(config, request, attachments, known);
   // Of an ADD that died before it could write it down nothing is in the kernel but perhaps a link, of a file that was torn.
@@ -34,11 +35,11 @@ function remove(config: NetConfig, request: Request, attachments: Attachments, a
     attachments.drop(attachment);
     return;
   }
-  attachments.prepare();
+  prepareDataDir(config.dataDir);
   withFileLock(lockPath(config.dataDir), () => {
     attachments.drop(attachment);
     try {
-      wiring.disconnectRules(attachment, !othersNeedRules(config.dataDir));
+      wiring.disconnectRules(attachment, !othersNeedRules(config.dataDir, request.host.files));
     } catch (error) {
       attachments.put(attachment);
       throw error;
@@ -48,14 +49,14 @@ function remove(config: NetConfig, request: Request, attachments: Attachments, a
 }
 
 /** Stops at the first that does, which nearly always is the first of all. */
-function othersNeedRules(dataDir: string): boolean {
-  return networksIn(dataDir).some((network) => new Attachments(dataDir, network).some(needsRules));
+function othersNeedRules(dataDir: string, files: RecordFiles): boolean {
+  return networksIn(dataDir).some((network) => new Attachments(dataDir, network, files).some(needsRules));
 }
 
 /** Of this network alone: what is not in `cni.dev/valid-attachments` goes. */
 export function gc(config: NetConfig, request: Request): void {
   const valid = requireValidAttachments(config);
-  const attachments = new Attachments(config.dataDir, config.name);
+  const attachments = new Attachments(config.dataDir, config.name, request.host.files);
   for (const attachment of attachments.all()) {
     const { containerID, ifname } = attachment;
     if (valid.some((each) => each.containerID === containerID && each.ifname === ifname)) continue;

@@ -1,4 +1,5 @@
 // Room cni: the program in which a verb runs: one that ends with its call, or an agent that lives on.
+import { RecordFiles } from '../ipam/record-file.ts';
 import { syncAll } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
@@ -9,12 +10,15 @@ export interface Host {
   kernel(): Kernel;
   /** What is at these paths is on the disk before the call is answered. */
   sync(paths: readonly string[]): void;
+  /** What it has read of files of state. */
+  readonly files: RecordFiles;
   /** What it knows to be in its kernel; absent: nothing. */
   readonly sharedRules?: SharedRules;
 }
 
 /** Opens what is asked for, and waits for the disk at once. */
 export class OneCall implements Host, Disposable {
+  readonly files = new RecordFiles();
   #kernel: Kernel | undefined;
 
   kernel(): Kernel {

@@ -41,7 +41,8 @@ export class OurIpam implements Ipam {
   #leases(rest: number): FileLeases {
     const { dataDir, name, reader } = this.#config;
     const dir = leasesDir(reader.object('ipam')?.string('dataDir') || dataDir, name);
-    return new FileLeases({ dir, rest, sync: (paths) => this.#request.host.sync(paths) });
+    const { host } = this.#request;
+    return new FileLeases({ dir, rest, files: host.files, sync: (paths) => host.sync(paths) });
   }
 
   add(): Result {

@@ -1,5 +1,6 @@
 // Room cni: the stand-alone plugin as an agent: the same verbs on the same files, without the start of a program for each.
-import { closeSync, constants, fsync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, fdatasync, openSync, statSync } from 'node:fs';
+import { RecordFiles } from '../ipam/record-file.ts';
 import { codeOf } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
@@ -66,6 +67,7 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
  * together are written out together.
  */
 class ResidentHost implements Host {
+  readonly files = new RecordFiles();
   readonly sharedRules = new SharedRules();
   #kernel: Kernel | undefined;
   #dirty = new Set<string>();
@@ -100,7 +102,7 @@ async function syncOne(path: string): Promise<void> {
   try {
     const fd = openSync(path, constants.O_RDONLY);
     try {
-      await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())));
+      await new Promise<void>((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())));
     } finally {
       closeSync(fd);
     }

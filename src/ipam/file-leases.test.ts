@@ -1,6 +1,6 @@
 // Leases in files: nobody's twice, nobody's for ever.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -79,21 +79,25 @@ test('leases of an earlier boot are nobody’s', () =>
     assert.deepEqual(leases.all(), []);
     assert.equal(leases.get(holder('a')), undefined);
     assert.deepEqual(leases.lease(holder('b'), SMALL).ips, ['10.22.0.2']);
-    assert.deepEqual(readdirSync(`${dir}/holders`), ['b@eth0']);
+    assert.deepEqual(
+      leases.all().map(({ containerID }) => containerID),
+      ['b'],
+    );
   }));
 
-test('an address whose holder is gone or torn is free', () =>
+test('two programs that work on the same files see each other’s leases', () =>
   inDir((dir) => {
-    const leases = new FileLeases({ dir, rest: 30_000 });
-    leases.lease(holder('a'), SMALL);
-    // A process that was killed between taking an address and writing down for whom.
-    symlinkSync('../holders/killed@eth0', `${dir}/addresses/10.22.0.3`);
-    assert.deepEqual(leases.lease(holder('b'), SMALL).ips, ['10.22.0.3']);
-    writeFileSync(`${dir}/holders/b@eth0`, '{"containerID":');
-    assert.equal(leases.get(holder('b')), undefined);
-    leases.release(holder('b'));
-    leases.collect(() => true);
-    assert.deepEqual(readdirSync(`${dir}/addresses`), ['10.22.0.2']);
+    const [one, other] = [new FileLeases({ dir, rest: 30_000 }), new FileLeases({ dir, rest: 30_000 })];
+    assert.deepEqual(one.lease(holder('a'), SMALL).ips, ['10.22.0.2']);
+    assert.deepEqual(other.lease(holder('b'), SMALL).ips, ['10.22.0.3']);
+    assert.deepEqual(other.release(holder('a')), ['10.22.0.2']);
+    assert.equal(one.get(holder('a')), undefined);
+    assert.deepEqual(one.release(holder('a')), []);
+    assert.deepEqual(
+      one.resting().map(({ ip }) => ip),
+      ['10.22.0.2'],
+    );
+    assert.deepEqual(one.lease(holder('a'), SMALL).ips, ['10.22.0.4']);
   }));
 
 test('a requested address is had or refused with the reason', () =>
@@ -109,12 +113,18 @@ test('a requested address is had or refused with the reason', () =>
     assert.deepEqual(leases.lease(holder('b'), SMALL).ips, ['10.22.0.2']);
   }));
 
-test('collecting releases what is not kept', () =>
+test('collecting releases what is not kept, and forgets what has rested', () =>
   inDir((dir) => {
-    const leases = new FileLeases({ dir, rest: 0 });
+    let now = 1000;
+    const leases = new FileLeases({ dir, rest: 10, now: () => now });
     for (const id of ['a', 'b', 'c']) leases.lease(holder(id), SMALL);
     const gone = leases.collect(({ containerID }) => containerID === 'b');
     assert.deepEqual(gone.map(({ containerID }) => containerID).sort(), ['a', 'c']);
+    assert.equal(leases.resting().length, 2);
+    now += 10;
+    leases.collect(() => true);
+    now = 1000;
+    assert.equal(leases.resting().length, 0);
     assert.deepEqual(
       leases.all().map(({ containerID }) => containerID),
       ['b'],

@@ -1,10 +1,10 @@
 // Leases over restarts, and addresses over their whole round.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Leases } from './leases.ts';
+import { type Lease, Leases, leasesAt } from './leases.ts';
 import { AddressPool } from './pool.ts';
 
 function inDir(work: (dir: string) => void): void {
@@ -17,7 +17,8 @@ function inDir(work: (dir: string) => void): void {
 }
 
 const cidrs = ['10.244.0.0/24', 'fd00:10:244::/64'];
-const open = (dir: string, bootId = 'boot-1') => new Leases({ dir, cidrs, bootId });
+const open = (dir: string, bootId = 'boot-1') => new Leases({ path: `${dir}/leases.jsonl`, cidrs, bootId });
+const ids = (leases: readonly Lease[]) => leases.map(({ sandboxId }) => sandboxId);
 
 test('a sandbox gets one address of each family, and the same ones when it asks again', () =>
   inDir((dir) => {
@@ -42,22 +43,18 @@ test('leases outlive a restart, and new ones go on behind them', () =>
     assert.equal(after.lease('c', 'default/c').ips[0], '10.244.0.3');
   }));
 
-test('leases of an earlier boot, torn files and foreign prefixes are dropped', () =>
+test('leases of an earlier boot and of foreign prefixes are dropped', () =>
   inDir((dir) => {
+    const path = `${dir}/leases.jsonl`;
+    const elsewhere = new Leases({ path, cidrs: ['10.9.0.0/24', 'fd00::/64'], bootId: 'boot-1' });
+    elsewhere.lease('c', 'x/y');
     open(dir).lease('a', 'default/a');
-    writeFileSync(`${dir}/torn.json`, '{"sandboxId":');
-    writeFileSync(`${dir}/b.json.new`, '');
-    const lease = { sandboxId: 'c', ips: ['10.9.0.1', 'fd00::1'], pod: 'x/y', bootId: 'boot-1', leasedAt: '' };
-    writeFileSync(`${dir}/c.json`, JSON.stringify(lease));
-    assert.deepEqual(
-      open(dir)
-        .all()
-        .map(({ sandboxId }) => sandboxId),
-      ['a'],
-    );
-    assert.deepEqual(readdirSync(dir), ['a.json']);
+    assert.deepEqual(ids(open(dir).all()), ['a']);
     assert.deepEqual(open(dir, 'boot-2').all(), []);
-    assert.deepEqual(readdirSync(dir), []);
+    assert.deepEqual(ids(open(dir).all()), ['a'], 'nobody has written since');
+    open(dir, 'boot-2').lease('b', 'default/b');
+    assert.deepEqual(open(dir).all(), []);
+    assert.deepEqual(leasesAt(path), [], 'of this boot');
   }));
 
 test('a sandbox whose lease was lost keeps the addresses that it is known to have, unless they are taken', () =>
@@ -106,9 +103,9 @@ test('a released address is kept from others for as long as it rests, also by an
     let now = 1_000_000;
     const again = () =>
       new Leases({
-        dir: `${dir}/leases`,
+        path: `${dir}/leases.jsonl`,
         cidrs: ['10.244.0.0/30'],
-        rest: { dir: `${dir}/resting`, seconds: 60 },
+        restSeconds: 60,
         bootId: 'boot-1',
         now: () => now,
       });
@@ -120,14 +117,12 @@ test('a released address is kept from others for as long as it rests, also by an
     const second = again();
     assert.throws(() => second.lease('c', 'default/c'), /1 pods have one, and the next one rests for another 1 s/);
     assert.deepEqual(second.lease('a', 'default/a', ['10.244.0.1']).ips, ['10.244.0.1'], 'its own it may have again');
-    assert.deepEqual(readdirSync(`${dir}/resting`), []);
     second.release('a');
     now += 60_000;
     assert.deepEqual(second.lease('c', 'default/c').ips, ['10.244.0.1']);
     second.release('b');
     now += 60_000;
-    again();
-    assert.deepEqual(readdirSync(`${dir}/resting`), [], 'what has rested is forgotten');
+    assert.deepEqual(again().lease('d', 'default/d').ips, ['10.244.0.2'], 'what has rested is free');
   }));
 
 test('a clock that goes back makes no address rest longer than it should', () => {

@@ -1,9 +1,9 @@
-// Room ipam: which sandbox has which addresses of the node's prefixes, kept in files so that a restart knows it again.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+// Room ipam: which sandbox has which addresses of the node's prefixes, on record so that a restart knows it again.
+import { join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import { AddressPool } from './pool.ts';
-import { RestingFiles } from './resting.ts';
+import { type Changes, currentBoot, RecordFile } from './record-file.ts';
 
 export interface Lease {
   readonly sandboxId: string;
@@ -17,56 +17,72 @@ export interface Lease {
   readonly leasedAt: string;
 }
 
+/** By sandbox: its lease; by address: since when it rests (milliseconds since 1970). */
+type LeaseRecord = Lease | number;
+
 export interface LeasesOptions {
-  /** Directory of our own: one file for each sandbox. */
-  readonly dir: string;
+  /** Of a file of our own. */
+  readonly path: string;
   readonly cidrs: readonly CIDR[];
-  /** How long a released address is kept from other sandboxes, and a directory of our own for when that began; absent: it is only the last to be given again. */
-  readonly rest?: { readonly dir: string; readonly seconds: number };
+  /** How long a released address is kept from other sandboxes; absent: it is only the last to be given again. */
+  readonly restSeconds?: number;
   readonly bootId?: string;
   /** Milliseconds; for tests. */
   readonly now?: () => number;
 }
 
+/** Where a node's agent keeps them, in its directory of state. */
+export function nodeLeasesPath(nodeDir: string): string {
+  return join(nodeDir, 'leases.jsonl');
+}
+
+/** Those of the file: for whoever only looks. */
+export function leasesAt(path: string): Lease[] {
+  return [...new RecordFile<LeaseRecord>(path).read().values()].filter((record) => typeof record === 'object');
+}
+
 export class Leases {
-  readonly #dir: string;
+  readonly #file: RecordFile<LeaseRecord>;
   readonly #pools: readonly AddressPool[];
   readonly #bootId: string;
   readonly #now: () => number;
-  readonly #resting: RestingFiles | undefined;
+  readonly #restMs: number;
   readonly #leases = new Map<string, Lease>();
 
-  /** Reads what the last run left; leases of an earlier boot, or that cannot be read, are dropped. */
-  constructor({ dir, cidrs, rest, bootId, now = Date.now }: LeasesOptions) {
-    this.#dir = dir;
+  /** Reads what the last run left; leases of an earlier boot, or of other prefixes, are dropped. */
+  constructor({ path, cidrs, restSeconds = 0, bootId = currentBoot(), now = Date.now }: LeasesOptions) {
     this.#now = now;
-    this.#bootId = bootId ?? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    const restMs = 1000 * (rest?.seconds ?? 0);
-    this.#pools = cidrs.map((cidr) => new AddressPool(cidr, restMs));
-    mkdirSync(dir, { recursive: true });
+    this.#bootId = bootId;
+    this.#restMs = 1000 * restSeconds;
+    this.#pools = cidrs.map((cidr) => new AddressPool(cidr, this.#restMs));
+    this.#file = new RecordFile(path, bootId);
     this.#load();
-    this.#resting = rest && new RestingFiles(rest.dir, restMs, now());
-    for (const [ip, since] of this.#resting?.since ?? []) for (const pool of this.#pools) pool.rest(ip, since);
   }
 
   #load(): void {
-    const found = readdirSync(this.#dir).map((file) => [file, this.#read(file)] as const);
-    found.sort(([, a], [, b]) => (a?.leasedAt ?? '').localeCompare(b?.leasedAt ?? ''));
-    for (const [file, lease] of found) {
-      if (lease && this.#take(lease)) this.#leases.set(lease.sandboxId, lease);
-      else rmSync(`${this.#dir}/${file}`, { force: true });
+    const records = [...this.#file.read()];
+    const leases = records.map(([, record]) => record).filter((record) => typeof record === 'object');
+    const dropped: string[] = [];
+    for (const lease of leases.toSorted((a, b) => a.leasedAt.localeCompare(b.leasedAt))) {
+      if (lease.ips.length === this.#pools.length && this.#take(lease)) this.#leases.set(lease.sandboxId, lease);
+      else dropped.push(lease.sandboxId);
     }
+    const now = this.#now();
+    // A clock that was set back must not make an address rest for years.
+    const resting = records.flatMap(([ip, since]) =>
+      typeof since === 'number' ? [[ip, Math.min(since, now)] as const] : [],
+    );
+    for (const [ip, since] of resting.toSorted(([, a], [, b]) => a - b)) {
+      if (since + this.#restMs > now) for (const pool of this.#pools) pool.rest(ip, since);
+    }
+    if (dropped.length > 0) this.#write(Object.fromEntries(dropped.map((sandboxId) => [sandboxId, null])));
   }
 
-  #read(file: string): Lease | undefined {
-    if (!file.endsWith('.json')) return undefined;
-    try {
-      const lease = JSON.parse(readFileSync(`${this.#dir}/${file}`, 'utf8')) as Lease;
-      const whole = `${lease.sandboxId}.json` === file && lease.ips.length === this.#pools.length;
-      return whole && lease.bootId === this.#bootId ? lease : undefined;
-    } catch {
-      return undefined;
-    }
+  #write(changes: Changes<LeaseRecord>): void {
+    this.#file.locked(
+      (_, write) => write(changes),
+      (record) => typeof record === 'number' && record + this.#restMs <= this.#now(),
+    );
   }
 
   /** False when an address is outside the prefixes (which have changed), or taken by an older lease. */
@@ -106,9 +122,8 @@ export class Leases {
       for (const pool of this.#pools) ips.push(earlier.find((ip) => pool.take(ip)) ?? pool.next(this.#now()));
       const leasedAt = new Date(this.#now()).toISOString();
       const lease = { sandboxId, ips, pod, bootId: this.#bootId, leasedAt };
-      this.#write(lease);
+      this.#write({ [sandboxId]: lease, ...(this.#restMs > 0 && Object.fromEntries(ips.map((ip) => [ip, null]))) });
       this.#leases.set(sandboxId, lease);
-      for (const ip of ips) this.#resting?.drop(ip);
       return lease;
     } catch (error) {
       for (const ip of ips) this.#give(ip);
@@ -116,18 +131,12 @@ export class Leases {
     }
   }
 
-  #write(lease: Lease): void {
-    const file = `${this.#dir}/${lease.sandboxId}.json`;
-    writeFileSync(`${file}.new`, JSON.stringify(lease));
-    renameSync(`${file}.new`, file);
-  }
-
   /** Its addresses rest before another pod gets them. Succeeds when there is no lease. */
   release(sandboxId: string): void {
     const lease = this.#leases.get(sandboxId);
     if (!lease) return;
-    for (const ip of lease.ips) this.#resting?.put(ip, this.#now());
-    rmSync(`${this.#dir}/${sandboxId}.json`, { force: true });
+    const resting = this.#restMs > 0 ? Object.fromEntries(lease.ips.map((ip) => [ip, this.#now()])) : {};
+    this.#write({ [sandboxId]: null, ...resting });
     this.#leases.delete(sandboxId);
     for (const ip of lease.ips) this.#give(ip);
   }

@@ -14,6 +14,7 @@ import { type Outcome, type Plugin, runVerb } from '../cni/run.ts';
 import type { Call } from '../cni/serve.ts';
 import { linkIn } from '../cni/wiring.ts';
 import type { Holder } from '../ipam/file-leases.ts';
+import { RecordFiles } from '../ipam/record-file.ts';
 import { isLinkItem } from '../kernel/identity.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Fault } from '../observe/fault.ts';
@@ -53,7 +54,7 @@ export class CniVerbs {
     this.#parts = parts;
     this.#dataDir = nodeDataDir(parts.options.stateDir);
     // Leases and records count in this boot only: nobody waits for the disk.
-    this.#host = { kernel: () => parts.kernel, sync: () => {} };
+    this.#host = { kernel: () => parts.kernel, sync: () => {}, files: new RecordFiles() };
     this.#adopt();
     this.#looking = setInterval(() => this.#forgetLost(), LOOK_MS).unref();
   }
@@ -119,13 +120,12 @@ export class CniVerbs {
 
   #record(attachment: Attachment): void {
     const attachments = this.#attachments(attachment.network);
-    attachments.prepare();
     attachments.put(attachment);
     this.#attached.set(attachment.sandboxId!, attachment);
   }
 
   #attachments(network: string): Attachments {
-    return new Attachments(this.#dataDir, network);
+    return new Attachments(this.#dataDir, network, this.#host.files);
   }
 
   #result(config: NetConfig, attachment: Attachment): Result {

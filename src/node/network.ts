@@ -2,7 +2,7 @@
 import { closeSync, fstatSync } from 'node:fs';
 import type { IP } from '../addr/ip.ts';
 import { isCniSandbox } from '../cni/attachment.ts';
-import { Leases } from '../ipam/leases.ts';
+import { Leases, nodeLeasesPath } from '../ipam/leases.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { linkWithAddress } from '../kernel/linux-read.ts';
 import { Fault } from '../observe/fault.ts';
@@ -62,8 +62,8 @@ export class RoutedPods implements PodNetwork {
     this.#options = options;
     this.#reconciler = reconciler;
     this.#kernel = kernel;
-    const { stateDir, podCIDRs: cidrs, addressRestSeconds: seconds = 0 } = options;
-    this.#leases = new Leases({ dir: `${stateDir}/leases`, cidrs, rest: { dir: `${stateDir}/resting`, seconds } });
+    const { stateDir, podCIDRs: cidrs, addressRestSeconds: restSeconds = 0 } = options;
+    this.#leases = new Leases({ path: nodeLeasesPath(stateDir), cidrs, restSeconds });
     this.#mtu = overlayMtu(withOverlay(options));
   }
 

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from '../../src/client/client.ts';
+import { leasesAt } from '../../src/ipam/leases.ts';
 import type { Pod } from '../../src/objects/types.ts';
 import { type Machine, processesOf, until } from './machine.ts';
 
@@ -31,7 +32,7 @@ function auditFiles(machine: Machine, node: string, pods: readonly Pod[]): strin
   const sandboxes = uids.map((uid) => `${uid}-0`);
   const containers = pods.flatMap((pod) => [...containerIds(pod), ...endedIds(pod)]);
   const leases = pods.filter((pod) => !pod.spec.hostNetwork);
-  const leased = list(at('leases')).map((file) => JSON.parse(readFileSync(at('leases', file), 'utf8')) as Lease);
+  const leased = leasesAt(at('leases.jsonl'));
   return [
     ...differ(`${node} sandboxes`, list(at('runtime/sandboxes')), sandboxes),
     ...differ(`${node} containers`, list(at('runtime/containers')), containers),
@@ -48,11 +49,6 @@ function auditFiles(machine: Machine, node: string, pods: readonly Pod[]): strin
       leases.map((pod) => `${pod.metadata.uid}-0 ${(pod.status?.podIPs ?? []).map(({ ip }) => ip)}`),
     ),
   ];
-}
-
-interface Lease {
-  readonly sandboxId: string;
-  readonly ips: readonly string[];
 }
 
 /** Each running container has a conmon, and in the node's mount namespace an overlay; nobody else has. */

@@ -121,10 +121,8 @@ test('damaged records, leases and sockets: what they told of is made anew, all e
   const [first, second] = readdirSync(node('runtime/containers'));
   writeFileSync(node('runtime/containers', first!, 'record.json'), '');
   writeFileSync(node('runtime/containers', second!, 'record.json'), '{"spec":{"id":"x"');
-  const [lease, other] = readdirSync(node('leases'));
-  writeFileSync(node('leases', lease!), '');
-  writeFileSync(node('leases', other!), '{');
-  writeFileSync(node('leases', 'stray.json'), '[]');
+  const leases = readFileSync(node('leases.jsonl'), 'utf8').split('\n');
+  writeFileSync(node('leases.jsonl'), [leases[0], 'rubbish', ...leases.slice(2, -2), '{"torn'].join('\n'));
   rmSync(node('kubelet.sock'));
   writeFileSync(node('kubelet.sock'), 'no socket');
   rmSync(file('control.sock'));

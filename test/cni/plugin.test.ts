@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { heldInNetworks } from '../../src/cni/audit.ts';
@@ -138,8 +138,11 @@ test('GC removes what is not valid, of its own network only, and its leases', { 
   await world.must('ADD', other, { netns: netns[2]!, container: 'c' });
   const gc = { ...world.config(), 'cni.dev/valid-attachments': [{ containerID: 'b', ifname: 'eth0' }] };
   assert.equal(await world.must('GC', gc), undefined);
-  const held = (network: string) => readdirSync(join(world.dir, 'data', 'networks', network, 'ipam', 'holders'));
-  assert.deepEqual([held('net1'), held('net2')], [['b@eth0'], ['c@eth0']]);
+  const held = heldInNetworks(join(world.dir, 'data')).filter(({ state }) => state !== 'resting');
+  assert.deepEqual(
+    held.map(({ where, holder }) => `${where}: ${holder}`),
+    ['network net1: b/eth0', 'network net2: c/eth0'],
+  );
   assert.deepEqual(
     netns.map((each) => world.json(each, 'ip', '-j', 'link').length),
     [1, 2, 2],
@@ -302,11 +305,14 @@ test('state that was torn, and a boot that is over, keep nobody from an address'
   const netns = world.container();
   await world.must('ADD', world.config(), { netns });
   const network = join(world.dir, 'data', 'networks', 'net1');
-  writeFileSync(join(network, 'attachments', 'c1@eth0'), '{"net');
+  const attachments = join(network, 'attachments.jsonl');
+  truncateSync(attachments, statSync(attachments).size - 10);
   await world.must('DEL', world.config(), { netns });
   const links = world.remains().filter((each) => each.startsWith('pw'));
   assert.deepEqual(links, []);
-  writeFileSync(join(network, 'ipam', 'boot'), 'an earlier one');
+  const leases = join(network, 'ipam', 'leases.jsonl');
+  const ofEarlierBoot = readFileSync(leases, 'utf8').replace(/"boot":"[^"]*"/, '"boot":"an earlier one"');
+  writeFileSync(leases, ofEarlierBoot);
   const result = await world.must('ADD', world.config(), { netns });
   assert.equal(result.ips[0].address, '10.22.0.2/32');
 });

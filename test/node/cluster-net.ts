@@ -1,5 +1,5 @@
 // A cluster's network without its control plane: fabric, nodes and pods in namespaces of their own, for tests of packets.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { familyOf, type IP } from '../../src/addr/ip.ts';
@@ -85,13 +85,15 @@ export class ClusterNet implements Disposable {
   }
 
   #options({ name, ips, podCIDRs }: FabricNode, netns: string): NodeOptions {
+    const stateDir = `${this.#dir}/${name}`;
+    mkdirSync(stateDir, { recursive: true });
     const { nodeCIDRs, podCIDRs: clusterPodCIDRs, serviceCIDRs, mtu } = this.fabric;
     return {
       clusterName: this.name,
       nodeName: name,
       nodeIPs: ips,
       netns,
-      stateDir: `${this.#dir}/${name}`,
+      stateDir,
       imageDir: `${this.#dir}/images`,
       clusterDomain: 'cluster.local',
       podCIDRs,
