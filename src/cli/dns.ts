@@ -2,18 +2,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Client } from '../client/client.ts';
 import { openKubeconfig } from '../client/kubeconfig.ts';
-import { netnsName } from '../cluster/layout.ts';
 import { clusterPaths, nodeDir } from '../cluster/paths.ts';
+import { placeOfPod } from '../cluster/pod-place.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { type LookupTrace, type TracedType, traceLookup } from '../dns/lookup-trace.ts';
 import { parseResolvConf, type ResolvConf } from '../dns/resolv-conf.ts';
 import { exchange } from '../dns/upstream.ts';
-import { etcPath, podDataDir, sandboxId } from '../node/pod-paths.ts';
+import { etcPath, podDataDir } from '../node/pod-paths.ts';
 import { isNotFound } from '../objects/status.ts';
 import type { Pod } from '../objects/types.ts';
 import { Fault } from '../observe/fault.ts';
-import { runtimePaths, sandboxNetns } from '../runtime/paths.ts';
-import { enterNetns, netnsPath } from '../sys/netns.ts';
+import { enterNetns } from '../sys/netns.ts';
 import { formatTable } from './table.ts';
 
 interface TraceFlags {
@@ -42,7 +41,7 @@ export async function runDnsTrace(podName: string, name: string, flags: TraceFla
   const dataDir = podDataDir(nodeDir(flags.name, node), uid);
   const conf = parseResolvConf(readEtc(etcPath(dataDir, 'resolv.conf'), pod));
   const hosts = hostsEntries(readEtc(etcPath(dataDir, 'hosts'), pod), name);
-  enterNetns(namespaceOf(pod, flags.name));
+  enterNetns(placeOfPod(flags.name, { uid, node, hostNetwork: pod.spec.hostNetwork ?? false }).netns);
   const none: LookupTrace = { queries: [], addresses: hosts, milliseconds: 0 };
   const trace = hosts.length > 0 ? none : await traceLookup(name, conf, types, askServer);
   const report: Report = { pod: `${namespace}/${podName}`, node, asked: name, resolvConf: conf, hosts, ...trace };
@@ -87,11 +86,6 @@ function readEtc(file: string, { metadata }: Pod): string {
   } catch (cause) {
     throw new Fault(`pod ${metadata.namespace}/${metadata.name} has no ${file}: it has not started yet`, { cause });
   }
-}
-
-function namespaceOf({ metadata, spec }: Pod, cluster: string): string {
-  if (spec.hostNetwork) return netnsPath(netnsName(cluster, spec.nodeName!));
-  return sandboxNetns(cluster, runtimePaths(nodeDir(cluster, spec.nodeName!)), sandboxId(metadata.uid));
 }
 
 function hostsEntries(hosts: string, name: string): string[] {

@@ -122,14 +122,17 @@ function program(): Command {
   command(
     policy,
     'test',
-    'hold what is expected against the policies',
-    'podwire policy test expectations.yaml -f manifests/',
+    'hold what is expected against real packets of the cluster, and against its policies',
+    'podwire policy test expectations.yaml -o junit > report.xml',
   )
-    .argument('<file>', 'YAML: expectations: [{from, to, port, expect: allow | deny}]')
-    .option(...manifests)
+    .argument('<files...>', 'YAML: expectations: [{from, to, port, expect: allow | deny}]; or test files of netassert')
+    .option('-f, --filename <path>', "manifests of a file or a folder in place of a cluster: the engine's word")
     .option(...namespaced)
+    .option('--static', "the engine's word: no packet is sent")
+    .option('--silence <seconds>', 'how long nothing must come back to count as denied', '1')
+    .option('--no-listen', 'nobody answers where a pod has nobody on the port')
     .addOption(new Option('-o, --output <format>', 'how to print it').choices(['tap', 'junit', 'json']).default('tap'))
-    .action(async (file, options) => (await policies()).runPolicyTest(file, options));
+    .action(async (files, options) => (await import('./policy-test.ts')).runPolicyTest(files, options));
   command(policy, 'diff', 'what manifests would allow and deny that is not so now', 'podwire policy diff -f new.yaml')
     .option('-f, --filename <path>', 'the manifests that are to be applied')
     .option('--base <path>', 'other manifests in place of a cluster, over which they are laid')

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
+import { staticOutcome } from '../plan/policy/cases.ts';
 import { differenceOf } from '../plan/policy/difference.ts';
-import { holdAgainst, junitText, tapText } from '../plan/policy/expectations.ts';
+import { junitText, tapText } from '../plan/policy/expectations.ts';
 import { verdictText } from '../plan/policy/explain.ts';
 import { judge } from '../plan/policy/judge.ts';
 import { lint } from '../plan/policy/lint.ts';
 import { matrixOf } from '../plan/policy/matrix.ts';
-import { expectationsOf } from './policy.ts';
+import { readExpectations } from './expectation-file.ts';
 import { ofObjects, readManifests } from './policy-source.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'podwire-policy-'));
@@ -121,14 +122,14 @@ test('lint finds nobody, no port, no DNS, and who is out of reach', () => {
 });
 
 test('expectations hold or not, as TAP and as JUnit', () => {
-  const { engine } = source();
+  const { engine, directory } = source();
   const file = join(folder, 'expect.yaml.txt');
   const lines = [
     '{from: shop/web, to: shop/db, port: sql, expect: allow}',
     '{from: spy, to: shop/db, port: 5432, expect: allow}',
   ];
   writeFileSync(file, `expectations: [${lines.join(', ')}]`);
-  const outcomes = holdAgainst(engine, expectationsOf(file, engine, 'default'));
+  const outcomes = readExpectations(file, 'default').map((each) => staticOutcome(each, engine, directory));
   const tap = tapText(outcomes).split('\n');
   assert.deepEqual(tap.slice(0, 4), [
     'TAP version 13',
@@ -136,11 +137,14 @@ test('expectations hold or not, as TAP and as JUnit', () => {
     'ok 1 - shop/web -> shop/db sql allow',
     'not ok 2 - spy -> shop/db 5432 allow',
   ]);
-  assert.match(junitText(outcomes), /tests="2" failures="1"[\s\S]*name="spy -&gt; shop\/db 5432 allow">\n {4}<failure/);
+  assert.match(
+    junitText(outcomes),
+    /tests="2" failures="1" skipped="0"[\s\S]*name="spy -&gt; shop\/db 5432 allow">\n {4}<failure/,
+  );
   writeFileSync(file, 'expectations: []');
-  assert.throws(() => expectationsOf(file, engine, 'default'), { name: 'Fault', message: /expects nothing/ });
+  assert.throws(() => readExpectations(file, 'default'), { name: 'Fault', message: /expects nothing/ });
   writeFileSync(file, 'expectations: [{from: spy, to: shop/db, port: 80, expect: maybe}]');
-  assert.throws(() => expectationsOf(file, engine, 'default'), { message: /expectations\[0\]\.expect is "maybe"/ });
+  assert.throws(() => readExpectations(file, 'default'), { message: /expectations\[0\]\.expect is "maybe"/ });
 });
 
 test('a policy that the API would refuse is refused here, with its field', () => {

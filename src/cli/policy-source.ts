@@ -11,11 +11,13 @@ import type { DraftObject, KubeObject, NetworkPolicy, Node, Pod } from '../objec
 import type { Causes } from '../objects/validate/causes.ts';
 import { validateNetworkPolicy } from '../objects/validate/network-policy.ts';
 import { Fault } from '../observe/fault.ts';
+import { type Directory, directoryOf } from '../plan/policy/ends.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
 import { dnsPod } from '../plan/policy/pod.ts';
 
 export interface PolicySource {
   readonly engine: PolicyEngine;
+  readonly directory: Directory;
   /** Where pods ask for names. */
   readonly dns: string;
 }
@@ -47,7 +49,7 @@ async function ofCluster(name: string): Promise<{ objects: DraftObject[]; dns: r
   }
   const client = new Client(openKubeconfig(kubeconfig));
   try {
-    const kinds = ['Pod', 'Namespace', 'Node', 'NetworkPolicy'] as const;
+    const kinds = ['Pod', 'Namespace', 'Node', 'NetworkPolicy', 'Service'] as const;
     const lists = await Promise.all(
       kinds.map(async (kind) => {
         const { items } = await client.list(kind);
@@ -97,7 +99,7 @@ export function ofObjects(objects: readonly DraftObject[], dns: readonly string[
     else if (WORKLOADS.includes(kind)) engine.setPod(podOf(object, templateOf(object), address()));
   }
   engine.setPod(dnsPod(dns));
-  return { engine, dns: dns[0]! };
+  return { engine, directory: directoryOf(objects), dns: dns[0]! };
 }
 
 function checked(object: DraftObject): NetworkPolicy {

@@ -1,11 +1,8 @@
-// Room cli: `podwire policy explain | matrix | lint`: the engine that enforces, asked about a cluster or about manifests.
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+// Room cli: `podwire policy explain | matrix | diff | lint`: the engine that enforces, asked about a cluster or about manifests.
 import { isIP } from '../addr/ip.ts';
 import { Fault } from '../observe/fault.ts';
 import { differenceOf } from '../plan/policy/difference.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
-import { type Expectation, holdAgainst, junitText, tapText } from '../plan/policy/expectations.ts';
 import { reasonText, verdictText } from '../plan/policy/explain.ts';
 import { type Flow, judge, type Side } from '../plan/policy/judge.ts';
 import { lint } from '../plan/policy/lint.ts';
@@ -97,35 +94,6 @@ function dot({ groups, cells }: Matrix): string {
     .filter(({ from, to, allowed }) => from !== to && allowedText(allowed) !== '-')
     .map((cell) => `  "${cell.from}" -> "${cell.to}" [label="${allowedText(cell.allowed)}"];`);
   return ['digraph policies {', ...groups.map(({ name }) => `  "${name}";`), ...lines, '}'].join('\n');
-}
-
-/** Exit code 3: an expectation does not hold. Nothing expected is a wrong call. */
-export async function runPolicyTest(file: string, flags: PolicyFlags): Promise<void> {
-  const { engine } = await policySource(flags);
-  const outcomes = holdAgainst(engine, expectationsOf(file, engine, flags.namespace));
-  if (flags.output === 'json') console.log(JSON.stringify(outcomes, undefined, 2));
-  else console.log(flags.output === 'junit' ? junitText(outcomes) : tapText(outcomes));
-  if (outcomes.some(({ ok }) => !ok)) process.exitCode = 3;
-}
-
-/** `expectations:`, a list of {from, to, port, expect: allow | deny}. Throws a Fault that names the one at fault. */
-export function expectationsOf(file: string, engine: PolicyEngine, namespace: string): Expectation[] {
-  const list = (parse(readFileSync(file, 'utf8')) as { expectations?: unknown } | null)?.expectations;
-  if (!Array.isArray(list) || list.length === 0) {
-    const mend = 'expectations: [{from: shop/web, to: shop/db, port: 5432, expect: allow}]';
-    throw new Fault(`${file} expects nothing`, { mend, exitCode: 2 });
-  }
-  return list.map((entry: Record<string, unknown>, i) => {
-    const { from, to, port, expect, ...more } = entry;
-    const [unknown] = Object.keys(more);
-    if (unknown !== undefined) throw new Fault(`${file}: expectations[${i}] has no field ${unknown}`, { exitCode: 2 });
-    if (expect !== 'allow' && expect !== 'deny') {
-      throw new Fault(`${file}: expectations[${i}].expect is "${expect}", not allow or deny`, { exitCode: 2 });
-    }
-    const [source, target] = [from, to].map((end) => endOf(engine, String(end), namespace)) as [string, string];
-    const flow: Flow = { from: source, to: target, ...portOf(String(port), engine, target) };
-    return { name: `${from} -> ${to} ${port} ${expect}`, flow, expect };
-  });
 }
 
 /** What the manifests would change, laid over the cluster or over other manifests. Exit code 3: something. */

@@ -1,5 +1,7 @@
 // NetworkPolicies on a whole cluster: in force before a pod's first packet, judged behind Services, with DNS and probes as elsewhere.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { kubectlSkip, Machine, until } from './machine.ts';
 
@@ -182,7 +184,60 @@ test('podwire says who may speak to whom, and what was refused and by whom', { s
   });
   const { node, direction, protocol, port, isolatedBy } = JSON.parse(line);
   assert.deepEqual([node, direction, protocol, port], ['node-1', 'ingress', 'TCP', 8080]);
-  assert.deepEqual(isolatedBy, ['red/web-from-near']);
+  assert.deepEqual(isolatedBy, ['NetworkPolicy/red/web-from-near']);
+});
+
+test('podwire policy test: real packets, a canary of its own, and loud where policies and packets differ', {
+  skip,
+}, async () => {
+  const run = async (expectations: object[], ...flags: string[]) => {
+    const file = join(machine.state, 'expectations.yaml');
+    writeFileSync(file, JSON.stringify({ expectations }));
+    const outcome = await machine.podwire('policy', 'test', file, '-o', 'json', ...flags);
+    return { ...outcome, found: JSON.parse(outcome.stdout) as { name: string; ok: boolean; disagrees?: true }[] };
+  };
+  const far = ips.get('Pod blue/far')!;
+  const holding = await run([
+    { from: 'red/near', to: 'red/web', port: 'http', expect: 'allow' },
+    { from: 'red/near', to: 'red/web', port: 9, expect: 'deny' },
+    { from: 'blue/other', to: 'svc/blue/far', port: 80, expect: 'deny' },
+    { from: 'red/web', to: 'far.blue', port: 80, http: { status: 200, path: '/hostname' } },
+    { from: 'blue/other', to: 'far.blue', port: 80, expect: 'deny', http: {} },
+    { from: 'red/near', dns: 'far.blue', answers: [ips.get('Service blue/far')] },
+    { from: 'red/near', dns: 'nobody.blue', answers: [] },
+    // Nobody listens there: somebody is put there for the time being.
+    { from: 'red/*', to: far, port: 4321, expect: 'allow' },
+    { from: 'red/near', to: far, port: '4321/UDP', expect: 'allow' },
+    { from: 'blue/other', to: far, port: '4321/UDP', expect: 'deny' },
+    { from: 'node/node-2', to: far, port: 8080, expect: 'allow' },
+  ]);
+  assert.deepEqual(
+    holding.found.filter(({ ok }) => !ok),
+    [],
+    holding.stderr,
+  );
+  assert.equal(holding.code, 0);
+  assert.equal(holding.found.filter(({ name }) => name.startsWith('canary: ')).length, 5);
+  assert.equal(await machine.kubectl('get', 'namespaces', '-o', 'name').then((text) => text.includes('canary')), false);
+
+  const wrong = await run([{ from: 'blue/other', to: 'blue/far', port: 8080, expect: 'allow', attempts: 1 }]);
+  assert.equal(wrong.code, 3);
+  assert.deepEqual(
+    wrong.found.filter(({ disagrees }) => disagrees),
+    [],
+  );
+
+  const onNode = (...words: string[]) => machine.mustPodwire('node', 'exec', 'node-2', '--', 'nft', ...words);
+  await onNode('add table ip other; add chain ip other c { type filter hook forward priority 10; }');
+  await onNode(`add rule ip other c ip daddr ${far} tcp dport 8080 drop`);
+  const clash = await run([{ from: 'red/near', to: 'blue/far', port: 8080, expect: 'deny', attempts: 1 }]);
+  await onNode('delete table ip other');
+  assert.equal(clash.code, 3);
+  assert.deepEqual(
+    clash.found.filter(({ disagrees }) => disagrees).map(({ name }) => name),
+    ['red/near -> blue/far 8080 deny'],
+  );
+  assert.match(clash.stderr, /policies and packets DISAGREE in 1 of 1/);
 });
 
 test('DNS is denied and allowed as where pods answer it', { skip }, async () => {

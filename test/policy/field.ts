@@ -218,6 +218,10 @@ export class Field implements AsyncDisposable {
     return inNetns(this.#netns('node'), () => execFileSync(file!, args, { encoding: 'utf8' }));
   }
 
+  netnsOf(pod: PodName): string {
+    return this.#netns(pod.replace('/', '-'));
+  }
+
   linkOf(pod: PodName): string {
     return podLinkName(sandboxId(podObject(pod).metadata.uid));
   }
