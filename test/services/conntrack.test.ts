@@ -20,7 +20,7 @@ describe('UDP through Services', { skip }, () => {
     }
     for (const host of ADDRESSES.remote) await world.serve('other', 'udp', host, 5353, 'remote');
   });
-  after(() => world?.[Symbol.dispose]());
+  after(() => world?.[Symbol.asyncDispose]());
 
   for (const [i, family] of (['IPv4', 'IPv6'] as const).entries()) {
     const at = (place: keyof typeof ADDRESSES) => ADDRESSES[place][i]!;

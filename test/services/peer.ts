@@ -13,6 +13,8 @@ export type Command =
       readonly name: string;
       /** UDP alone: takes what comes and answers nothing. */
       readonly silent?: boolean;
+      /** TCP alone: stays open, and says its name to every line. */
+      readonly stays?: boolean;
     }
   /** How many datagrams the silent server of that address and port has taken. */
   | { readonly op: 'received'; readonly host: string; readonly port: number }
@@ -38,6 +40,16 @@ export type Command =
    * more. Resolves with the answers.
    */
   | { readonly op: 'datagrams'; readonly host: string; readonly port: number; readonly count?: number }
+  /** A connected socket that stays open under a name of its own; resolves as `say` does. */
+  | {
+      readonly op: 'open';
+      readonly id: string;
+      readonly protocol: Protocol;
+      readonly host: string;
+      readonly port: number;
+    }
+  /** One line over that socket; resolves with the answer, or the code of what went wrong. */
+  | { readonly op: 'say'; readonly id: string }
   | { readonly op: 'stop' };
 
 export interface Load {
@@ -62,6 +74,10 @@ async function run(command: Command): Promise<unknown> {
       return send(command.host, command.port, command.from);
     case 'datagrams':
       return datagrams(command);
+    case 'open':
+      return open(command);
+    case 'say':
+      return say.get(command.id)!();
     case 'stop':
       stopped = true;
       return undefined;
@@ -71,10 +87,11 @@ async function run(command: Command): Promise<unknown> {
 type Serve = Extract<Command, { op: 'serve' }>;
 type Ask = Extract<Command, { op: 'ask' }>;
 
-function serveTcp({ host, port, name }: Serve): Promise<void> {
+function serveTcp({ host, port, name, stays }: Serve): Promise<void> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
-    socket.end(`${name} ${socket.remoteAddress}`);
+    if (stays) socket.on('data', () => socket.write(`${name} ${socket.remoteAddress}`));
+    else socket.end(`${name} ${socket.remoteAddress}`);
   });
   return new Promise((resolve, reject) => server.on('error', reject).listen(port, host, resolve));
 }
@@ -135,6 +152,39 @@ function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
     // A connected socket is told of ICMP errors.
     else socket.bind(from ?? 0, () => socket.connect(port, host, connected));
   });
+}
+
+const say = new Map<string, () => Promise<string>>();
+
+async function open({ id, protocol, host, port }: Extract<Command, { op: 'open' }>): Promise<string> {
+  let heard = Promise.withResolvers<string>();
+  const hear = (text: string) => heard.resolve(text);
+  const fail = (error: NodeJS.ErrnoException) => hear(error.code ?? error.message);
+  const sender = protocol === 'tcp' ? overTcp(host, port, hear, fail) : await overUdp(host, port, hear, fail);
+  say.set(id, () => {
+    heard = Promise.withResolvers<string>();
+    const timer = setTimeout(hear, TIMEOUT_MS, 'ETIMEDOUT');
+    sender();
+    return heard.promise.finally(() => clearTimeout(timer));
+  });
+  return say.get(id)!();
+}
+
+type Hear = (text: string) => void;
+type Fail = (error: NodeJS.ErrnoException) => void;
+
+function overTcp(host: string, port: number, hear: Hear, fail: Fail): () => void {
+  const socket = connect({ host, port });
+  socket.on('data', (data) => hear(String(data))).on('error', fail);
+  socket.on('close', () => hear('closed'));
+  return () => void (socket.destroyed ? hear('closed') : socket.write('who?'));
+}
+
+async function overUdp(host: string, port: number, hear: Hear, fail: Fail): Promise<() => void> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  socket.on('message', (data) => hear(String(data))).on('error', fail);
+  await new Promise<void>((resolve) => socket.connect(port, host, resolve));
+  return () => socket.send('who?', (error) => error && fail(error));
 }
 
 function datagrams({ host, port, count }: Extract<Command, { op: 'datagrams' }>): Promise<string[]> {

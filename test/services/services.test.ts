@@ -1,90 +1,32 @@
 // Services with real packets: pods, the node itself and a client outside reach endpoints through the node's nftables; and the same where
 // pods find them at their sockets.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { MemoryInformer } from '../../src/cache/memory-informer.fixture.ts';
-import type { Client } from '../../src/client/client.ts';
-import { makeCgroup, removeCgroup } from '../../src/kernel/cgroup.ts';
-import { openConntrack } from '../../src/kernel/conntrack-linux.ts';
-import type { Kernel } from '../../src/kernel/kernel.ts';
-import { openKernel } from '../../src/kernel/linux.ts';
-import { openNft } from '../../src/kernel/nft-linux.ts';
-import { socketLbLacks } from '../../src/kernel/socket-lb.ts';
-import { type RunningProxy, startProxy } from '../../src/node/proxy.ts';
-import { SocketServices } from '../../src/node/socket-services.ts';
-import type { EndpointSlice, Node, Service } from '../../src/objects/types.ts';
-import { createReconciler } from '../../src/reconcile/loop.ts';
-import type { Reconciler } from '../../src/reconcile/reconciler.ts';
-import { BY_SERVICE, nodeOf, serviceOf, sliceOf } from './objects.ts';
-import { NODE_OPTIONS as options, skip } from './one-node.ts';
+import { serviceOf, sliceOf } from './objects.ts';
+import { MODES, type Mode, type NodeUnderTest, NODE_OPTIONS as options, skipMode, startNode } from './one-node.ts';
 import type { Load, Protocol } from './peer.ts';
-import { ADDRESSES, type Place, Topology } from './topology.ts';
+import { ADDRESSES, type Place } from './topology.ts';
 
 const VIP = ['10.96.0.1', 'fd00:10:96::1'] as const;
 
-type Mode = 'nftables' | 'ebpf';
-
-/** With ebpf pods are in a cgroup whose sockets are translated. */
 const suite = (mode: Mode) => () => {
-  const cgroup = `pwt-svc-${process.pid}`;
-  let sockets: SocketServices | undefined;
-  let topology: Topology;
-  let kernel: Kernel;
-  let reconciler: Reconciler;
-  let proxy: RunningProxy;
-  const services = new MemoryInformer<Service>().sync();
-  const slices = new MemoryInformer<EndpointSlice>(BY_SERVICE).sync();
-  const nodes = new MemoryInformer<Node>().sync();
-
-  const start = async () => {
-    const netns = topology.netns('node');
-    kernel = openKernel({ netns, nft: openNft(netns), conntrack: openConntrack(netns) });
-    reconciler = createReconciler(kernel);
-    const informers = { services, slices, nodes };
-    sockets = mode === 'ebpf' ? new SocketServices(makeCgroup(cgroup)) : undefined;
-    const client = undefined as unknown as Client;
-    proxy = startProxy({ client, reconciler, kernel, options, informers, ...(sockets && { sockets }) });
-    await proxy.ready;
-  };
-  const stop = () => {
-    proxy.close();
-    sockets?.close();
-    kernel.close();
-  };
-  /** The proxy plans what changed in one tick at its end. */
-  const planned = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  let world: NodeUnderTest;
   const ask = (from: Place, host: string, port: number, protocol: Protocol = 'tcp', rest = {}) =>
-    topology.at(from).call({ op: 'ask', protocol, host, port, ...rest });
-  const serve = (place: Place, protocol: Protocol, host: string, port: number, name: string) =>
-    topology.at(place).call({ op: 'serve', protocol, host, port, name });
+    world.ask(from, host, port, protocol, rest);
 
   before(async () => {
-    topology = new Topology();
-    if (mode === 'ebpf') {
-      for (const pod of ['pod1', 'pod2'] as const) {
-        writeFileSync(`${makeCgroup(cgroup)}/cgroup.procs`, `${topology.at(pod).pid}`);
-      }
-    }
-    topology.podSide();
+    world = await startNode({}, mode);
     for (const place of ['pod1', 'pod2'] as const) {
       for (const protocol of ['tcp', 'udp'] as const) {
-        for (const host of ADDRESSES[place]) await serve(place, protocol, host, 8080, place);
+        for (const host of ADDRESSES[place]) await world.serve(place, protocol, host, 8080, place);
       }
-      for (const host of ADDRESSES[place]) await serve(place, 'tcp', host, 8081, `${place}-admin`);
+      for (const host of ADDRESSES[place]) await world.serve(place, 'tcp', host, 8081, `${place}-admin`);
     }
-    for (const host of ADDRESSES.remote) await serve('other', 'tcp', host, 8080, 'remote');
-    for (const host of ADDRESSES.client) await serve('client', 'tcp', host, 9000, 'outside');
-    for (const host of ADDRESSES.other) await serve('other', 'tcp', host, 9000, 'other');
-    nodes.set(nodeOf('node', ADDRESSES.node, ['10.244.1.0/24', 'fd00:10:244:1::/64']));
-    nodes.set(nodeOf('other', ADDRESSES.other, ['10.244.2.0/24', 'fd00:10:244:2::/64']));
-    await start();
+    for (const host of ADDRESSES.remote) await world.serve('other', 'tcp', host, 8080, 'remote');
+    for (const host of ADDRESSES.client) await world.serve('client', 'tcp', host, 9000, 'outside');
+    for (const host of ADDRESSES.other) await world.serve('other', 'tcp', host, 9000, 'other');
   });
-  after(async () => {
-    if (proxy) stop();
-    topology?.[Symbol.dispose]();
-    if (mode === 'ebpf') await removeCgroup(cgroup);
-  });
+  after(() => world?.[Symbol.asyncDispose]());
 
   const PORTS = [
     { name: 'http', port: 8080 },
@@ -100,9 +42,9 @@ const suite = (mode: Mode) => () => {
       ],
     });
   const putWeb = async (endpoints: readonly ('pod1' | 'pod2' | 'remote')[]) => {
-    services.set(web());
+    world.services.set(web());
     for (const [i, family] of ([4, 6] as const).entries()) {
-      slices.set(
+      world.slices.set(
         sliceOf(
           'web',
           family,
@@ -111,7 +53,7 @@ const suite = (mode: Mode) => () => {
         ),
       );
     }
-    await planned();
+    await world.planned();
   };
 
   for (const [i, family] of (['IPv4', 'IPv6'] as const).entries()) {
@@ -177,13 +119,13 @@ const suite = (mode: Mode) => () => {
 
       test('a Service of an endpoint outside the cluster, as the API server’s is', async () => {
         const outside = serviceOf('api', { clusterIPs: [...VIP], ports: [{ port: 443 }] });
-        services.set(outside);
-        slices.set(sliceOf('api', i === 0 ? 4 : 6, [{ name: '', port: 9000 }], [at('client')]));
-        await planned();
+        world.services.set(outside);
+        world.slices.set(sliceOf('api', i === 0 ? 4 : 6, [{ name: '', port: 9000 }], [at('client')]));
+        await world.planned();
         assert.equal(await ask('pod1', VIP[i]!, 443), `outside ${at('node')}`);
         assert.equal(await ask('node', VIP[i]!, 443), `outside ${at('node')}`);
-        services.delete('shop/api');
-        await planned();
+        world.services.delete('shop/api');
+        await world.planned();
         assert.equal(await ask('pod1', VIP[i]!, 443), 'ECONNREFUSED');
       });
 
@@ -194,9 +136,9 @@ const suite = (mode: Mode) => () => {
           ports: [{ port: 53, protocol: 'UDP', targetPort: 8080, nodePort: 30053 }],
         });
         const put = async (...endpoints: string[]) => {
-          services.set(dns);
-          slices.set(sliceOf('names', i === 0 ? 4 : 6, [{ name: '', port: 8080, protocol: 'UDP' }], endpoints));
-          await planned();
+          world.services.set(dns);
+          world.slices.set(sliceOf('names', i === 0 ? 4 : 6, [{ name: '', port: 8080, protocol: 'UDP' }], endpoints));
+          await world.planned();
         };
         const flow = { from: 40000 + i };
         const outside = { from: 41000 + i };
@@ -210,17 +152,17 @@ const suite = (mode: Mode) => () => {
           assert.equal((await ask('node', VIP[i]!, 53, 'udp', flow)).split(' ')[0], answer);
           assert.equal((await ask('client', at('node'), 30053, 'udp', outside)).split(' ')[0], answer);
         }
-        services.delete('shop/names');
-        await planned();
+        world.services.delete('shop/names');
+        await world.planned();
         assert.equal(await ask('node', VIP[i]!, 53, 'udp', flow), 'ECONNREFUSED', 'the Service is gone');
       });
 
       test('no connection fails while endpoints come and go', async () => {
         await putWeb(['pod1']);
-        const load = topology.at('client').call<Load>({ op: 'load', host: VIP[i]!, port: 80 });
+        const load = world.topology.at('client').call<Load>({ op: 'load', host: VIP[i]!, port: 80 });
         const sets = [['pod1', 'pod2'], ['pod2'], ['pod2', 'remote', 'pod1'], ['remote'], ['pod1', 'remote']] as const;
         for (let round = 0; round < 2000; round++) await putWeb(sets[round % sets.length]!);
-        await topology.at('client').call({ op: 'stop' });
+        await world.topology.at('client').call({ op: 'stop' });
         const { answered, failed } = await load;
         assert.deepEqual(failed, []);
         assert.ok(answered > 50, `${answered} connections`);
@@ -229,37 +171,44 @@ const suite = (mode: Mode) => () => {
       // Of the rules alone: sockets know no more of it than of any other address.
       const ofRules = mode === 'nftables' ? false : 'it is the same rules for both modes';
       test('DNS is not translated and not tracked', { skip: ofRules }, async () => {
-        services.set(serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }));
-        await planned();
+        world.services.set(
+          serviceOf('kube-dns', { clusterIPs: ['10.96.0.10', 'fd00:10:96::a'], ports: [{ port: 53 }] }),
+        );
+        await world.planned();
         const ip = options.dnsIPs[i]!;
-        topology.run('node', `ip addr add ${i === 0 ? `${ip}/32` : `${ip}/128`} dev lo${i === 0 ? '' : ' nodad'}`);
-        await serve('node', 'udp', ip, 53, 'dns');
+        world.topology.run(
+          'node',
+          `ip addr add ${i === 0 ? `${ip}/32` : `${ip}/128`} dev lo${i === 0 ? '' : ' nodad'}`,
+        );
+        await world.serve('node', 'udp', ip, 53, 'dns');
         assert.equal(await ask('pod1', ip, 53, 'udp'), `dns ${at('pod1')}`);
         assert.equal(await ask('node', ip, 53, 'udp'), `dns ${ip}`);
-        assert.doesNotMatch(topology.run('node', `conntrack -L -p udp -f ${i === 0 ? 'ipv4' : 'ipv6'}`), /dport=53 /);
+        assert.doesNotMatch(
+          world.topology.run('node', `conntrack -L -p udp -f ${i === 0 ? 'ipv4' : 'ipv6'}`),
+          /dport=53 /,
+        );
       });
     });
   }
 
   test('after a restart what changed meanwhile is repaired, what did not is left alone, and no connection fails', async () => {
     await putWeb(['pod1', 'pod2']);
-    const load = topology.at('client').call<Load>({ op: 'load', host: VIP[0], port: 80 });
-    const before = topology.run('node', 'nft list ruleset');
-    stop();
-    slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
-    await start();
+    const load = world.topology.at('client').call<Load>({ op: 'load', host: VIP[0], port: 80 });
+    const before = world.topology.run('node', 'nft list ruleset');
+    world.stop();
+    world.slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
+    await world.start();
     assert.equal(await ask('client', VIP[0], 80), `pod2 ${ADDRESSES.node[0]}`);
-    reconciler.repair();
-    assert.notEqual(topology.run('node', 'nft list ruleset'), before);
-    slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod1[0], ADDRESSES.pod2[0]]));
-    await planned();
-    stop();
-    await start();
-    assert.deepEqual(reconciler.repair(), []);
-    await topology.at('client').call({ op: 'stop' });
+    world.repair();
+    assert.notEqual(world.topology.run('node', 'nft list ruleset'), before);
+    world.slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod1[0], ADDRESSES.pod2[0]]));
+    await world.planned();
+    world.stop();
+    await world.start();
+    assert.deepEqual(world.repair(), []);
+    await world.topology.at('client').call({ op: 'stop' });
     assert.deepEqual((await load).failed, []);
   });
 };
 
-describe('Services by nftables', { skip }, suite('nftables'));
-describe('Services at the socket', { skip: skip || (socketLbLacks() ?? false) }, suite('ebpf'));
+for (const mode of MODES) describe(`Services, ${mode}`, { skip: skipMode(mode) }, suite(mode));
