@@ -210,3 +210,47 @@ test('endpoints say whom they are for, as trafficDistribution wishes, and follow
   await wish(null);
   await hints(undefined);
 });
+
+test('topology-mode Auto: hints by the CPUs of the zones, none where that cannot be, and events that say so', async () => {
+  await using cluster = await startCluster();
+  const zone = (name: string) => ({ labels: { 'topology.kubernetes.io/zone': name } });
+  await cluster.addNode('n1', zone('z1'));
+  await cluster.addNode('n2', zone('z2'));
+  cluster.runKubelets();
+  const annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
+  const wanted = service({ selector: { app: 'web' }, ports: [{ port: 80 }], trafficDistribution: 'PreferSameNode' });
+  await cluster.client.create('Service', { ...wanted, metadata: { ...wanted.metadata, annotations } });
+  /** Zone and zones of its hints, of each endpoint that is ready. */
+  const hints = (...expected: string[]) =>
+    cluster.until(`hints ${expected}`, async () => {
+      const ready = (await slices(cluster))
+        .flatMap(({ endpoints = [] }) => endpoints)
+        .filter((e) => e.conditions?.ready);
+      const found = ready.map((e) => `${e.zone} ${e.hints?.forZones?.map(({ name }) => name) ?? 'all'}`);
+      return isDeepStrictEqual(found.sort(), expected);
+    });
+  const said = (reason: string, message: RegExp) =>
+    cluster.until(reason, async () =>
+      (await cluster.list('Event')).some((event) => event.reason === reason && message.test(event.message ?? '')),
+    );
+  await cluster.client.create('Pod', pod('a', 80, { nodeName: 'n1' }));
+  await hints('z1 all');
+  await said(
+    'TopologyAwareHintsDisabled',
+    /^Insufficient number of endpoints \(1 endpoints, 2 zones\), addressType: IPv4$/,
+  );
+  await cluster.client.create('Pod', pod('b', 80, { nodeName: 'n1' }));
+  await hints('z1 z1', 'z1 z2');
+  await said('TopologyAwareHintsEnabled', /^Topology Aware Hints has been enabled, addressType: IPv4$/);
+  const labels = { 'topology.kubernetes.io/zone': 'z1' };
+  await cluster.client.patch('Node', { name: 'n2' }, { metadata: { labels } });
+  await hints('z1 all', 'z1 all');
+  await said('TopologyAwareHintsDisabled', /^Nodes only ready in one zone/);
+  const none = { 'service.kubernetes.io/topology-mode': null };
+  await cluster.client.patch('Service', { name: 'web', namespace: 'default' }, { metadata: { annotations: none } });
+  await cluster.until('trafficDistribution counts again', async () =>
+    (await slices(cluster))
+      .flatMap(({ endpoints = [] }) => endpoints)
+      .every((e) => e.hints?.forNodes?.[0]?.name === 'n1'),
+  );
+});
