@@ -10,6 +10,7 @@ import { startScheduler } from '../scheduler/start.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
+import { fabricOptions } from './fabric-options.ts';
 import { apiServerIPs, loadBalancerAddresses, reservedAddresses } from './layout.ts';
 import { LiveChanges } from './live-changes.ts';
 import type { NodeWorker } from './node-worker.ts';
@@ -50,7 +51,8 @@ export async function startBox(config: ClusterConfig, nodes: NodeWorker[], optio
   step('daemon loaded');
   // Logs and Secret volumes of pods are nobody else's business.
   for (const { layout } of nodes) mkdirSync(nodeDir(config.name, layout.name), { recursive: true, mode: 0o700 });
-  ensureFabric({ ...config.network, clusterName: config.name, nodes: nodes.map((node) => node.layout) });
+  const layouts = nodes.map((node) => node.layout);
+  ensureFabric(fabricOptions(config, layouts));
   step('fabric');
   for (const node of nodes) node.start();
   const api = await openApi(config);

@@ -1,7 +1,7 @@
 // Room cluster: what others delete or change of the fabric, of the nodes' legs and of the machine's routes comes back.
 import { identityOf, satisfies } from '../kernel/identity.ts';
 import { itemText } from '../kernel/item-text.ts';
-import type { KernelItem, LinkItem, Sysctl } from '../kernel/items.ts';
+import type { FastPath, KernelItem, LinkItem, Sysctl } from '../kernel/items.ts';
 import { type LinkWatch, type WatchOptions, watchLinks } from '../kernel/link-watch.ts';
 import { isAnnounced, readSysctl } from '../kernel/sysctls.ts';
 import { logger } from '../observe/log.ts';
@@ -54,9 +54,16 @@ export class FabricWatch {
   }
 
   #hear(item: LinkItem, gone: boolean): void {
-    const want = this.#wanted.get(identityOf(item));
+    // The kernel tells of a filter that is gone, whosever it was.
+    const want = item.kind === 'fast-path' ? this.#switchAt(item) : this.#wanted.get(identityOf(item));
     if (!want || (!gone && holds(item, want))) return;
     this.#suspect(want);
+  }
+
+  #switchAt({ netns, link }: FastPath): KernelItem | undefined {
+    const has = (item: KernelItem) =>
+      item.kind === 'switch' && item.netns === netns && item.ports.some((port) => port.link === link);
+    return [...this.#wanted.values()].find(has);
   }
 
   /** Some at a time, in turn: in a large fabric a look at all of them would be work. */

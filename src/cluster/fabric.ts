@@ -2,16 +2,17 @@
 // a leg for each node and one for the machine.
 import { createHash } from 'node:crypto';
 import { familyOf, type IP } from '../addr/ip.ts';
-import { macFromIP } from '../addr/mac.ts';
 import { type CIDR, networkOf, nthAddress, parsePrefix } from '../addr/prefix.ts';
 import { identityOf, isLinkItem } from '../kernel/identity.ts';
 import type { KernelItem, Link, Route, Sysctl } from '../kernel/items.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import { legMac } from '../plan/fast-path.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { createNetns, isPinned, netnsPath, removeNamespace, socketIn } from '../sys/netns.ts';
 import { listenOn } from '../sys/socket.ts';
 import { setLink } from '../wire/netlink/link.ts';
+import { switchesOf } from './fabric-switches.ts';
 import { netnsName } from './layout.ts';
 import { fabricNamespaces } from './namespaces.ts';
 import { segmentOf } from './segments.ts';
@@ -26,6 +27,8 @@ export interface FabricOptions {
   readonly racks?: number;
   /** Names of nodes whose leg is to be down. */
   readonly cutOff?: ReadonlySet<string>;
+  /** Frames between nodes go past the bridges, by eBPF. */
+  readonly fast?: boolean;
   readonly nodes: readonly FabricNode[];
   /** Path of the namespace that plays the machine; absent: the machine's own. */
   readonly hostNetns?: string;
@@ -44,7 +47,6 @@ const MACHINE_LEG = 'pw-machine';
 /** What every node calls its leg. */
 export const NODE_LEG = 'eth0';
 const KEEP_ADDRESSES = `net/ipv6/conf/${NODE_LEG}/keep_addr_on_down`;
-const NODE_ROLE = 0x4e;
 const MACHINE_ADDRESS = 1;
 /** In the first rack the API server's as well. */
 const ROUTER_ADDRESS = 2;
@@ -64,7 +66,7 @@ function nowhereMetric(clusterName: string): number {
   return 0x4000_0000 + Number.parseInt(digest(clusterName).slice(0, 6), 16);
 }
 
-function fabricPath(clusterName: string): string {
+export function fabricPath(clusterName: string): string {
   return netnsPath(netnsName(clusterName, 'fabric'));
 }
 
@@ -84,7 +86,7 @@ export function ensureFabric(options: FabricOptions): void {
     const stale = machineItems(kernel, clusterName).filter(
       (item) => item.kind === 'route' && !wanted.has(identityOf(item)),
     );
-    kernel.apply({ add: items, change: [], remove: stale });
+    kernel.apply({ add: items, change: [], remove: [...stale, ...(options.fast ? [] : switchesOf(options))] });
   });
 }
 
@@ -126,6 +128,7 @@ export function fabricItems(options: FabricOptions): KernelItem[] {
     ),
     ...machineSide(options, netns),
     ...nodes.flatMap((node) => nodeSide(options, node, netns)),
+    ...(options.fast ? switchesOf(options) : []),
   ];
 }
 
@@ -140,7 +143,7 @@ function machineSide(options: FabricOptions, fabric: string): KernelItem[] {
     kind: 'link',
     name: link,
     mtu,
-    mac: macFromIP(nthAddress(nodeCIDRs[0]!, MACHINE_ADDRESS), NODE_ROLE),
+    mac: legMac([nthAddress(nodeCIDRs[0]!, MACHINE_ADDRESS)]),
     up: true,
     type: { kind: 'veth', peer: { name: MACHINE_LEG, netns: fabric } },
   };
@@ -194,7 +197,7 @@ function routeVia(hop: readonly IP[], dst: CIDR, link: string, netns?: string): 
   return [{ kind: 'route', ...(netns && { netns }), dst: networkOf(dst), type: 'unicast', link, via }];
 }
 
-function racksOf({ racks = 1 }: FabricOptions): number[] {
+export function racksOf({ racks = 1 }: FabricOptions): number[] {
   return Array.from({ length: racks }, (_, rack) => rack);
 }
 
@@ -202,7 +205,7 @@ function segments({ nodeCIDRs, racks = 1 }: FabricOptions, rack: number): CIDR[]
   return nodeCIDRs.map((cidr) => segmentOf(cidr, racks, rack));
 }
 
-function bridgeName(rack: number): string {
+export function bridgeName(rack: number): string {
   return rack === 0 ? BRIDGE : `${BRIDGE}-${rack + 1}`;
 }
 
@@ -236,7 +239,7 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
       mtu,
       master: bridgeName(rack),
       up: !options.cutOff?.has(node.name),
-      type: { kind: 'veth', peer: { name: NODE_LEG, netns, mac: macFromIP(node.ips[0]!, NODE_ROLE) } },
+      type: { kind: 'veth', peer: { name: NODE_LEG, netns, mac: legMac(node.ips) } },
     },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
     { kind: 'link', netns, name: NODE_LEG, mtu, up: true, type: { kind: 'existing' } },
@@ -250,7 +253,7 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
 }
 
 /** The bridge's port to a node. */
-function legName(nodeName: string): string {
+export function legName(nodeName: string): string {
   const plain = `pw-${nodeName}`;
   return plain.length <= 15 ? plain : `pw-${digest(nodeName).slice(0, 12)}`;
 }

@@ -3,6 +3,7 @@ import type { ApiServer } from '../api/server.ts';
 import type { Client } from '../client/client.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import type { ClusterConfig } from './config.ts';
+import { fabricOptions } from './fabric-options.ts';
 import type { FabricWatch } from './fabric-watch.ts';
 import type { Members, MemberVerb } from './members.ts';
 import type { NodeWorker } from './node-worker.ts';
@@ -75,9 +76,9 @@ export class LiveChanges {
 
   async #watchFabric(): Promise<void> {
     const { FabricWatch } = await import('./fabric-watch.ts');
-    const { name: clusterName, network } = this.#config;
-    const plain = { ...network, clusterName, nodes: this.#parts.nodes.map((node) => node.layout) };
-    if (!this.#closed) this.#watch = new FabricWatch(this.#members?.fabric(this.#config) ?? plain);
+    const layouts = this.#parts.nodes.map((node) => node.layout);
+    const fabric = this.#members?.fabric(this.#config) ?? fabricOptions(this.#config, layouts);
+    if (!this.#closed) this.#watch = new FabricWatch(fabric);
   }
 
   close(): void {

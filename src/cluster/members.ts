@@ -7,6 +7,7 @@ import { Fault } from '../observe/fault.ts';
 import { removeNodeRuntime } from '../runtime/remove.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureFabric, type FabricOptions, removeFabricNode, setNodeLeg } from './fabric.ts';
+import { fabricOptions } from './fabric-options.ts';
 import { type NodeLayout, nodeLayout, nodeLayouts } from './layout.ts';
 import { launchNodeWorker, type NodeWorker } from './node-worker.ts';
 import { nodeDir } from './paths.ts';
@@ -34,7 +35,7 @@ export class Members {
 
   /** As it is wanted at this moment. */
   fabric(config: ClusterConfig): FabricOptions {
-    return { ...config.network, clusterName: config.name, nodes: nodeLayouts(config), cutOff: this.#cutOff };
+    return fabricOptions(config, nodeLayouts(config), this.#cutOff);
   }
 
   /** The machine's way to the Services is over a node whose plug is in. */

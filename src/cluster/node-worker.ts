@@ -77,6 +77,7 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     mtu: network.mtu,
     vxlan: network.vxlan,
     datapath: settleDatapath(config),
+    ourFabric: true,
     ...(settleProxyMode(config).mode === 'ebpf' && {
       socketCgroup: podCgroupName(config.name, nodeDir(config.name, node.name)),
     }),

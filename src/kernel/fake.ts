@@ -21,7 +21,7 @@ export interface FakeOptions {
   readonly conntrack?: ConntrackBackend;
 }
 
-type OnLink = Exclude<LinkItem, { kind: 'link' | 'sysctl' | 'ipip' | 'fast-path' }>;
+type OnLink = Exclude<LinkItem, { kind: 'link' | 'sysctl' | 'ipip' | 'fast-path' | 'switch' }>;
 
 export class FakeKernel implements Kernel {
   readonly #options: FakeOptions;
@@ -89,7 +89,7 @@ export class FakeKernel implements Kernel {
   #put(item: LinkItem): void {
     if (item.netns !== undefined && !this.#namespaces.has(item.netns)) refuse('open namespace', 'ENOENT', item);
     if (item.kind === 'link') this.#putLink(item);
-    else if (item.kind === 'sysctl') this.#store(item);
+    else if (item.kind === 'sysctl' || item.kind === 'switch') this.#store(item);
     else if (item.kind === 'ipip' || item.kind === 'fast-path') {
       if (!this.#link(item.netns, item.link)) refuse(`add ${item.kind}`, 'ENODEV', item);
       this.#store(item);
@@ -244,6 +244,7 @@ function rank(item: LinkItem): number {
     fdb: 5,
     bucket: 5,
     'ipip-peer': 5,
+    switch: 8,
   } as const;
   return item.kind === 'fast-pod' || item.kind === 'fast-route' ? 8 : others[item.kind];
 }

@@ -18,6 +18,7 @@ import {
   routeValue,
 } from '../wire/bpf/fast-path.ts';
 import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
+import { loadSwitch } from './frame-switch.ts';
 import type { FastPath, FastPathItem, FastPod, FastRoute } from './items.ts';
 import { KernelError } from './kernel.ts';
 import { linkIndex, requestOr } from './tc-links.ts';
@@ -50,7 +51,7 @@ export class FastPathLinks {
     this.#maps ??= this.#ownMaps();
     if (item.kind === 'fast-path') this.#attach(item, index, this.#maps);
     else if (item.kind === 'fast-pod') updateElement(this.#maps.pods, addressKey(item.ip), podValue(index));
-    else updateElement(this.#maps.routes, routeKey(item.dst), routeValue(index, item.via));
+    else updateElement(this.#maps.routes, routeKey(item.dst), routeValue(index, item.via, item.straight));
   }
 
   #ownMaps(): FastPathMaps {
@@ -137,6 +138,7 @@ export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { read
   try {
     maps = createMaps();
     for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers)));
+    closeSync(loadSwitch([]));
     return { numbers };
   } catch (error) {
     if (error instanceof SysError) return { missing: error.message };

@@ -31,6 +31,8 @@ export function identityOf(item: KernelItem): string {
       return `fast-pod ${item.netns ?? ''} ${item.ip}`;
     case 'fast-route':
       return `fast-route ${item.netns ?? ''} ${item.dst}`;
+    case 'switch':
+      return `switch ${item.netns ?? ''} ${item.bridge}`;
     case 'sysctl':
       return `sysctl ${item.netns ?? ''} ${item.key}`;
     case 'table':
@@ -73,7 +75,7 @@ export function isFastPathItem(item: KernelItem): item is FastPathItem {
 export function isReadable(item: KernelItem): boolean {
   if (!isLinkItem(item)) return true;
   if (item.netns !== undefined || item.kind === 'sysctl' || item.kind === 'bucket') return false;
-  if (item.kind === 'ipip' || item.kind === 'ipip-peer' || isFastPathItem(item)) return false;
+  if (item.kind === 'ipip' || item.kind === 'ipip-peer' || item.kind === 'switch' || isFastPathItem(item)) return false;
   if (item.kind === 'link') return item.type.kind !== 'existing';
   return item.kind !== 'address' || isOurLink(item.link);
 }

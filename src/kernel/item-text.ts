@@ -1,5 +1,5 @@
 // Room kernel: items as an operator would type them, for messages, status and tests.
-import type { KernelItem, Link, Route } from './items.ts';
+import type { FrameSwitch, KernelItem, Link, Route } from './items.ts';
 
 /** One line, in the words of `ip`, `bridge`, `sysctl` and `nft`; what lies in another namespace says so. */
 export function itemText(item: KernelItem): string {
@@ -33,6 +33,8 @@ function bareText(item: KernelItem): string {
       return `fast path to ${item.ip} dev ${item.link}`;
     case 'fast-route':
       return `fast path to ${item.dst} via ${item.via} dev ${item.link}`;
+    case 'switch':
+      return `switch ${item.bridge} by eBPF: ${item.ports.map(portText).join(', ')}`;
     case 'sysctl':
       return `${item.key.replaceAll('/', '.')}=${item.value}`;
     case 'table':
@@ -44,6 +46,10 @@ function bareText(item: KernelItem): string {
     case 'element':
       return `element ${item.family} ${item.table} ${item.set} { ${item.key.join(' . ')} }`;
   }
+}
+
+function portText({ link, mac, open }: FrameSwitch['ports'][number]): string {
+  return `${link} ${open ? mac : 'closed'}`;
 }
 
 function linkText({ name, mtu, mac, master, up, type }: Link): string {

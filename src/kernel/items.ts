@@ -145,6 +145,25 @@ export interface FastRoute extends InNetns {
   readonly dst: CIDR;
   readonly link: string;
   readonly via: IP;
+  /** The link is a veth: packets go straight to its far end, as frames with this head. */
+  readonly straight?: FrameHead;
+}
+
+export interface FrameHead {
+  readonly from: MAC;
+  readonly to: MAC;
+  /** Wrapped into IP in IP between these two. */
+  readonly tunnel?: { readonly local: IP; readonly remote: IP };
+}
+
+/**
+ * A frame that comes in over one of these ports of a bridge for the MAC behind another that is open goes straight to that port's far end,
+ * by an eBPF program. The ports are veths that end in other namespaces. Identity: netns, bridge.
+ */
+export interface FrameSwitch extends InNetns {
+  readonly kind: 'switch';
+  readonly bridge: string;
+  readonly ports: readonly { readonly link: string; readonly mac: MAC; readonly open: boolean }[];
 }
 
 /** Identity: netns, key. `key` is the path below /proc/sys: `net/ipv4/ip_forward`. Never removed: set, or set anew. */
@@ -167,5 +186,6 @@ export type LinkItem =
   | Sysctl
   | TokenBucket
   | OverlayItem
-  | FastPathItem;
+  | FastPathItem
+  | FrameSwitch;
 export type KernelItem = LinkItem | NftItem;

@@ -4,6 +4,7 @@ import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
 import { FastPathLinks } from './fast-path.ts';
+import { putSwitch, removeSwitch } from './frame-switch.ts';
 import { identityOf, isFastPathItem, isLinkItem, metricOf, satisfies } from './identity.ts';
 import { IpipTunnels } from './ipip-tunnels.ts';
 import type { FastPathItem, KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
@@ -107,11 +108,13 @@ class LinuxKernel implements Kernel {
     for (const [netns, group] of byNetns(puts.filter(isOnLink))) this.#put(session, netns, group);
     // Last: the other end must be up before anything is sent there past the node.
     for (const item of puts) if (isFastPathItem(item)) this.#fast().put(item);
+    for (const item of puts) if (item.kind === 'switch') putSwitch(session.at(item.netns, item).socket, item);
 
     this.#applyNft(add, change, remove);
 
     const vanishing = namesOfVanishing(removed);
     for (const item of removed) if (isFastPathItem(item)) this.#removeFast(item, vanishing);
+    for (const item of removed) if (item.kind === 'switch') removeSwitch(session.ifThere(item.netns)?.socket, item);
     const loose = removed.filter(isOnLink).filter((item) => item.kind === 'route' || !vanishing.has(linkKey(item)));
     for (const [netns, group] of byNetns(loose)) this.#remove(session, netns, group, vanishing);
     for (const item of removed) if (item.kind === 'ipip-peer') this.#tunnels?.remove(item);

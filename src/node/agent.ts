@@ -43,6 +43,8 @@ export interface NodeOptions {
   readonly vxlan: { readonly vni: number; readonly port: number };
   /** Absent: nftables. */
   readonly datapath?: Datapath;
+  /** The node's link is a veth to a fabric of ours, on which every node's MAC follows from its address (legMac). */
+  readonly ourFabric?: boolean;
   /** The name of the cgroup in which pods find Services at their sockets (proxy mode ebpf); absent: nftables alone translates. */
   readonly socketCgroup?: string;
   /** Absent: VXLAN for every other node. */

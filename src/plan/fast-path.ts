@@ -1,7 +1,9 @@
 // Room plan: what the eBPF fast path needs beside the plan of the normal path, all of it drawn from that plan.
 import type { IP } from '../addr/ip.ts';
-import type { FastRoute, KernelItem, Sysctl } from '../kernel/items.ts';
-import type { OverlayFacts } from './overlay/backend.ts';
+import { type MAC, macFromIP } from '../addr/mac.ts';
+import type { CIDR } from '../addr/prefix.ts';
+import type { FastRoute, FrameHead, KernelItem, Sysctl } from '../kernel/items.ts';
+import type { OverlayFacts, RemoteNode } from './overlay/backend.ts';
 import { VXLAN_LINK } from './overlay/vxlan.ts';
 
 /**
@@ -25,15 +27,35 @@ export function fastWires({ overlay, nodeLink }: OverlayFacts): KernelItem[] {
   return links.map((link) => ({ kind: 'fast-path', link, from: 'wire' }));
 }
 
+const NODE_ROLE = 0x4e;
+
+/** Of a node's leg on a fabric of ours. */
+export function legMac(ips: readonly IP[]): MAC {
+  return macFromIP(ips[0]!, NODE_ROLE);
+}
+
 /**
  * The routes to a far node's pods, where a neighbour on a link is all that is asked for: not over a TUN or a tunnel of the
  * kernel. `podMtu`: where a path carries less, the node's stack must see what is too large, and say so.
  */
-export function fastRoutes(items: readonly KernelItem[], { nodeLink }: OverlayFacts, podMtu: number): FastRoute[] {
+export function fastRoutes(
+  items: readonly KernelItem[],
+  facts: OverlayFacts,
+  { ips }: Pick<RemoteNode, 'ips'>,
+  podMtu: number,
+): FastRoute[] {
   return items.flatMap((item): FastRoute[] => {
     if (item.kind !== 'route' || item.via === undefined) return [];
     const { dst, via, link, mtu = podMtu } = item;
-    if (mtu < podMtu) return [];
-    return link === nodeLink || link === VXLAN_LINK ? [{ kind: 'fast-route', dst, link, via }] : [];
+    if (mtu < podMtu || (link !== facts.nodeLink && link !== VXLAN_LINK)) return [];
+    // A router has a MAC that nobody knows beforehand.
+    const isNext = facts.ourFabric && link === facts.nodeLink && ips.includes(via);
+    return [{ kind: 'fast-route', dst, link, via, ...(isNext && { straight: frameTo(facts, ips, items, dst) }) }];
   });
+}
+
+function frameTo({ nodeIPs }: OverlayFacts, ips: readonly IP[], items: readonly KernelItem[], dst: CIDR): FrameHead {
+  const wrapped = items.find((item) => item.kind === 'ipip-peer' && item.dst === dst);
+  const tunnel = wrapped?.kind === 'ipip-peer' && { local: nodeIPs[0]!, remote: wrapped.remote };
+  return { from: legMac(nodeIPs), to: legMac(ips), ...(tunnel && { tunnel }) };
 }

@@ -37,6 +37,7 @@ const RANK: Record<KernelItem['kind'], number> = {
   'fast-path': 5,
   'fast-pod': 9,
   'fast-route': 9,
+  switch: 9,
   address: 6,
   neighbour: 7,
   proxy: 7,

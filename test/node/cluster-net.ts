@@ -3,9 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { familyOf, type IP } from '../../src/addr/ip.ts';
-import type { CIDR } from '../../src/addr/prefix.ts';
+import { type CIDR, nthAddress } from '../../src/addr/prefix.ts';
 import { ensureFabric, type FabricNode, type FabricOptions, NODE_LEG, removeFabric } from '../../src/cluster/fabric.ts';
 import { netnsName } from '../../src/cluster/layout.ts';
+import { segmentOf } from '../../src/cluster/segments.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
@@ -39,6 +40,8 @@ export interface TestPod {
   readonly node: TestNode;
 }
 
+const ROUTER = 2;
+
 export class ClusterNet implements Disposable {
   readonly name: string;
   readonly host: string;
@@ -62,7 +65,9 @@ export class ClusterNet implements Disposable {
       podCIDRs: ['10.244.0.0/16', ...(dual ? ['fd00:10:244::/56'] : [])],
       serviceCIDRs: ['10.96.0.0/16', ...(dual ? ['fd00:10:96::/112'] : [])],
       mtu: 1500,
+      racks: 1 + Math.max(...nodes.map(({ rack = 0 }) => rack)),
       nodes,
+      fast: settings.datapath?.kind === 'ebpf',
       hostNetns: this.host,
     };
     const undo = () => this[Symbol.dispose]();
@@ -84,10 +89,11 @@ export class ClusterNet implements Disposable {
     return { ...node, netns, options, kernel, reconciler, network, overlay };
   }
 
-  #options({ name, ips, podCIDRs }: FabricNode, netns: string): NodeOptions {
+  #options({ name, ips, podCIDRs, rack = 0 }: FabricNode, netns: string): NodeOptions {
     const stateDir = `${this.#dir}/${name}`;
     mkdirSync(stateDir, { recursive: true });
-    const { nodeCIDRs, podCIDRs: clusterPodCIDRs, serviceCIDRs, mtu } = this.fabric;
+    const { nodeCIDRs, podCIDRs: clusterPodCIDRs, serviceCIDRs, mtu, racks = 1 } = this.fabric;
+    const segmentCIDRs = nodeCIDRs.map((cidr) => segmentOf(cidr, racks, rack));
     return {
       clusterName: this.name,
       nodeName: name,
@@ -107,6 +113,9 @@ export class ClusterNet implements Disposable {
       nodePortRange: [30000, 32767],
       ociRuntime: '',
       conmon: '',
+      ourFabric: true,
+      segmentCIDRs,
+      routers: racks > 1 ? segmentCIDRs.map((cidr) => nthAddress(cidr, ROUTER)) : [],
       ...this.#settings,
     };
   }

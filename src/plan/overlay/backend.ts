@@ -28,6 +28,8 @@ export interface OverlayFacts {
   readonly vxlan: { readonly vni: number; readonly port: number };
   /** Known flows of pods go past the node's stack (datapath ebpf). */
   readonly fastPath?: boolean;
+  /** The node's link is a veth to a fabric of ours, on which every node's MAC follows from its address. */
+  readonly ourFabric?: boolean;
 }
 
 export interface RemoteNode {

@@ -69,7 +69,7 @@ export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment 
       return carried.includes(way) ? narrowed(chosen.way(facts, way), roomFor(facts, node, way)) : [];
     }),
   ];
-  const fast = facts.fastPath ? fastRoutes(items, facts, overlayMtu(facts)) : [];
+  const fast = facts.fastPath ? fastRoutes(items, facts, node, overlayMtu(facts)) : [];
   return { cause: { kind: 'Node', name: node.name }, items: [...items, ...fast] };
 }
 

@@ -7,7 +7,7 @@ import { Assembler } from './assembler.ts';
 const SKB_PROTOCOL = 16;
 const ETH_P_IP = 0x0008;
 const ETHERNET = 14;
-const IP_HEADER = 20;
+export const IP_HEADER = 20;
 const IPPROTO_IPIP = 4;
 const VERSION_AND_LENGTH = 0x45;
 const DONT_FRAGMENT = 0x0040;
@@ -18,7 +18,8 @@ const INVALIDATE_HASH = 2;
 const ADJUST_MAC = 1;
 /** Segments keep their size: the pods' MTU has room for the outer header. */
 const FIXED_GSO = 1;
-const ENCAP_IPV4 = 2;
+/** What `adjustRoom` needs to know when an IPv4 header comes in front. */
+export const WRAPPING = FIXED_GSO | 2;
 const DECAP_IPV4 = 0x80;
 /** Results: on with the next program and the packet's way, or an end. */
 const TC_UNSPEC = -1;
@@ -27,7 +28,17 @@ const TC_SHOT = 2;
 const OUTER = -56;
 const KEY = -32;
 const INNER = -24;
-const FIELD = { tos: 1, length: 2, id: 4, fragment: 6, ttl: 8, protocol: 9, checksum: 10, src: 12, dst: 16 } as const;
+export const FIELD = {
+  tos: 1,
+  length: 2,
+  id: 4,
+  fragment: 6,
+  ttl: 8,
+  protocol: 9,
+  checksum: 10,
+  src: 12,
+  dst: 16,
+} as const;
 
 /** Longest-prefix map: prefix of pods to node. */
 export const PEER_MAP = { keySize: 8, valueSize: 4 } as const;
@@ -62,7 +73,8 @@ function lookUp(asm: Assembler, map: number): Assembler {
   return asm.jump('eq', 0, 0, 'pass');
 }
 
-function adjustRoom(asm: Assembler, bytes: number, flags: number): Assembler {
+/** r6 = the packet. To `drop` where there is no memory for it. */
+export function adjustRoom(asm: Assembler, bytes: number, flags: number): Assembler {
   asm.mov(1, { r: 6 }).mov(2, bytes).mov(3, ADJUST_MAC).mov(4, flags).call(HELPER.adjustRoom);
   return asm.jump('ne', 0, 0, 'drop');
 }
@@ -89,7 +101,7 @@ export function encapsulate(map: number, local: IP): Uint8Array {
   asm.store('u16', 10, OUTER + FIELD.checksum, 0);
   asm.store('u32', 10, OUTER + FIELD.src, asWord(local)).store('u32', 10, OUTER + FIELD.dst, { r: 7 });
   checksum(asm);
-  adjustRoom(asm, IP_HEADER, FIXED_GSO | ENCAP_IPV4);
+  adjustRoom(asm, IP_HEADER, WRAPPING);
   asm.mov(1, { r: 6 }).mov(2, ETHERNET).stackAddress(3, OUTER).mov(4, IP_HEADER).mov(5, INVALIDATE_HASH);
   asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop');
   return end(asm);
@@ -99,10 +111,28 @@ export function encapsulate(map: number, local: IP): Uint8Array {
 function checksum(asm: Assembler): void {
   asm.mov(1, 0);
   for (let at = 0; at < IP_HEADER; at += 2) asm.load('u16', 2, 10, OUTER + at).alu('add', 1, { r: 2 });
+  storeChecksum(asm, OUTER);
+}
+
+/** Of the header at this place on the stack; r1 = the sum of its words. */
+export function storeChecksum(asm: Assembler, header: number): void {
   for (let fold = 0; fold < 2; fold++) {
     asm.mov(2, { r: 1 }).alu('rsh', 2, 16).alu('and', 1, 0xffff).alu('add', 1, { r: 2 });
   }
-  asm.alu('xor', 1, 0xffff).store('u16', 10, OUTER + FIELD.checksum, { r: 1 });
+  asm.alu('xor', 1, 0xffff).store('u16', 10, header + FIELD.checksum, { r: 1 });
+}
+
+/** As bytes, without length, type of service and checksum. */
+export function outerHeader(local: IP, remote: IP): Uint8Array {
+  const header = new Uint8Array(IP_HEADER);
+  const view = new DataView(header.buffer);
+  view.setUint8(0, VERSION_AND_LENGTH);
+  view.setUint16(FIELD.fragment, DONT_FRAGMENT, true);
+  view.setUint8(FIELD.ttl, TTL);
+  view.setUint8(FIELD.protocol, IPPROTO_IPIP);
+  header.set(ipBytes(local), FIELD.src);
+  header.set(ipBytes(remote), FIELD.dst);
+  return header;
 }
 
 /**
