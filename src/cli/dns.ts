@@ -80,7 +80,7 @@ async function findPod(name: string, flags: TraceFlags): Promise<Pod> {
   }
 }
 
-function readEtc(file: string, { metadata }: Pod): string {
+export function readEtc(file: string, { metadata }: Pod): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
@@ -88,7 +88,7 @@ function readEtc(file: string, { metadata }: Pod): string {
   }
 }
 
-function hostsEntries(hosts: string, name: string): string[] {
+export function hostsEntries(hosts: string, name: string): string[] {
   const wanted = name.toLowerCase();
   return hosts.split('\n').flatMap((line) => {
     const [ip, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);

@@ -95,6 +95,18 @@ function program(): Command {
     .option('-o, --output <format>', 'json (one object a line), or text', 'text')
     .action(async (options) => (await import('./flows.ts')).runFlows(options));
 
+  command(
+    podwire,
+    'trace',
+    'where a packet goes: every decision, who made it, and what to change where it dies',
+    'podwire trace shop/web svc/db:5432',
+  )
+    .argument('<from>', 'a pod (NAMESPACE/NAME), deploy/NAME, svc/NAME, node/NAME or an address')
+    .argument('<to>', 'the same or a DNS name, then :PORT[/udp]; a port may be named')
+    .option('-n, --namespace <namespace>', 'of what is named without one', 'default')
+    .option('-o, --output <format>', 'json, or text', 'text')
+    .action(async (from, to, options) => (await import('./trace.ts')).runTrace(from, to, options));
+
   const policy = podwire.command('policy').description('what NetworkPolicies allow, on a cluster or in manifests');
   const policies = () => import('./policy.ts');
   const manifests = ['-f, --filename <path>', 'manifests of a file or a folder in place of a cluster'] as const;

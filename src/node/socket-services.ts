@@ -1,7 +1,7 @@
 // Room node: Services at the pods' sockets (proxy mode ebpf): the frontends that nftables has too, put into the maps of the programs.
 import { nameOf, type SocketFrontend, SocketLb } from '../kernel/socket-lb.ts';
 import { logger } from '../observe/log.ts';
-import type { Frontend } from '../plan/frontends.ts';
+import { type Frontend, fitsSockets } from '../plan/frontends.ts';
 import { SysError } from '../sys/ffi.ts';
 
 const log = logger('proxy');
@@ -58,9 +58,8 @@ export class SocketServices {
   }
 }
 
-/** None for what the rules must see: who may come, and what is dropped. */
-function socketFrontend({ ip, protocol, port, inside, sources, affinitySeconds }: Frontend): SocketFrontend[] {
-  if (protocol === 'sctp' || sources) return [];
-  if (inside.endpoints.length === 0 && inside.otherwise === 'drop') return [];
+function socketFrontend(frontend: Frontend): SocketFrontend[] {
+  const { ip, protocol, port, inside, affinitySeconds } = frontend;
+  if (!fitsSockets(frontend) || protocol === 'sctp') return [];
   return [{ ip, protocol, port, endpoints: inside.endpoints, ...(affinitySeconds && { affinitySeconds }) }];
 }

@@ -28,6 +28,11 @@ export interface Frontend {
   readonly sources?: readonly CIDR[];
 }
 
+/** Whether pods' sockets may translate it (proxy mode ebpf): not what the rules must see, who may come, and what is dropped. */
+export function fitsSockets({ protocol, inside, sources }: Frontend): boolean {
+  return protocol !== 'sctp' && !sources && (inside.endpoints.length > 0 || inside.otherwise !== 'drop');
+}
+
 type Spec = Service['spec'];
 type ServicePort = NonNullable<Spec['ports']>[number];
 

@@ -1,0 +1,99 @@
+// Room cli: `podwire trace`: where a packet goes, every decision with the object that made it, and what to change where it dies.
+import { styleText } from 'node:util';
+import type { IP } from '../addr/ip.ts';
+import { requireRoot } from '../cluster/root.ts';
+import { Fault } from '../observe/fault.ts';
+import type { TracedCluster } from '../trace/cluster.ts';
+import { commonFamily, type End, endName, findEnd, parseTarget, portOf } from '../trace/ends.ts';
+import type { Hop, Question, Trace } from '../trace/hop.ts';
+import { arrives, type Paint, traceText } from '../trace/trace-text.ts';
+import { traceFlow } from '../trace/walker.ts';
+import { liveSource } from './trace-cluster.ts';
+import { lookUp } from './trace-name.ts';
+
+export interface TraceFlags {
+  readonly name: string;
+  readonly namespace: string;
+  readonly output: string;
+  readonly live?: boolean;
+  readonly filename?: string;
+}
+
+/** What a packet would be, and what was decided before it is one. */
+interface Asked {
+  readonly question: Question;
+  readonly before: readonly Hop[];
+}
+
+/** Exit code 3: it does not arrive; 4: what was seen is not what was said (--live). */
+export async function runTrace(from: string, to: string, flags: TraceFlags): Promise<void> {
+  requireRoot();
+  const { cluster } = await liveSource(flags.name);
+  const asked = await askedOf(cluster, from, to, flags);
+  const trace = 'dead' in asked ? asked.dead : traceFlow(cluster, asked.question, asked.before);
+  print(trace, flags.output);
+  if (!arrives(trace)) process.exitCode = 3;
+}
+
+async function askedOf(
+  cluster: TracedCluster,
+  from: string,
+  to: string,
+  flags: TraceFlags,
+): Promise<Asked | { dead: Trace }> {
+  const source = behind(cluster, findEnd(cluster, from, flags.namespace), from);
+  const target = parseTarget(to);
+  const namespace = source.kind === 'pod' ? source.pod.metadata.namespace! : flags.namespace;
+  const found = findEnd(cluster, target.name, flags.namespace);
+  const looked = found ? { end: found, hops: [] } : await lookUp(cluster, source, target.name, { ...flags, namespace });
+  if ('dead' in looked) return looked;
+  const { end, hops } = looked;
+  const ips = end.kind === 'service' && end.ips.length === 0 ? headless(cluster, end) : end.ips;
+  const pair = commonFamily(source.ips, ips);
+  if (!pair) {
+    throw new Fault(`${endName(source)} and ${endName(end)} have no address family in common`, {
+      mend: `${source.ips.join(', ') || 'none'} and ${ips.join(', ') || 'none'}`,
+    });
+  }
+  const packet = { ...pair, port: portOf(end, target), protocol: target.protocol };
+  return {
+    question: { from: endName(source), to: target.name === pair.dst ? endName(end) : target.name, packet },
+    before: hops,
+  };
+}
+
+/** Who sends: of a Service or a workload one of its pods. */
+function behind(cluster: TracedCluster, end: End | undefined, text: string): End {
+  if (!end)
+    throw new Fault(`nothing is called "${text}"`, {
+      mend: 'NAMESPACE/POD, deploy/NAME, svc/NAME, node/NAME or an address',
+      exitCode: 2,
+    });
+  if (end.kind !== 'service') return end;
+  const [ip] = headless(cluster, end);
+  const pod = ip === undefined ? undefined : findEnd(cluster, ip, 'default');
+  if (pod?.kind === 'pod') return { ...pod, ips: (pod.pod.status?.podIPs ?? []).map((each) => each.ip) };
+  throw new Fault(`no pod is behind ${endName(end)}: nobody would send`);
+}
+
+/** Addresses of the endpoints that are ready. */
+function headless(cluster: TracedCluster, end: Extract<End, { kind: 'service' }>): IP[] {
+  const { namespace, name } = end.service.metadata;
+  const slices = cluster.slices.get(`${namespace}/${name}`) ?? [];
+  const ready = slices
+    .flatMap(({ endpoints = [] }) => endpoints ?? [])
+    .filter(({ conditions }) => conditions?.ready !== false);
+  return ready.flatMap(({ addresses }) => addresses.slice(0, 1));
+}
+
+function print(trace: Trace, output: string): void {
+  if (output === 'json') console.log(JSON.stringify({ ...trace, arrives: arrives(trace) }, undefined, 2));
+  else console.log(traceText(trace, paint).join('\n'));
+}
+
+/** Node leaves colours out where the output is no terminal, or NO_COLOR is set. */
+const paint: Paint = {
+  good: (text) => styleText('green', text, { stream: process.stdout }),
+  bad: (text) => styleText('red', text, { stream: process.stdout }),
+  dim: (text) => styleText('dim', text, { stream: process.stdout }),
+};
