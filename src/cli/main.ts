@@ -145,6 +145,20 @@ function program(): Command {
     .option('--no-listen', 'nobody answers where a pod has nobody on the port')
     .addOption(new Option('-o, --output <format>', 'how to print it').choices(['tap', 'junit', 'json']).default('tap'))
     .action(async (files, options) => (await import('./policy-test.ts')).runPolicyTest(files, options));
+  command(
+    policy,
+    'recommend',
+    'policies that allow the connections that were seen, and nothing else',
+    'podwire policy recommend --for 60s -n shop > policies.yaml',
+  )
+    .option('--for <time>', 'how long the nodes’ connections are looked at: 30s, 5m', '30s')
+    .option('--from-file <file>', 'flows in place of the nodes’: lines of JSON, or what conntrack -L prints')
+    .option('--record <file>', 'write the flows there, for --from-file')
+    .option('-n, --namespace <namespaces...>', 'only for workloads of these (default: all but kube-system)')
+    .option('--no-dns', 'no rule for DNS where no query was seen')
+    .option(...manifests)
+    .addOption(new Option('-o, --output <format>', 'how to print them').choices(['yaml', 'json']).default('yaml'))
+    .action(async (options) => (await import('./policy-recommend.ts')).runPolicyRecommend(options));
   command(policy, 'diff', 'what manifests would allow and deny that is not so now', 'podwire policy diff -f new.yaml')
     .option('-f, --filename <path>', 'the manifests that are to be applied')
     .option('--base <path>', 'other manifests in place of a cluster, over which they are laid')

@@ -8,12 +8,30 @@ import {
   conntrackDumpBody,
   decodeEntry,
   encodeDelete,
+  isAnswered,
   matchesFilter,
 } from '../wire/conntrack/entry.ts';
 import { type ConntrackFilter, KernelError, type TrackedFlow } from './kernel.ts';
 import type { ConntrackBackend, OpenConntrack } from './nft.ts';
 
 export const openConntrack: OpenConntrack = (netns) => new LinuxConntrack(new NetlinkSocket(NETLINK.NETFILTER, netns));
+
+export interface SeenEntry extends ConntrackEntry {
+  readonly isAnswered: boolean;
+}
+
+/** All entries of a namespace, for who wants to look and not to touch. */
+export function readConntrack(netns: string): SeenEntry[] {
+  const socket = new NetlinkSocket(NETLINK.NETFILTER, netns);
+  try {
+    return ([4, 6] as const).flatMap((family) => {
+      const messages = socket.dump({ type: CONNTRACK_GET, flags: 0, body: conntrackDumpBody(family) });
+      return messages.map(({ body }) => ({ ...decodeEntry(body), isAnswered: isAnswered(body) }));
+    });
+  } finally {
+    socket.close();
+  }
+}
 
 class LinuxConntrack implements ConntrackBackend {
   readonly #socket: NetlinkSocket;

@@ -306,3 +306,26 @@ test('without policies nothing of them is left in the kernel', { skip }, async (
     return !stdout.includes('podwire-policy');
   });
 });
+
+test('podwire policy recommend: what was seen passes under what it prints, and nothing else does', {
+  skip,
+}, async () => {
+  const flow = { from: 'red/near', to: 'svc/blue/far', port: 80 };
+  const never = { from: 'blue/far', to: 'red/near', port: 'http' };
+  const held = async (...expectations: object[]) => {
+    const file = join(machine.state, 'recommended.yaml');
+    writeFileSync(file, JSON.stringify({ expectations }));
+    const { code, stdout } = await machine.podwire('policy', 'test', file);
+    assert.equal(code, 0, stdout);
+  };
+  await answers(flow.from, ips.get('Service blue/far')!, flow.port);
+  const policies = await machine.mustPodwire('policy', 'recommend', '--for', '0s', '-n', 'red', 'blue');
+  await machine.apply(policies);
+  await held(
+    { ...flow, expect: 'allow' },
+    { ...never, expect: 'deny' },
+    { from: 'red/near', dns: 'far.blue', expect: 'allow' },
+  );
+  await machine.kubectl('delete', 'networkpolicy', '-A', '--all');
+  await held({ ...never, expect: 'allow' });
+});

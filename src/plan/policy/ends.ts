@@ -64,17 +64,12 @@ export function endOf(text: string, engine: PolicyEngine, directory: Directory):
   if (words.length === 1) return text.includes('.') ? { kind: 'name', name: text } : undefined;
   if (words.length === 3) return kindEnd(first.toLowerCase(), `${second}/${third}`, engine, directory);
   if (first === 'node') return nodeEnd(second, engine);
-  if (second === '*') return podsEnd([...engine.pods.values()].filter(isOf(first)));
+  if (second === '*') return podsEnd([...engine.pods.values()].filter(({ namespace }) => namespace === first));
   const pod = engine.pods.get(text);
   if (pod) return { kind: 'pods', pods: [pod] };
   const keys = [...directory.workloads].filter(([key]) => key.endsWith(`/${text}`)).flatMap(([, pods]) => pods);
   return podsEnd(podsOf(keys, engine)) ?? serviceEnd(text, directory);
 }
-
-const isOf =
-  (asked: string) =>
-  ({ namespace, node }: PolicyPod) =>
-    namespace === asked && node !== undefined;
 
 function kindEnd(word: string, key: string, engine: PolicyEngine, directory: Directory): End | undefined {
   if (word === 'svc' || word === 'service') return serviceEnd(key, directory);

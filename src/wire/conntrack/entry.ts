@@ -29,7 +29,8 @@ const SUBSYSTEM = 1;
 export const CONNTRACK_GET = (SUBSYSTEM << 8) | 1;
 const CONNTRACK_DELETE = (SUBSYSTEM << 8) | 2;
 const NFPROTO = { 4: 2, 6: 10 } as const;
-const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, ID: 12 };
+const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, STATUS: 3, ID: 12 };
+const IPS_SEEN_REPLY = 2;
 const TUPLE = { IP: 1, PROTO: 2 };
 const ADDRESS = { 4: { SRC: 1, DST: 2 }, 6: { SRC: 3, DST: 4 } };
 const PROTO = { NUMBER: 1, SRC_PORT: 2, DST_PORT: 3 };
@@ -72,6 +73,12 @@ export function decodeEntry(body: Uint8Array): ConntrackEntry {
     reply: decodeTuple(found.nested(CTA.TUPLE_REPLY)),
     id: found.u32(CTA.ID) ?? 0,
   };
+}
+
+/** Whether the other end has ever answered. */
+export function isAnswered(body: Uint8Array): boolean {
+  const status = new Attributes(body.subarray(NFGENMSG_LENGTH)).u32(CTA.STATUS) ?? 0;
+  return (status & IPS_SEEN_REPLY) !== 0;
 }
 
 function decodeTuple(tuple: Attributes): Tuple {
