@@ -39,6 +39,8 @@ export type Ending =
   | { readonly why: 'deleted'; readonly graceMs: number }
   /** The API already says Succeeded or Failed: never to be run again. */
   | { readonly why: 'terminal' }
+  /** The node does not take it: nothing of it has run. */
+  | { readonly why: 'refused' }
   | { readonly why: 'deadline'; readonly graceMs: number }
   /** By its restartPolicy the work of the pod is over. */
   | { readonly why: 'finished'; readonly graceMs: number };
@@ -63,13 +65,14 @@ export function assess(view: PodView): Assessment {
   return { inits, apps, initialized, over, ...(finished && { ending: finished }) };
 }
 
-function endingOf({ pod, base, gone, now }: PodView): Ending | undefined {
+function endingOf({ pod, base, gone, now, refusal }: PodView): Ending | undefined {
   if (gone) return { why: 'gone' };
   if (base.phase === 'Succeeded' || base.phase === 'Failed') return { why: 'terminal' };
   const normal = pod.spec.terminationGracePeriodSeconds ?? 30;
   if (pod.metadata.deletionTimestamp) {
     return { why: 'deleted', graceMs: 1000 * (pod.metadata.deletionGracePeriodSeconds ?? normal) };
   }
+  if (refusal) return { why: 'refused' };
   const deadline = deadlineOf(pod.spec.activeDeadlineSeconds, base.startTime);
   return deadline !== undefined && now >= deadline ? { why: 'deadline', graceMs: 1000 * normal } : undefined;
 }

@@ -9,8 +9,18 @@ type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 /** The whole status; fields of others (qosClass, foreign conditions) are as in `view.base`. */
 export function podStatus(view: PodView): PodStatus {
   const assessment = assess(view);
-  const { base, pod, hostIPs, sandbox } = view;
+  const { base, pod, hostIPs, sandbox, refusal } = view;
   if (assessment.ending?.why === 'terminal' || assessment.ending?.why === 'gone') return base;
+  if (assessment.ending?.why === 'refused' && refusal) {
+    const startTime = base.startTime ?? timestamp(view.now);
+    return {
+      ...base,
+      phase: 'Failed',
+      reason: refusal.reason,
+      message: `Pod was rejected: ${refusal.message}`,
+      startTime,
+    };
+  }
   const inits = assessment.inits.map((facts) => containerState(view, assessment, facts));
   const apps = assessment.apps.map((facts) => containerState(view, assessment, facts));
   const phase = phaseOf(assessment, apps);

@@ -2,6 +2,7 @@
 import type { IP } from '../addr/ip.ts';
 import type { Pod } from '../objects/types.ts';
 import type { ContainerStatus } from '../runtime/runtime.ts';
+import type { Refusal } from './admission.ts';
 
 export type PodSpec = Pod['spec'];
 export type Container = PodSpec['containers'][number];
@@ -73,6 +74,8 @@ export interface PodView {
   readonly gone: boolean;
   readonly now: number;
   readonly hostIPs: readonly IP[];
+  /** The node does not take it. */
+  readonly refusal?: Refusal;
   /** Made and on the network. */
   readonly sandbox?: { readonly id: string; readonly podIPs: readonly IP[] };
   readonly chores: ReadonlyMap<Chore, ChoreState>;

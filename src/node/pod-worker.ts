@@ -5,6 +5,7 @@ import { isConflict, isNotFound } from '../objects/status.ts';
 import type { Pod } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { ContainerStatus, Sandbox } from '../runtime/runtime.ts';
+import { isOver, type Refusal } from './admission.ts';
 import { backoffDelay } from './backoff.ts';
 import { decide } from './decide.ts';
 import { ConfigError, type PodFacts } from './downward.ts';
@@ -28,6 +29,12 @@ export interface Adopted {
   readonly containers: readonly ContainerStatus[];
 }
 
+/** What of a pod is settled when it comes: that it runs already, or that the node does not take it. */
+export interface Beginning {
+  readonly adopted?: Adopted | undefined;
+  readonly refusal?: Refusal | undefined;
+}
+
 export class PodWorker implements PodHost {
   readonly containers: PodContainers;
   readonly #context: PodContext;
@@ -38,6 +45,7 @@ export class PodWorker implements PodHost {
   /** By container name, the run whose back-off an event has told of. */
   readonly #backOffs = new Map<string, string>();
   #deadlineTold = false;
+  readonly #refusal: Refusal | undefined;
   #pod: Pod;
   #gone = false;
   #closed = false;
@@ -45,10 +53,12 @@ export class PodWorker implements PodHost {
   #queued = false;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `adopted` is what runs of this pod already. `onFinished` is called when nothing of the pod is left. */
-  constructor(context: PodContext, pod: Pod, adopted: Adopted | undefined, onFinished: () => void) {
+  /** `onFinished` is called when nothing of the pod is left. */
+  constructor(context: PodContext, pod: Pod, { adopted, refusal }: Beginning, onFinished: () => void) {
     this.#context = context;
     this.#pod = pod;
+    this.#refusal = refusal;
+    if (refusal) context.recorder.event(pod, 'Warning', refusal.reason, refusal.message);
     this.#onFinished = onFinished;
     this.#status = new StatusWriter(context.client, pod, () => this.changed());
     this.#volumes = new PodVolumes(context, this, {
@@ -64,6 +74,12 @@ export class PodWorker implements PodHost {
 
   get pod(): Pod {
     return this.#pod;
+  }
+
+  /** Whether it has ports of the node, or is going to. */
+  get holdsPorts(): boolean {
+    // Of one that is gone from the API others have heard that its ports are free; the rules wait for each other.
+    return !this.#refusal && !this.#gone && !isOver({ ...this.#pod, status: this.#status.base });
   }
 
   get podIPs(): readonly IP[] {
@@ -83,6 +99,7 @@ export class PodWorker implements PodHost {
       gone: this.#gone,
       now: Date.now(),
       hostIPs: this.#context.options.nodeIPs,
+      ...(this.#refusal && { refusal: this.#refusal }),
       ...(this.#sandbox && { sandbox: this.#sandbox }),
       chores: this.#chores,
       records: this.containers.records,
@@ -145,7 +162,7 @@ export class PodWorker implements PodHost {
   #hasJustCome({ base, pod, gone }: PodView): boolean {
     const sandbox = this.#chores.get('sandbox');
     const first = sandbox === undefined || (sandbox.state === 'running' && sandbox.tries === 0);
-    const ending = gone || pod.metadata.deletionTimestamp !== undefined || base.phase === 'Failed';
+    const ending = gone || pod.metadata.deletionTimestamp !== undefined || base.phase === 'Failed' || this.#refusal;
     return first && !ending && base.startTime === undefined;
   }
 

@@ -6,6 +6,7 @@ import { createInformer, type Informer } from '../cache/informer.ts';
 import { objectKey, type Pod } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import type { ContainerStatus } from '../runtime/runtime.ts';
+import { isOver, type Refusal, refusalOf } from './admission.ts';
 import { podSearches } from './etc-files.ts';
 import type { PodContext } from './pod-context.ts';
 import { logsDir, podDataDir, podUidOf, sandboxId } from './pod-paths.ts';
@@ -24,6 +25,8 @@ export class Pods {
   readonly #workers = new Map<string, PodWorker>();
   /** What was there before us and has not been claimed by a pod. */
   readonly #found = new Map<string, Adopted>();
+  /** Of the first list. */
+  #first: Pod[] = [];
   #closed = false;
   /** Every pod of this node has a worker, and what runs is adopted. */
   readonly synced: Promise<void>;
@@ -37,10 +40,14 @@ export class Pods {
     this.#informer = createInformer(context.client, 'Pod', { fieldSelector, indexes });
     this.#informer.onChange((change) => {
       if (this.#closed) return;
-      if (change.type === 'delete') this.#workers.get(change.object.metadata.uid)?.remove();
+      if (!this.#informer.hasSynced && change.type === 'add') this.#first.push(change.object);
+      else if (change.type === 'delete') this.#workers.get(change.object.metadata.uid)?.remove();
       else this.#set(change.object, change.type === 'update' ? change.old : undefined);
     });
-    this.synced = this.#informer.synced.then(() => this.#sweep());
+    this.synced = this.#informer.synced.then(() => {
+      this.#takeFirst();
+      this.#sweep();
+    });
   }
 
   get(namespace: string, name: string): PodWorker | undefined {
@@ -66,6 +73,14 @@ export class Pods {
     }
   }
 
+  /** What runs has its ports; among the others the oldest is asked first. */
+  #takeFirst(): void {
+    const runs = ({ metadata }: Pod) => (this.#found.has(metadata.uid) ? 0 : 1);
+    const age = ({ metadata }: Pod) => Date.parse(metadata.creationTimestamp);
+    for (const pod of this.#first.sort((a, b) => runs(a) - runs(b) || age(a) - age(b))) this.#set(pod, undefined);
+    this.#first = [];
+  }
+
   #set(pod: Pod, old: Pod | undefined): void {
     const { uid } = pod.metadata;
     if (old && old.metadata.uid !== uid) this.#workers.get(old.metadata.uid)?.remove();
@@ -77,7 +92,17 @@ export class Pods {
     const adopted = this.#found.get(uid);
     this.#found.delete(uid);
     if (adopted) log.info({ pod: objectKey(pod) }, 'adopted');
-    this.#workers.set(uid, new PodWorker(this.#context, pod, adopted, () => this.#workers.delete(uid)));
+    const refusal = adopted ? undefined : this.#refusal(pod);
+    this.#workers.set(uid, new PodWorker(this.#context, pod, { adopted, refusal }, () => this.#workers.delete(uid)));
+  }
+
+  #refusal(pod: Pod): Refusal | undefined {
+    if (isOver(pod)) return undefined;
+    const holders = [...this.#workers.values()].filter((worker) => worker.holdsPorts);
+    return refusalOf(
+      pod,
+      holders.map((worker) => worker.pod),
+    );
   }
 
   #exited(status: ContainerStatus): void {

@@ -9,6 +9,13 @@ export interface PodHostPort {
   readonly hostIP?: string;
 }
 
+/** Whether one address of a node would have to answer for both. */
+export function hostPortsCollide(a: PodHostPort, b: PodHostPort): boolean {
+  const every = (ip: string | undefined) => ip === undefined || ip === '0.0.0.0';
+  const sameIP = every(a.hostIP) || every(b.hostIP) || a.hostIP === b.hostIP;
+  return sameIP && a.hostPort === b.hostPort && a.protocol === b.protocol;
+}
+
 /** Of containers and of init containers that run on (KEP-753); the others are gone before anybody could ask them. */
 export function podHostPorts({ spec }: Pick<Pod, 'spec'>): PodHostPort[] {
   const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');

@@ -1,7 +1,8 @@
 // Room scheduler: which nodes can take a pod, and in Kubernetes' words why the others cannot.
+import { hostPortsCollide } from '../objects/pod-ports.ts';
 import { untolerated } from '../objects/tolerations.ts';
 import { matchesNodeSelector } from './match.ts';
-import type { HostPort, NodeInfo, PodInfo } from './state.ts';
+import type { NodeInfo, PodInfo } from './state.ts';
 
 /** Reasons against the node; none when it fits. */
 type Filter = (pod: PodInfo, info: NodeInfo) => readonly string[];
@@ -47,14 +48,8 @@ function missingResources({ requests }: PodInfo, { allocatable, requested, pods 
 function portsTaken({ hostPorts }: PodInfo, { pods }: NodeInfo): boolean {
   if (hostPorts.length === 0) return false;
   return [...pods.values()].some((other) =>
-    other.hostPorts.some((taken) => hostPorts.some((wanted) => collide(wanted, taken))),
+    other.hostPorts.some((taken) => hostPorts.some((wanted) => hostPortsCollide(wanted, taken))),
   );
-}
-
-/** 0.0.0.0 is every address. */
-function collide(a: HostPort, b: HostPort): boolean {
-  const sameIP = a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0';
-  return sameIP && a.port === b.port && a.protocol === b.protocol;
 }
 
 /** `0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu.` */

@@ -1,5 +1,5 @@
 // Room scheduler: nodes and what the pods on them hold, as the scheduler knows and assumes it.
-import { podHostPorts } from '../objects/pod-ports.ts';
+import { type PodHostPort, podHostPorts } from '../objects/pod-ports.ts';
 import type { Node, Pod } from '../objects/types.ts';
 import { objectKey } from '../objects/types.ts';
 import { type Amounts, addTo, allocatable, podRequests } from './resources.ts';
@@ -9,13 +9,7 @@ export interface PodInfo {
   readonly pod: Pod;
   readonly key: string;
   readonly requests: Amounts;
-  readonly hostPorts: readonly HostPort[];
-}
-
-export interface HostPort {
-  readonly ip: string;
-  readonly protocol: string;
-  readonly port: number;
+  readonly hostPorts: readonly PodHostPort[];
 }
 
 export interface NodeInfo {
@@ -36,11 +30,7 @@ interface Place {
 }
 
 export function podInfo(pod: Pod): PodInfo {
-  return { pod, key: objectKey(pod), requests: podRequests(pod), hostPorts: hostPortsOf(pod) };
-}
-
-function hostPortsOf(pod: Pod): HostPort[] {
-  return podHostPorts(pod).map(({ hostPort: port, hostIP: ip = '0.0.0.0', protocol }) => ({ ip, protocol, port }));
+  return { pod, key: objectKey(pod), requests: podRequests(pod), hostPorts: podHostPorts(pod) };
 }
 
 export class ClusterState {

@@ -7,6 +7,8 @@ import { outsideHost } from './outside.ts';
 
 const NODES = ['node-1', 'node-2', 'node-3'];
 const HOST_PORT = 18080;
+/** Where pods in the network of their node listen; UDP one above. */
+const HOST_POD = 18180;
 
 interface TestPod {
   readonly name: string;
@@ -21,10 +23,26 @@ export function packetSuite(flags: readonly string[], lacking?: string): void {
   const skip = kubectlSkip() ?? clusterSkip() ?? lacking ?? false;
   let machine: Machine;
   let pods: TestPod[] = [];
+  /** Those in the network of their node. */
+  let hosts: TestPod[] = [];
 
   function manifest(): string {
     const objects = NODES.flatMap((node) => [1, 2, 3].flatMap((i) => podAndService(`${node}-${i}`, node)));
-    return objects.map((object) => JSON.stringify(object)).join('\n');
+    const hosts = ['node-1', 'node-2'].map(hostPod);
+    return [...objects, ...hosts].map((object) => JSON.stringify(object)).join('\n');
+  }
+
+  /** In the network of its node, whose address is its own. */
+  function hostPod(node: string): object {
+    const args = ['netexec', `--http-port=${HOST_POD}`, `--udp-port=${HOST_POD + 1}`];
+    const readinessProbe = { httpGet: { path: '/healthz', port: HOST_POD }, periodSeconds: 1 };
+    const containers = [{ name: 'host', image: 'podwire.io/agnhost', args, readinessProbe }];
+    return {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `host-${node}`, namespace: 'default' },
+      spec: { nodeName: node, hostNetwork: true, terminationGracePeriodSeconds: 0, containers },
+    };
   }
 
   function podAndService(name: string, node: string): object[] {
@@ -70,14 +88,16 @@ export function packetSuite(flags: readonly string[], lacking?: string): void {
     port: number,
     protocol: 'http' | 'udp',
     request: string,
+    at = 8080,
   ): Promise<string> {
     const query = new URLSearchParams({ host, port: String(port), protocol, request, tries: '1' });
-    const answer = await machine.must('curl', ['-s', '--max-time', '20', `http://${from.ip}:8080/dial?${query}`]);
+    const answer = await machine.must('curl', ['-s', '--max-time', '20', `http://${from.ip}:${at}/dial?${query}`]);
     const { responses, errors } = JSON.parse(answer) as { responses?: string[]; errors?: string[] };
     assert.ok(responses?.[0], `${from.name} -> ${host}:${port}/${protocol}: ${JSON.stringify(errors ?? answer)}`);
     return responses[0];
   }
 
+  const inNodes = () => hosts.flatMap((host) => pods.map((pod) => [host, pod] as const));
   const addressOf = (clientip: string) => clientip.replace(/:\d+$/, '');
   const pairs = () => pods.flatMap((from) => pods.map((to) => [from, to] as const));
 
@@ -87,7 +107,9 @@ export function packetSuite(flags: readonly string[], lacking?: string): void {
     await machine.mustPodwire('up', '--nodes', '3', ...flags);
     await machine.apply(manifest());
     await machine.kubectl('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=120s');
-    pods = await readPods();
+    const all = await readPods();
+    pods = all.filter(({ name }) => !name.startsWith('host-'));
+    hosts = all.filter(({ name }) => name.startsWith('host-'));
   });
 
   async function readPods(): Promise<TestPod[]> {
@@ -157,6 +179,23 @@ export function packetSuite(flags: readonly string[], lacking?: string): void {
         assert.equal(await dial(from, `s-${to.name}`, port, protocol, 'hostname'), to.name);
     });
   }
+
+  test('pods and pods in the network of a node see each other’s address, on any node', { skip }, async () => {
+    for (const { ip, nodeIP } of hosts) assert.equal(ip, nodeIP);
+    for (const [protocol, port] of [
+      ['http', 0],
+      ['udp', 1],
+    ] as const) {
+      for (const [host, pod] of inNodes()) {
+        const toHost = await dial(pod, host.ip, HOST_POD + port, protocol, 'clientip');
+        assert.equal(addressOf(toHost), pod.ip, `${pod.name} -> ${host.name} over ${protocol}`);
+        const toPod = await dial(host, pod.ip, 8080 + port, protocol, 'clientip', HOST_POD);
+        assert.equal(addressOf(toPod), host.ip, `${host.name} -> ${pod.name} over ${protocol}`);
+        const service = await dial(host, pod.clusterIP, 80 + port, protocol, 'hostname', HOST_POD);
+        assert.equal(service, pod.name, `${host.name} -> Service of ${pod.name} over ${protocol}`);
+      }
+    }
+  });
 
   test('containers of one pod meet on localhost', { skip }, async () => {
     const names = await Promise.all(pods.map((pod) => dial(pod, '127.0.0.1', 9080, 'http', 'hostname')));

@@ -71,6 +71,31 @@ describe('pods on a real runtime', { skip: unable() }, () => {
     await world.gone('wrong');
   });
 
+  it('a port of the node that another pod has is refused for good, and free again when that pod is gone', async () => {
+    const ports = [{ containerPort: 80, hostPort: 8088, protocol: 'TCP' as const }];
+    const publishing = { containers: [{ ...shell('app', FOREVER), ports }] };
+    await world.create('holder', publishing);
+    await world.pod('holder', isReady);
+    await world.create('late', publishing);
+    const late = await world.pod('late', ({ status }) => status?.phase === 'Failed');
+    assert.equal(late.status?.reason, 'NodePorts');
+    assert.match(late.status?.message ?? '', /^Pod was rejected: Predicate NodePorts failed: .* pod default\/holder$/);
+    assert.equal(late.status?.containerStatuses, undefined);
+    assert.deepEqual(await events('late'), ['NodePorts']);
+    assert.equal(world.network.asked.has('late'), false);
+    await world.restartAgent(() => world.create('later', publishing));
+    await world.pod('later', ({ status }) => status?.reason === 'NodePorts');
+    assert.equal(isReady(await world.client.get('Pod', 'holder', 'default')), true);
+    for (const name of ['late', 'later', 'holder']) {
+      await world.client.delete('Pod', name, 'default');
+      await world.gone(name);
+    }
+    await world.create('next', publishing);
+    await world.pod('next', isReady);
+    await world.client.delete('Pod', 'next', 'default');
+    await world.gone('next');
+  });
+
   it('a job succeeds; its message, log and status stay, its sandbox does not', async () => {
     const script = 'echo hello; echo done > /dev/termination-log';
     await world.create('job', { restartPolicy: 'Never', containers: [shell('app', script)] });
