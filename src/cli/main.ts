@@ -124,11 +124,16 @@ function program(): Command {
     .option(...namespaced)
     .option('-o, --output <format>', 'json, or text', 'text')
     .action(async (from, to, port, options) => (await policies()).runPolicyExplain(from, to, port, options));
-  command(policy, 'matrix', 'who may speak to whom on what', 'podwire policy matrix -f manifests/ -o dot')
+  command(
+    policy,
+    'matrix',
+    'who may speak to whom on what',
+    'podwire policy matrix -f manifests/ -o html > matrix.html',
+  )
     .option(...manifests)
     .option('--port <ports>', 'only these: 80,53/UDP')
     .addOption(
-      new Option('-o, --output <format>', 'how to print it').choices(['table', 'json', 'dot']).default('table'),
+      new Option('-o, --output <format>', 'how to print it').choices(['table', 'json', 'dot', 'html']).default('table'),
     )
     .action(async (options) => (await policies()).runPolicyMatrix(options));
   command(

@@ -9,6 +9,7 @@ import { lint } from '../plan/policy/lint.ts';
 import { type AskedPort, allowedText, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
 import { namedPort } from '../plan/policy/pod.ts';
 import { type Protocol, ruleText } from '../plan/policy/rules.ts';
+import { matrixPage } from './matrix-page.ts';
 import { ofObjects, policyObjects, policySource, readManifests } from './policy-source.ts';
 import { formatTable } from './table.ts';
 
@@ -79,6 +80,7 @@ export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
   const matrix = matrixOf(engine, ports);
   if (flags.output === 'json') console.log(JSON.stringify(matrix, undefined, 2));
   else if (flags.output === 'dot') console.log(dot(matrix));
+  else if (flags.output === 'html') console.log(page(matrix, engine, flags.filename ?? `cluster ${flags.name}`));
   else console.log(table(matrix));
 }
 
@@ -87,6 +89,20 @@ function table({ groups, cells }: Matrix): string {
   const texts = new Map(cells.map((cell) => [`${cell.from} ${cell.to}`, allowedText(cell.allowed)]));
   const rows = names.map((from) => [from, ...names.map((to) => texts.get(`${from} ${to}`)!)]);
   return formatTable([['FROM \\ TO', ...names], ...rows]);
+}
+
+/** Larger ones no browser shows at a glance. */
+const MOST_ROWS = 400;
+
+function page(matrix: Matrix, engine: PolicyEngine, title: string): string {
+  const { length } = matrix.groups;
+  if (length > MOST_ROWS) {
+    throw new Fault(`${length} kinds of pods are too many for a page`, {
+      mend: '-o json, or -f of a part of it',
+      exitCode: 2,
+    });
+  }
+  return matrixPage(matrix, engine, title);
 }
 
 function dot({ groups, cells }: Matrix): string {
