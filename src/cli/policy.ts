@@ -136,8 +136,7 @@ export async function runPolicyLint(flags: PolicyFlags): Promise<void> {
   if (flags.output === 'json') console.log(JSON.stringify(findings, undefined, 2));
   else if (findings.length === 0) console.log(`${engine.policies.size} policies, nothing to say.`);
   else
-    console.log(
-      formatTable([['CHECK', 'WHERE', ''], ...findings.map(({ check, where, says }) => [check, where, says])]),
-    );
+    for (const { check, where, says, mend } of findings)
+      console.log(`${check}: ${where}\n  ${says}\n  to mend: ${mend}`);
   if (findings.length > 0) process.exitCode = 3;
 }

@@ -1,0 +1,82 @@
+// Rules that change nothing: allowed by another one too, or decided before they are asked; and what only looks like it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NetworkPolicy } from '../../objects/types.ts';
+import { PolicyEngine } from './engine.ts';
+import { lint } from './lint.ts';
+
+const pods = (app: string) => ({ podSelector: { matchLabels: { app } } });
+const all = { namespaceSelector: {} };
+const space = (name: string) => ({ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } } });
+
+function engineOf(...policies: readonly (readonly [name: string, spec: object])[]): PolicyEngine {
+  const engine = new PolicyEngine();
+  engine.setNamespace('shop', {});
+  for (const [i, app] of ['web', 'db', 'spy'].entries()) {
+    const facts = { namespace: 'shop', name: app, labels: { app, team: 'a' }, node: 'n', hostNetwork: false };
+    engine.setPod({ ...facts, key: `shop/${app}`, ips: [`10.1.0.${i + 1}`], ports: new Map([['TCP/http', 80]]) });
+  }
+  for (const [name, spec] of policies) {
+    engine.setPolicy({ metadata: { namespace: 'shop', name }, spec } as unknown as NetworkPolicy);
+  }
+  return engine;
+}
+
+/** `ingress[1] by ingress[0]` of one policy `p` that is for all pods. */
+function shadowed(...ingress: readonly object[]): string[] {
+  const found = lint(engineOf(['p', { podSelector: {}, ingress }])).filter(({ check }) => check === 'shadowed');
+  return found.map(({ index, says }) => `${index} by ${/ingress\[(\d+)\]/.exec(says)![1]}`);
+}
+
+test('a rule that allows nothing that another does not allow', () => {
+  assert.deepEqual(shadowed({ from: [pods('web')] }, {}), ['0 by 1']);
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [{ podSelector: {} }] }), ['0 by 1']);
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [all] }), ['0 by 1']);
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [space('shop')] }), ['0 by 1']);
+  assert.deepEqual(shadowed({ from: [space('bank')] }, { from: [all] }), ['0 by 1']);
+  assert.deepEqual(shadowed({ ports: [{ port: 80 }] }, { ports: [{ port: 79, endPort: 81 }] }), ['0 by 1']);
+  assert.deepEqual(shadowed({ ports: [{ port: 'http' }] }, { ports: [{ protocol: 'TCP' }] }), ['0 by 1']);
+  const narrow = { podSelector: { matchLabels: { app: 'web', team: 'a' } } };
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [narrow] }), ['1 by 0']);
+  const block = (cidr: string, except: string[] = []) => ({ from: [{ ipBlock: { cidr, except } }] });
+  assert.deepEqual(shadowed(block('10.0.0.0/8', ['10.1.0.0/16']), block('10.2.0.0/16')), ['1 by 0']);
+});
+
+test('of two that are the same the later is one too many', () => {
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [pods('web')] }), ['1 by 0']);
+});
+
+test('what differs in anything is no shadow', () => {
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [pods('db')] }), []);
+  assert.deepEqual(shadowed({ from: [pods('web')] }, { from: [{ podSelector: {} }], ports: [{ port: 80 }] }), []);
+  assert.deepEqual(shadowed({ ports: [{ port: 53, protocol: 'UDP' }] }, { ports: [{ port: 53 }] }), []);
+  assert.deepEqual(shadowed({ ports: [{ port: 80 }] }, { ports: [{ port: 'http' }] }), []);
+  assert.deepEqual(shadowed({ from: [all] }, { from: [{ podSelector: {} }] }), ['1 by 0']);
+  const block = (cidr: string, except: string[] = []) => ({ from: [{ ipBlock: { cidr, except } }] });
+  assert.deepEqual(shadowed(block('10.0.0.0/8', ['10.2.0.0/16']), block('10.2.0.0/24')), []);
+});
+
+test('another policy casts a shadow only where it selects every pod of the first', () => {
+  const rule = [{ from: [pods('spy')] }];
+  const found = (wide: object) =>
+    lint(engineOf(['narrow', { ...pods('web'), ingress: rule }], ['wide', { ...wide, ingress: [{}] }]))
+      .filter(({ check }) => check === 'shadowed')
+      .map(({ where, mend }) => `${where}: ${mend}`);
+  assert.deepEqual(found({ podSelector: {} }), [
+    'NetworkPolicy/shop/narrow ingress[0]: take it out, or narrow the other one',
+  ]);
+  assert.deepEqual(found(pods('db')), []);
+});
+
+test('each finding names policy, rule and what to change', () => {
+  const [finding] = lint(engineOf(['p', { ...pods('web'), ingress: [{ ports: [{ port: 'nope' }] }] }]));
+  assert.deepEqual(finding, {
+    check: 'no-such-port',
+    policy: 'NetworkPolicy/shop/p',
+    direction: 'ingress',
+    index: 0,
+    where: 'NetworkPolicy/shop/p ingress[0]',
+    says: 'no selected pod has a port TCP named nope',
+    mend: 'they have TCP/http (80)',
+  });
+});
