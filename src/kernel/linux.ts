@@ -190,8 +190,8 @@ class LinuxKernel implements Kernel {
   }
 
   #applyNft(add: readonly KernelItem[], change: Transaction['change'], remove: readonly KernelItem[]): void {
-    const adds = add.filter(isNftItem);
-    const removes = remove.filter(isNftItem);
+    const adds = add.every(isNftItem) ? add : add.filter(isNftItem);
+    const removes = remove.every(isNftItem) ? remove : remove.filter(isNftItem);
     const changes = change.flatMap(({ from, to }) => (isNftItem(from) && isNftItem(to) ? [{ from, to }] : []));
     if (adds.length + changes.length + removes.length === 0) return;
     this.#nftables().apply(adds, changes, removes);

@@ -97,9 +97,8 @@ class LinuxNft implements NftBackend {
   }
 
   apply(add: readonly NftItem[], change: readonly NftChange[], remove: readonly NftItem[]): void {
-    for (const item of [...add, ...change.map(({ to }) => to)]) {
-      if (item.kind === 'set') this.#sets.set(nftIdentity(item), item);
-    }
+    for (const item of add) if (item.kind === 'set') this.#sets.set(nftIdentity(item), item);
+    for (const { to } of change) if (to.kind === 'set') this.#sets.set(nftIdentity(to), to);
     let changes: NftChanges = { add, change, remove };
     // Nothing of a refused batch is applied: what made it fail is mended and the rest sent again.
     for (let rounds = 0; ; rounds++) {

@@ -51,7 +51,7 @@ export interface RunningProxy {
 
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
 /** Services in one transaction. */
-const MOST_SERVICES = 2000;
+const MOST_SERVICES = 500;
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 export function startProxy(options: ProxyOptions): RunningProxy {

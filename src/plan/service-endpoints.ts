@@ -6,6 +6,8 @@ import type { NodeFacts } from './proxy-names.ts';
 type ServicePort = NonNullable<Service['spec']['ports']>[number];
 type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
 
+type Hints = Map<Endpoint, NonNullable<SliceEndpoint['hints']>>;
+
 export interface Endpoint {
   readonly ip: IP;
   readonly port: number;
@@ -30,13 +32,16 @@ export function endpointGroups(
   service: ObjectRef,
 ): EndpointGroups {
   const ready = new Map<string, Endpoint>();
-  const terminating = new Map<string, Endpoint>();
-  /** Only where there are some: nearly no Service has them. */
-  const hints = new Map<Endpoint, NonNullable<SliceEndpoint['hints']>>();
+  // Nearly no Service has these.
+  let terminating: Map<string, Endpoint> | undefined;
+  let hints: Hints | undefined;
+  /** Nearly all have one, so that the address alone tells endpoints apart. */
+  let usualPort: number | undefined;
   for (const slice of slices) {
     if (slice.addressType !== (family === 4 ? 'IPv4' : 'IPv6')) continue;
     const number = slice.ports?.find((slicePort) => matchesPort(slicePort, port))?.port;
     if (!number) continue;
+    usualPort ??= number;
     for (const entry of slice.endpoints ?? []) {
       const state = stateOf(entry);
       const ip = entry.addresses[0];
@@ -44,26 +49,25 @@ export function endpointGroups(
       const { targetRef } = entry;
       const cause = targetRef?.kind && targetRef.name ? refOf(targetRef) : service;
       const endpoint = { ip, port: number, cause, local: entry.nodeName === facts.nodeName };
-      (state === 'ready' ? ready : terminating).set(`${ip} ${number}`, endpoint);
-      if (entry.hints) hints.set(endpoint, entry.hints);
+      if (state === 'terminating') terminating ??= new Map();
+      const group = state === 'ready' ? ready : terminating!;
+      group.set(number === usualPort ? ip : `${ip} ${number}`, endpoint);
+      if (entry.hints) hints = (hints ?? new Map()).set(endpoint, entry.hints);
     }
   }
   // Where none is ready, those that still serve while they terminate (KEP-1669); so too on the node alone.
-  const all = [...(ready.size > 0 ? ready : terminating).values()];
-  const localReady = [...ready.values()].filter(({ local }) => local);
-  const local = localReady.length > 0 ? localReady : [...terminating.values()].filter((endpoint) => endpoint.local);
-  return { cluster: ready.size > 0 && hints.size > 0 ? nearest(all, hints, facts) : all, local };
+  const serving = [...(terminating?.values() ?? [])];
+  const all = ready.size > 0 ? [...ready.values()] : serving;
+  const localReady = ready.size > 0 ? all.filter(({ local }) => local) : [];
+  const local = localReady.length > 0 ? localReady : serving.filter((endpoint) => endpoint.local);
+  return { cluster: ready.size > 0 && hints ? nearest(all, hints, facts) : all, local };
 }
 
 /**
  * Those whose hints name this node; else those whose hints name its zone. Hints count only where every endpoint has them and
  * some are for us: a half-written set would starve those who are not named.
  */
-function nearest(
-  all: readonly Endpoint[],
-  hints: ReadonlyMap<Endpoint, NonNullable<SliceEndpoint['hints']>>,
-  { nodeName, zone }: NodeFacts,
-): readonly Endpoint[] {
+function nearest(all: readonly Endpoint[], hints: Hints, { nodeName, zone }: NodeFacts): readonly Endpoint[] {
   const forUs = (field: 'forNodes' | 'forZones', name: string | undefined) => {
     if (name === undefined || !all.every((endpoint) => hints.get(endpoint)?.[field]?.length)) return [];
     return all.filter((endpoint) => hints.get(endpoint)![field]!.some((hint) => hint.name === name));
@@ -78,8 +82,9 @@ function matchesPort(slicePort: NonNullable<EndpointSlice['ports']>[number], por
   return (slicePort.name ?? '') === (port.name ?? '') && (slicePort.protocol ?? 'TCP') === (port.protocol ?? 'TCP');
 }
 
+/** Without the other fields of what it refers to: one of 100,000. */
 function refOf({ kind, namespace, name }: NonNullable<SliceEndpoint['targetRef']>): ObjectRef {
-  return { kind: kind!, name: name!, ...(namespace !== undefined && { namespace }) };
+  return namespace === undefined ? { kind: kind!, name: name! } : { kind: kind!, namespace, name: name! };
 }
 
 function stateOf({ conditions }: SliceEndpoint): 'ready' | 'terminating' | 'none' {

@@ -54,11 +54,10 @@ class ItemList {
   /** Chains and hairpins, which several frontends share. */
   readonly #shared = new Map<string, NftItem>();
   readonly #comment: string;
-  readonly #places: ReadonlyMap<string, readonly string[]>;
-
+  readonly #places: Places;
   readonly #counted: boolean;
 
-  constructor(service: ObjectRef, places: ReadonlyMap<string, readonly string[]>, counted: boolean) {
+  constructor(service: ObjectRef, places: Places, counted: boolean) {
     this.#counted = counted;
     this.#comment = comment(service);
     this.#places = places;
@@ -97,17 +96,20 @@ class ItemList {
   }
 
   #backends({ family, ip, protocol, port, affinitySeconds }: Frontend, { endpoints }: Backends, first: number): void {
-    const key = [ip, protocol, port];
-    const placed = keepPlaces(this.#places.get(`${ip} ${protocol} ${port} ${first}`), endpoints);
+    const before = this.#places.get(`${ip} ${protocol} ${port} ${first}`);
+    const placed = keepPlaces(before, endpoints);
     const numbers = affinitySeconds === undefined ? undefined : numbersOf(placed);
-    for (const [i, endpoint] of placed.entries()) {
-      const data = [endpoint.ip, endpoint.port];
+    for (let i = 0; i < placed.length; i++) {
+      const endpoint = placed[i]!;
       const named = comment(endpoint.cause);
-      this.#element(family, ENDPOINTS, [...key, first + i], data, named);
+      const known = before?.[i];
+      // The very object as before is no work for anybody who compares.
+      if (known && isAt(known, endpoint) && known.comment === named) this.#items.push(known);
+      else this.#element(family, ENDPOINTS, [ip, protocol, port, first + i], [endpoint.ip, endpoint.port], named);
       if (numbers) {
-        this.#element(family, PICKS, [...key, first + i], [numbers[i]!], named);
+        this.#element(family, PICKS, [ip, protocol, port, first + i], [numbers[i]!], named);
         // Of one number for inside and outside alike.
-        this.#share(family, ENDPOINTS, [...key, numbers[i]!], data, named);
+        this.#share(family, ENDPOINTS, [ip, protocol, port, numbers[i]!], [endpoint.ip, endpoint.port], named);
       }
       // Shared by Services with the same endpoint, so it carries no comment of one of them.
       if (endpoint.local) this.#share(family, HAIRPIN, [endpoint.ip, endpoint.ip]);
@@ -154,10 +156,15 @@ function comment(ref: ObjectRef): string {
   return text.length > COMMENT_LENGTH ? text.slice(0, COMMENT_LENGTH) : text;
 }
 
-/** What a plan had at each index: `address protocol port first-index` to `address port` by place. */
-function placesIn(previous: Fragment | undefined): Map<string, string[]> {
-  const places = new Map<string, string[]>();
-  for (const item of previous?.items ?? []) {
+/** What a plan had at each index, by `address protocol port first-index`. */
+type Places = ReadonlyMap<string, readonly (NftElement | undefined)[]>;
+
+const NO_PLACES: Places = new Map();
+
+function placesIn(previous: Fragment | undefined): Places {
+  if (!previous) return NO_PLACES;
+  const places = new Map<string, NftElement[]>();
+  for (const item of previous.items) {
     if (item.kind !== 'element' || item.set !== ENDPOINTS || !Array.isArray(item.data)) continue;
     const [ip, protocol, port, index] = item.key as [string, string, number, number];
     if (index >= NUMBERED) continue;
@@ -165,23 +172,33 @@ function placesIn(previous: Fragment | undefined): Map<string, string[]> {
     const key = `${ip} ${protocol} ${port} ${first}`;
     const known = places.get(key) ?? [];
     places.set(key, known);
-    known[index - first] = `${item.data[0]} ${item.data[1]}`;
+    known[index - first] = item;
   }
   return places;
 }
 
+function isAt({ data }: NftElement, { ip, port }: Endpoint): boolean {
+  return Array.isArray(data) && data[0] === ip && data[1] === port;
+}
+
 /** Those that had a place keep it; the others fill the holes. */
-function keepPlaces(places: readonly string[] | undefined, endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  if (!places) return endpoints;
+function keepPlaces(
+  places: readonly (NftElement | undefined)[] | undefined,
+  endpoints: readonly Endpoint[],
+): readonly Endpoint[] {
+  if (!places || endpoints.every((endpoint, i) => places[i] && isAt(places[i], endpoint))) return endpoints;
   const placed = new Array<Endpoint | undefined>(endpoints.length).fill(undefined);
   const rest: Endpoint[] = [];
-  const indexes = new Map(places.map((place, index) => [place, index]));
+  const indexes = new Map(
+    places.map((element, index) => [(element?.data as NftValue[] | undefined)?.join(' '), index]),
+  );
   for (const endpoint of endpoints) {
     const index = indexes.get(`${endpoint.ip} ${endpoint.port}`);
     if (index !== undefined && index < placed.length) placed[index] = endpoint;
     else rest.push(endpoint);
   }
-  return placed.map((endpoint) => endpoint ?? rest.shift()!);
+  let next = 0;
+  return placed.map((endpoint) => endpoint ?? rest[next++]!);
 }
 
 /**

@@ -3,75 +3,101 @@ import { identityOf } from '../kernel/identity.ts';
 import type { KernelItem, Sysctl } from '../kernel/items.ts';
 import { isAnnounced } from '../kernel/sysctls.ts';
 import type { Fragment } from '../plan/plan.ts';
+import { type Slot, Slots } from './slots.ts';
 
-interface Claim {
-  readonly key: string;
-  readonly item: KernelItem;
-}
+const NONE: ReadonlySet<Slot> = new Set();
 
 /** An item stays as long as one fragment holds it. Where fragments disagree on its fields, the one that came last has its way. */
 export class DesiredState {
   readonly fragments = new Map<string, Fragment>();
-  /** Identity to the item that is wanted. */
-  readonly items = new Map<string, KernelItem>();
+  readonly slots = new Slots();
   /** Those of the items that change without anybody's hearing of it. */
   readonly unheard = new Map<string, Sysctl>();
-  /** The one holder's key, whose item `items` has; or all claims, the last of which has its way. */
-  readonly #claims = new Map<string, string | Claim[]>();
+  /** Of each fragment, in the order of its items. */
+  readonly #held = new Map<string, readonly Slot[]>();
 
-  /** Replaces or drops one fragment; adds the identities that it held or holds to `touched` and returns that. */
-  set(key: string, fragment: Fragment | undefined, touched = new Set<string>()): Set<string> {
-    for (const item of this.fragments.get(key)?.items ?? []) {
-      const identity = identityOf(item);
-      touched.add(identity);
-      this.#drop(identity, key);
+  /** All that is wanted, by identity. */
+  get items(): Map<string, KernelItem> {
+    const wanted = [...this.slots.values()].flatMap(({ want }) => want ?? []);
+    return new Map(wanted.map((item) => [identityOf(item), item]));
+  }
+
+  /**
+   * Replaces or drops one fragment; adds what it held or holds to `touched` and returns that. An item that is the very object it was
+   * before is passed over, so that a large Service's change is as small as a small one's.
+   */
+  set(key: string, fragment: Fragment | undefined, touched = new Set<Slot>()): Set<Slot> {
+    const before = this.#itemsOf(key);
+    const dropped = before ? gone(before, fragment) : NONE;
+    for (const slot of dropped) {
+      this.#drop(slot, key);
+      touched.add(slot);
     }
-    if (fragment) this.fragments.set(key, fragment);
-    else this.fragments.delete(key);
-    for (const item of fragment?.items ?? []) {
-      const identity = identityOf(item);
-      touched.add(identity);
-      this.#claim(identity, key, item);
+    if (!fragment) {
+      this.fragments.delete(key);
+      this.#held.delete(key);
+      return touched;
     }
+    const held = fragment.items.map((item) => {
+      const known = before?.get(item);
+      if (known && !dropped.has(known)) return known;
+      const slot = known ?? this.slots.of(item);
+      this.#claim(slot, key, item);
+      touched.add(slot);
+      return slot;
+    });
+    this.fragments.set(key, fragment);
+    this.#held.set(key, held);
     return touched;
   }
 
+  #itemsOf(key: string): Map<KernelItem, Slot> | undefined {
+    const held = this.#held.get(key);
+    return held && new Map(this.fragments.get(key)!.items.map((item, i) => [item, held[i]!]));
+  }
+
   /** Keys of the fragments that hold the item. */
-  holders(identity: string): string[] {
-    const claims = this.#claims.get(identity);
+  holders({ claims }: Slot): string[] {
     if (!claims) return [];
     return Array.isArray(claims) ? claims.map((claim) => claim.key) : [claims];
   }
 
   // Nearly every item has one holder: no list is kept for those.
-  #claim(identity: string, key: string, item: KernelItem): void {
-    const claims = this.#claims.get(identity);
-    if (claims === undefined) this.#claims.set(identity, key);
+  #claim(slot: Slot, key: string, item: KernelItem): void {
+    const { claims } = slot;
+    if (claims === undefined) slot.claims = key;
     else if (Array.isArray(claims)) claims.push({ key, item });
     else
-      this.#claims.set(identity, [
-        { key: claims, item: this.items.get(identity)! },
+      slot.claims = [
+        { key: claims, item: slot.want! },
         { key, item },
-      ]);
-    this.#put(identity, item);
+      ];
+    this.#put(slot, item);
   }
 
-  #put(identity: string, item: KernelItem): void {
-    this.items.set(identity, item);
-    if (item.kind === 'sysctl' && !isAnnounced(item)) this.unheard.set(identity, item);
+  #put(slot: Slot, item: KernelItem): void {
+    slot.want = item;
+    if (item.kind === 'sysctl' && !isAnnounced(item)) this.unheard.set(identityOf(item), item);
   }
 
-  #drop(identity: string, key: string): void {
-    const claims = this.#claims.get(identity);
-    const rest = Array.isArray(claims) ? claims.filter((claim) => claim.key !== key) : [];
+  #drop(slot: Slot, key: string): void {
+    const rest = Array.isArray(slot.claims) ? slot.claims.filter((claim) => claim.key !== key) : [];
     const last = rest.at(-1);
     if (last) {
-      this.#claims.set(identity, rest.length === 1 ? last.key : rest);
-      this.#put(identity, last.item);
+      slot.claims = rest.length === 1 ? last.key : rest;
+      this.#put(slot, last.item);
     } else {
-      this.#claims.delete(identity);
-      this.items.delete(identity);
-      this.unheard.delete(identity);
+      if (slot.want?.kind === 'sysctl') this.unheard.delete(identityOf(slot.want));
+      slot.claims = undefined;
+      slot.want = undefined;
     }
   }
+}
+
+/** What the fragment holds no more. */
+function gone(before: ReadonlyMap<KernelItem, Slot>, fragment: Fragment | undefined): Set<Slot> {
+  const staying = new Set(fragment?.items);
+  const slots = new Set<Slot>();
+  for (const [item, slot] of before) if (!staying.has(item)) slots.add(slot);
+  return slots;
 }

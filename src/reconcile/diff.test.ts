@@ -6,7 +6,7 @@ import { FakeKernel } from '../kernel/fake.ts';
 import { identityOf } from '../kernel/identity.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { Transaction } from '../kernel/kernel.ts';
-import { diff, isEmpty, ordered, type State } from './diff.ts';
+import { diff, isEmpty, ordered, type Pair } from './diff.ts';
 
 const mac = fc.nat(3).map((n) => `02:00:00:00:00:0${n}`);
 const item: fc.Arbitrary<KernelItem> = fc.oneof(
@@ -28,6 +28,13 @@ const item: fc.Arbitrary<KernelItem> = fc.oneof(
 
 const state = fc.array(item, { maxLength: 20 }).map(stateOf);
 
+type State = ReadonlyMap<string, KernelItem>;
+
+function pairs(have: State, want: State): Pair[] {
+  const identities = new Set([...have.keys(), ...want.keys()]);
+  return [...identities].map((identity) => ({ have: have.get(identity), want: want.get(identity) }));
+}
+
 function stateOf(items: readonly KernelItem[]): State {
   return new Map(items.map((each) => [identityOf(each), each]));
 }
@@ -42,8 +49,8 @@ function applied(have: State, { add, change, remove }: Transaction): State {
 test('applying the difference leaves no difference', () => {
   fc.assert(
     fc.property(state, state, (have, want) => {
-      assert.ok(isEmpty(diff(applied(have, diff(have, want)), want)));
-      assert.ok(isEmpty(diff(have, have)));
+      assert.ok(isEmpty(diff(pairs(applied(have, diff(pairs(have, want))), want))));
+      assert.ok(isEmpty(diff(pairs(have, have))));
     }),
   );
 });
@@ -55,16 +62,10 @@ test('a kernel that is taken from state to state holds the last one', () => {
       const kernel = new FakeKernel();
       let have = stateOf([]);
       for (const want of states.map((each) => stateOf([base, ...each.values()]))) {
-        kernel.apply(ordered(diff(have, want)));
+        kernel.apply(ordered(diff(pairs(have, want))));
         have = want;
         assert.deepEqual([...stateOf(kernel.read()).keys()].toSorted(), [...want.keys()].toSorted());
       }
     }),
   );
-});
-
-test('only the identities asked for are looked at', () => {
-  const a: KernelItem = { kind: 'route', dst: '10.0.1.0/24', type: 'unreachable' };
-  const b: KernelItem = { kind: 'route', dst: '10.0.2.0/24', type: 'unreachable' };
-  assert.deepEqual(diff(stateOf([]), stateOf([a, b]), [identityOf(b)]), { add: [b], change: [], remove: [] });
 });

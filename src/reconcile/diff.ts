@@ -1,22 +1,23 @@
-// Room reconcile: the pure difference between two states, each a map of identity to item.
+// Room reconcile: the pure difference between what is there and what is wanted.
 import { sameItem } from '../kernel/identity.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { Transaction } from '../kernel/kernel.ts';
 
-/** Items by identity (kernel/identity.ts). */
-export type State = ReadonlyMap<string, KernelItem>;
+/** One item as it is and as it should be; undefined: not at all. */
+export interface Pair {
+  readonly have: KernelItem | undefined;
+  readonly want: KernelItem | undefined;
+}
 
-/** What turns `have` into `want`. `among`: only these identities; absent: all of both. */
-export function diff(have: State, want: State, among?: Iterable<string>): Transaction {
+/** What makes of each what it should be. */
+export function diff(pairs: Iterable<Pair>): Transaction {
   const add: KernelItem[] = [];
   const change: { from: KernelItem; to: KernelItem }[] = [];
   const remove: KernelItem[] = [];
-  for (const identity of among ?? new Set([...have.keys(), ...want.keys()])) {
-    const from = have.get(identity);
-    const to = want.get(identity);
-    if (to && !from) add.push(to);
-    else if (from && !to) remove.push(from);
-    else if (from && to && !sameItem(from, to)) change.push({ from, to });
+  for (const { have, want } of pairs) {
+    if (want && !have) add.push(want);
+    else if (have && !want) remove.push(have);
+    else if (have && want && !sameItem(have, want)) change.push({ from: have, to: want });
   }
   return { add, change, remove };
 }
@@ -49,8 +50,14 @@ const RANK: Record<KernelItem['kind'], number> = {
 /** Additions so that whatever an item needs comes before it, removals the other way round. */
 export function ordered({ add, change, remove }: Transaction): Transaction {
   return {
-    add: add.toSorted((a, b) => RANK[a.kind] - RANK[b.kind]),
-    change: change.toSorted((a, b) => RANK[a.to.kind] - RANK[b.to.kind]),
-    remove: remove.toSorted((a, b) => RANK[b.kind] - RANK[a.kind]),
+    add: sorted(add, (a, b) => RANK[a.kind] - RANK[b.kind]),
+    change: sorted(change, (a, b) => RANK[a.to.kind] - RANK[b.to.kind]),
+    remove: sorted(remove, (a, b) => RANK[b.kind] - RANK[a.kind]),
   };
+}
+
+/** Large ones are of one kind and need no copy. */
+function sorted<T>(items: readonly T[], compare: (a: T, b: T) => number): readonly T[] {
+  const isSorted = items.every((item, i) => i === 0 || compare(items[i - 1]!, item) <= 0);
+  return isSorted ? items : items.toSorted(compare);
 }

@@ -7,6 +7,7 @@ import type { Fragment } from '../plan/plan.ts';
 import { DesiredState } from './desired.ts';
 import { diff, isEmpty, ordered } from './diff.ts';
 import type { Reconciler, Suspicion } from './reconciler.ts';
+import type { Slot } from './slots.ts';
 
 export function createReconciler(kernel: Kernel): Reconciler {
   return new ReconcileLoop(kernel);
@@ -19,10 +20,8 @@ const LONGEST_WAIT = 30_000;
 class ReconcileLoop implements Reconciler {
   readonly #kernel: Kernel;
   readonly #desired = new DesiredState();
-  /** What the kernel holds because we put it there. */
-  readonly #applied = new Map<string, KernelItem>();
   /** What a failed transaction spoke of, in the form that the kernel may hold: read again before anything is done to it. */
-  readonly #unsure = new Map<string, KernelItem>();
+  readonly #unsure = new Map<Slot, KernelItem>();
   #wait = FIRST_WAIT;
   #timer: NodeJS.Timeout | undefined;
   #due = true;
@@ -36,22 +35,22 @@ class ReconcileLoop implements Reconciler {
   }
 
   update(changes: ReadonlyMap<string, Fragment | undefined>): void {
-    const touched = new Set<string>();
+    const touched = new Set<Slot>();
     for (const [key, fragment] of changes) this.#desired.set(key, fragment, touched);
     const unsure = [...this.#unsure.keys()];
-    const others = unsure.filter((identity) => !touched.has(identity));
+    const others = unsure.filter((slot) => !touched.has(slot));
     const due = others.length > 0 && this.#due;
-    if (due || others.length < unsure.length) this.#refresh(this.#readState(), unsure);
+    if (due || others.length < unsure.length) this.#refresh(this.#kernel.read(), unsure);
     // What failed before must not hold up what is new: when both together are refused, that goes alone.
     if (due && this.#retry([...others, ...touched])) return;
     this.#applyAmong(touched);
     if (unsure.length > 0) this.#forgetSettled(touched);
   }
 
-  #retry(identities: readonly string[]): boolean {
+  #retry(slots: readonly Slot[]): boolean {
     try {
-      this.#apply(diff(this.#applied, this.#desired.items, identities));
-      this.#forgetSettled(identities);
+      this.#apply(diff(slots));
+      this.#forgetSettled(slots);
       this.#wait = FIRST_WAIT;
       return true;
     } catch (error) {
@@ -86,25 +85,28 @@ class ReconcileLoop implements Reconciler {
   }
 
   wanted(identity: string): KernelItem | undefined {
-    return this.#desired.items.get(identity);
+    return this.#desired.slots.named(identity)?.want;
   }
 
-  #readState(part?: KernelPart): Map<string, KernelItem> {
-    return new Map(this.#kernel.read(part).map((item) => [identityOf(item), item]));
+  /** With a slot for each. */
+  #readState(part?: KernelPart): KernelItem[] {
+    const read = this.#kernel.read(part);
+    for (const item of read) this.#desired.slots.of(item);
+    return read;
   }
 
   /**
-   * Corrects what we believe of these identities. What a dump does not tell (a pod's side, sysctls) counts as absent while it
+   * Corrects what we believe of these. What a dump does not tell (a pod's side, sysctls) counts as absent while it
    * is wanted, and as present once it is not: putting and removing it again does no harm.
    */
-  #refresh(read: ReadonlyMap<string, KernelItem>, identities: Iterable<string>): void {
-    for (const identity of identities) {
-      const want = this.#desired.items.get(identity);
-      const known = this.#unsure.get(identity) ?? this.#applied.get(identity) ?? want;
+  #refresh(read: readonly KernelItem[], slots: Iterable<Slot>): void {
+    const there = new Map(read.map((item) => [this.#desired.slots.find(item), item]));
+    for (const slot of slots) {
+      const { want } = slot;
+      const known = this.#unsure.get(slot) ?? slot.have ?? want;
       const blind = known && !isReadable(known);
-      const have = blind ? (want ? undefined : known) : read.get(identity);
-      if (have) this.#applied.set(identity, want && satisfies(have, want) ? want : have);
-      else this.#applied.delete(identity);
+      const have = blind ? (want ? undefined : known) : there.get(slot);
+      slot.have = have && want && satisfies(have, want) ? want : have;
     }
   }
 
@@ -121,30 +123,30 @@ class ReconcileLoop implements Reconciler {
       this.#kernel.apply(ordered(transaction));
     } catch (error) {
       const after = [...transaction.add, ...transaction.change.map((change) => change.to)];
-      for (const item of [...after, ...transaction.remove]) this.#unsure.set(identityOf(item), item);
+      for (const item of [...after, ...transaction.remove]) {
+        this.#unsure.set(this.#desired.slots.of(item), item);
+      }
       this.#retryLater();
       throw error;
     }
   }
 
-  /** Brings these to what is wanted. What they are called is known, and need not be made again of each item. */
-  #applyAmong(identities: ReadonlySet<string>): void {
-    const transaction = diff(this.#applied, this.#desired.items, identities);
-    if (isEmpty(transaction)) return;
-    this.#send(transaction);
-    for (const identity of identities) {
-      const want = this.#desired.items.get(identity);
-      this.#unsure.delete(identity);
-      if (want) this.#applied.set(identity, want);
-      else this.#applied.delete(identity);
+  /** Brings these to what is wanted. */
+  #applyAmong(slots: ReadonlySet<Slot>): void {
+    const transaction = diff(slots);
+    if (!isEmpty(transaction)) this.#send(transaction);
+    for (const slot of slots) {
+      slot.have = slot.want;
+      if (this.#unsure.size > 0) this.#unsure.delete(slot);
+      this.#desired.slots.release(slot);
     }
   }
 
   #settle(item: KernelItem, present: boolean): void {
-    const identity = identityOf(item);
-    this.#unsure.delete(identity);
-    if (present) this.#applied.set(identity, item);
-    else this.#applied.delete(identity);
+    const slot = this.#desired.slots.of(item);
+    this.#unsure.delete(slot);
+    slot.have = present ? item : undefined;
+    this.#desired.slots.release(slot);
   }
 
   repair(suspicion?: Suspicion): string[] {
@@ -153,9 +155,9 @@ class ReconcileLoop implements Reconciler {
 
   #repairAll(): string[] {
     const read = this.#readState();
-    const all = new Set([...read.keys(), ...this.#desired.items.keys(), ...this.#unsure.keys()]);
+    const all = [...this.#desired.slots.values()];
     this.#refresh(read, all);
-    const transaction = diff(this.#applied, this.#desired.items, all);
+    const transaction = diff(all);
     const [seen, blind] = split(transaction);
     this.#apply(seen);
     this.#forgetSettled(all);
@@ -165,16 +167,18 @@ class ReconcileLoop implements Reconciler {
   #repairPart({ part, touched }: Suspicion): string[] {
     const read = this.#readState(part);
     const inPart = (item: KernelItem) => isReadable(item) && isLinkItem(item) === (part === 'links');
-    const wanted = [...this.#desired.items].filter(([, item]) => inPart(item)).map(([identity]) => identity);
-    const all = new Set([...read.keys(), ...wanted]);
+    const all = new Set(read.map((item) => this.#desired.slots.of(item)));
+    for (const slot of this.#desired.slots.values()) if (slot.want && inPart(slot.want)) all.add(slot);
     this.#refresh(read, all);
-    const seen = diff(this.#applied, this.#desired.items, all);
+    const seen = diff(all);
     this.#apply(seen);
     this.#forgetSettled(all);
-    const changed = [...seen.add, ...seen.change.map(({ to }) => to)].map(identityOf);
-    const blind = this.#blindBeside([...touched, ...changed]);
-    this.#refresh(read, blind.keys());
-    const failures = this.#applyBlind(diff(this.#applied, this.#desired.items, blind.keys()));
+    const changed = [...seen.add, ...seen.change.map(({ to }) => to)].map((item) => this.#desired.slots.of(item));
+    const known = [...touched].flatMap((identity) => this.#desired.slots.named(identity) ?? []);
+    const blind = this.#blindBeside([...known, ...changed]);
+    const beside = [...blind.values()].map((item) => this.#desired.slots.of(item));
+    this.#refresh(read, beside);
+    const failures = this.#applyBlind(diff(beside));
     const restored = [...touched].flatMap((identity) => blind.get(identity) ?? []);
     return [...texts(seen), ...restored.map((item) => this.#restoredText(item)), ...failures];
   }
@@ -182,23 +186,25 @@ class ReconcileLoop implements Reconciler {
   /** In a pod's namespace: of which pod. */
   #restoredText(item: KernelItem): string {
     const verb = item.kind === 'sysctl' ? 'set' : 'added';
-    const [key] = this.#desired.holders(identityOf(item));
+    const [key] = this.#desired.holders(this.#desired.slots.of(item));
     const cause = key === undefined ? undefined : this.#desired.fragments.get(key)?.cause;
     const whose = 'netns' in item && cause?.kind === 'Pod' ? ` (pod ${cause.namespace}/${cause.name})` : '';
     return `${verb} ${itemText(item)}${whose}`;
   }
 
   /** What a dump does not tell of the fragments that hold any of these. */
-  #blindBeside(identities: readonly string[]): Map<string, KernelItem> {
-    const keys = new Set(identities.flatMap((identity) => this.#desired.holders(identity)));
+  #blindBeside(slots: readonly Slot[]): Map<string, KernelItem> {
+    const keys = new Set(slots.flatMap((slot) => this.#desired.holders(slot)));
     const items = [...keys].flatMap((key) => this.#desired.fragments.get(key)?.items ?? []);
     return new Map(items.filter((item) => !isReadable(item)).map((item) => [identityOf(item), item]));
   }
 
   /** What is as it should be without our doing needs no retry. */
-  #forgetSettled(identities: Iterable<string>): void {
-    for (const identity of identities) {
-      if (this.#applied.get(identity) === this.#desired.items.get(identity)) this.#unsure.delete(identity);
+  #forgetSettled(slots: Iterable<Slot>): void {
+    for (const slot of slots) {
+      if (slot.have !== slot.want) continue;
+      this.#unsure.delete(slot);
+      this.#desired.slots.release(slot);
     }
   }
 

@@ -4,10 +4,16 @@ import { align4, NLM_F } from '../netlink/message.ts';
 const NLA_F_NESTED = 0x8000;
 const text = new TextEncoder();
 
+export interface WriterBuffer {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
 /** Attribute headers are in host order, as all netlink is; integers inside netfilter's attributes are big-endian. */
 export class NfnetlinkWriter {
   #bytes: Uint8Array;
   #view: DataView;
+  #buffer: WriterBuffer;
   #length = 0;
   #seq: number;
   #message = 0;
@@ -15,6 +21,7 @@ export class NfnetlinkWriter {
   constructor(firstSeq: number, capacity = 4096) {
     this.#bytes = new Uint8Array(capacity);
     this.#view = new DataView(this.#bytes.buffer);
+    this.#buffer = { bytes: this.#bytes, view: this.#view };
     this.#seq = firstSeq;
   }
 
@@ -104,8 +111,8 @@ export class NfnetlinkWriter {
   }
 
   /** The whole buffer, and its view: for filling in what reserve() gave. Valid until the next write. */
-  get buffer(): { readonly bytes: Uint8Array; readonly view: DataView } {
-    return { bytes: this.#bytes, view: this.#view };
+  get buffer(): WriterBuffer {
+    return this.#buffer;
   }
 
   #attribute(type: number, length: number): number {
@@ -127,6 +134,7 @@ export class NfnetlinkWriter {
     bytes.set(this.#bytes);
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
+    this.#buffer = { bytes, view: this.#view };
   }
 }
 

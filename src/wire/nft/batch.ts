@@ -73,7 +73,7 @@ class BatchWriter {
   }
 
   write({ add, change, remove }: NftChanges): NftOperation[] {
-    const to = [...add, ...change.map((changed) => changed.to)];
+    const to = change.length > 0 ? [...add, ...change.map((changed) => changed.to)] : add;
     const gone = withoutContents(remove);
     const goneChains = gone.filter((item) => item.kind === 'chain');
     for (const item of to) if (item.kind === 'table') this.#addTable(item);
@@ -82,12 +82,8 @@ class BatchWriter {
     const chains = to.filter((item) => item.kind === 'chain');
     for (const chain of chains) this.#addChain(chain);
     for (const chain of [...chains, ...goneChains]) this.#flushRules(chain, goneChains.includes(chain));
-    const oldElements = [...gone, ...change.map(({ from }) => from)].filter((item) => item.kind === 'element');
-    this.#elements(oldElements, true);
-    this.#elements(
-      to.filter((item) => item.kind === 'element'),
-      false,
-    );
+    this.#elements([...gone, ...change.map(({ from }) => from)], true);
+    this.#elements(to, false);
     for (const chain of chains) this.#addRules(chain);
     // Rules that look sets up are gone by now; verdicts in sets' elements hold chains.
     for (const item of gone) if (item.kind === 'set') this.#remove(item);
@@ -159,9 +155,8 @@ class BatchWriter {
     this.#w.end();
   }
 
-  #elements(elements: readonly NftElement[], remove: boolean): void {
-    const bySet = Map.groupBy(elements, (element) => `${element.family} ${element.table} ${element.set}`);
-    for (const [, group] of bySet) {
+  #elements(items: readonly NftItem[], remove: boolean): void {
+    for (const group of bySet(items)) {
       for (let next = 0; next < group.length; ) next = this.#elementMessage(group, next, remove);
     }
   }
@@ -193,8 +188,26 @@ class BatchWriter {
   }
 }
 
+/** The elements among the items. Those of one set often stand side by side. */
+function bySet(items: readonly NftItem[]): Iterable<NftElement[]> {
+  const groups = new Map<string, NftElement[]>();
+  let last: NftElement | undefined;
+  let group: NftElement[] = [];
+  for (const item of items) {
+    if (item.kind !== 'element') continue;
+    if (!last || item.set !== last.set || item.table !== last.table || item.family !== last.family) {
+      const key = `${item.family} ${item.table} ${item.set}`;
+      group = groups.get(key) ?? [];
+      groups.set(key, group);
+      last = item;
+    }
+    group.push(item);
+  }
+  return groups.values();
+}
+
 /** What goes with its table or its set needs no deletion of its own. */
-function withoutContents(remove: readonly NftItem[]): NftItem[] {
+function withoutContents(remove: readonly NftItem[]): readonly NftItem[] {
   const tables = new Set(remove.filter((item) => item.kind === 'table').map(nftIdentity));
   const sets = new Set(remove.filter((item) => item.kind === 'set').map(nftIdentity));
   return remove.filter((item) => {

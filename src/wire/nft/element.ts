@@ -2,6 +2,7 @@
 import type { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 import { hasConcatenatedIntervals, writeConcatenatedBound } from './concatenation.ts';
 import { keyLength, type NftValueType, slotLength, writeValue } from './datatype.ts';
+import { DATA } from './expression.ts';
 import { hasIntervals, intervalBytes, parseInterval } from './interval.ts';
 import type { NftElement, NftSet } from './items.ts';
 import { writeData, writeVerdict } from './load.ts';
@@ -52,11 +53,13 @@ function writeParts(
   types: readonly NftValueType[],
   values: readonly (string | number)[],
 ): void {
-  writeData(w, attribute, keyLength(types), (bytes, view, at) => {
-    let offset = at;
-    for (let i = 0; i < types.length; i++) {
-      writeValue(bytes, view, offset, types[i]!, values[i]!);
-      offset += slotLength(types[i]!);
-    }
-  });
+  // Not by writeData(): a closure for each of 200,000.
+  const nested = w.open(attribute);
+  let at = w.reserve(DATA.VALUE, keyLength(types));
+  const { bytes, view } = w.buffer;
+  for (let i = 0; i < types.length; i++) {
+    writeValue(bytes, view, at, types[i]!, values[i]!);
+    at += slotLength(types[i]!);
+  }
+  w.close(nested);
 }
