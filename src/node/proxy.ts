@@ -50,8 +50,8 @@ export interface RunningProxy {
 }
 
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
-/** Services in one transaction. */
-const MOST_SERVICES = 500;
+/** Items in one transaction, after which no further Service goes in: a small change must not wait for a whole cluster's first load. */
+const MANY_ITEMS = 5000;
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 export function startProxy(options: ProxyOptions): RunningProxy {
@@ -170,17 +170,20 @@ class ServiceProxy implements RunningProxy {
     const begun = performance.now();
     // Apart from the Services: 100,000 elements take the kernel three times as long in the batch that makes their sets.
     this.#apply(this.#planNodes());
-    const keys = this.#takeKeys();
     const changes = new Map<string, Fragment | undefined>();
     const { plan } = this.#options.reconciler;
     const stale: ConntrackFilter[] = [];
     const changed: string[] = [];
-    for (const key of keys) {
+    let items = 0;
+    for (const key of this.#services) {
+      if (items >= MANY_ITEMS) break;
+      this.#services.delete(key);
       const fragmentKey = serviceFragmentKey(key);
       const before = plan.get(fragmentKey);
       const after = this.#planService(key, before);
       if (!before && !after) continue;
       changed.push(key);
+      items += after?.items.length ?? 0;
       changes.set(fragmentKey, after);
       stale.push(...staleFlows(before, after));
       if (after) this.#mostEndpoints = Math.max(this.#mostEndpoints, uncommonCount(after));
@@ -193,13 +196,6 @@ class ServiceProxy implements RunningProxy {
     this.#tellSockets(changed);
     this.#countSync(begun);
     if (this.#services.size > 0) this.#schedule();
-  }
-
-  /** Those that the next transaction is about: a small change must not wait for a whole cluster's first load. */
-  #takeKeys(): string[] {
-    const keys = [...this.#services].slice(0, MOST_SERVICES);
-    for (const key of keys) this.#services.delete(key);
-    return keys;
   }
 
   #addChains(): void {

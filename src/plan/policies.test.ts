@@ -161,7 +161,7 @@ describe('in nftables', () => {
     assert.ok(
       both.some((line) =>
         line.startsWith(
-          'outside1 { meta l4proto tcp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 offset 65536 map @endpoints',
+          'outside1 { dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 offset 65536 map @endpoints',
         ),
       ),
     );

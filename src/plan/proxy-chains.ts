@@ -23,8 +23,6 @@ export const OUTSIDE = 0x10000;
 /** So many chains come at once when there must be more. */
 const BLOCK = 64;
 
-const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
-
 export interface Choice {
   readonly count: number;
   /** Among the endpoints for traffic from outside. */
@@ -91,16 +89,16 @@ function frontendKey(family: Family) {
  */
 export function balanceChain(family: Family, count: number, outside = false): NftChain {
   const key = [...frontendKey(family), pick(count, outside)];
-  // One rule a protocol: nft takes a port translation only after a protocol, and a set of them would be one more set per chain.
-  const rules = PROTOCOLS.map((protocol) => ({
-    statements: [
-      { kind: 'match', left: 'meta l4proto', right: protocol },
-      { kind: 'dnat', key, map: ENDPOINTS },
-    ] satisfies NftStatement[],
-  }));
+  // A single one: for each element that is added, the kernel goes over all rules that look the map up.
+  const translate: NftStatement = { kind: 'dnat', key, map: ENDPOINTS };
   const name = outside ? 'outside' : 'n';
   const missed: NftStatement = { kind: 'verdict', verdict: 'goto', chain: count === 1 ? REFUSE : `${name}1` };
-  return { kind: 'chain', ...placeOf(family), chain: `${name}${count}`, rules: [...rules, { statements: [missed] }] };
+  return {
+    kind: 'chain',
+    ...placeOf(family),
+    chain: `${name}${count}`,
+    rules: [{ statements: [translate] }, { statements: [missed] }],
+  };
 }
 
 function pick(mod: number, outside: boolean) {
@@ -110,15 +108,12 @@ function pick(mod: number, outside: boolean) {
 /** Whom we know comes to where it was, and is remembered anew; where that is no endpoint any more, the packet comes back. */
 function stickyChain(family: Family, timeout: number): NftChain {
   const key = clientKey(family);
-  const rules = PROTOCOLS.map((protocol) => ({
-    statements: [
-      { kind: 'match', left: 'meta l4proto', right: protocol },
-      { kind: 'set ct mark', key, map: AFFINITY },
-      { kind: 'update', set: AFFINITY, key, data: 'ct mark', timeout },
-      { kind: 'dnat', key: [...frontendKey(family), 'ct mark'], map: ENDPOINTS },
-    ] satisfies NftStatement[],
-  }));
-  return { kind: 'chain', ...placeOf(family), chain: `sticky-${timeout}`, rules };
+  const statements: NftStatement[] = [
+    { kind: 'set ct mark', key, map: AFFINITY },
+    { kind: 'update', set: AFFINITY, key, data: 'ct mark', timeout },
+    { kind: 'dnat', key: [...frontendKey(family), 'ct mark'], map: ENDPOINTS },
+  ];
+  return { kind: 'chain', ...placeOf(family), chain: `sticky-${timeout}`, rules: [{ statements }] };
 }
 
 /** Else it gets an endpoint by chance, and then comes to that. */

@@ -158,7 +158,7 @@ describe('a Service as elements', () => {
     const chains = planService(service({}), [slice(web, many)], facts)!.items.filter((item) => item.kind === 'chain');
     assert.deepEqual(
       chains.map((chain) => itemText(chain).slice(0, 28)),
-      ['add chain ip podwire n17 { m'],
+      ['add chain ip podwire n17 { d'],
     );
   });
 
@@ -261,9 +261,7 @@ test('what Services share on a node, as nft text', () => {
     drop
   }
   chain n1 {
-    meta l4proto tcp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
-    meta l4proto udp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
-    meta l4proto sctp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
+    dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints
     goto refuse
   }
   chain services-prerouting {
