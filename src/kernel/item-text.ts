@@ -1,5 +1,5 @@
 // Room kernel: items as an operator would type them, for messages, status and tests.
-import type { FrameSwitch, KernelItem, Link, Route } from './items.ts';
+import type { FastRoute, FrameSwitch, KernelItem, Link, Route } from './items.ts';
 
 /** One line, in the words of `ip`, `bridge`, `sysctl` and `nft`; what lies in another namespace says so. */
 export function itemText(item: KernelItem): string {
@@ -32,7 +32,7 @@ function bareText(item: KernelItem): string {
     case 'fast-pod':
       return `fast path to ${item.ip} dev ${item.link}`;
     case 'fast-route':
-      return `fast path to ${item.dst} via ${item.via} dev ${item.link}`;
+      return `fast path to ${item.dst} via ${item.via} dev ${item.link}${headText(item)}`;
     case 'switch':
       return `switch ${item.bridge} by eBPF: ${item.ports.map(portText).join(', ')}`;
     case 'sysctl':
@@ -46,6 +46,12 @@ function bareText(item: KernelItem): string {
     case 'element':
       return `element ${item.family} ${item.table} ${item.set} { ${item.key.join(' . ')} }`;
   }
+}
+
+function headText({ straight }: FastRoute): string {
+  if (!straight) return '';
+  const { tunnel } = straight;
+  return ` straight to ${straight.to}${tunnel ? ` ipip ${tunnel.local} remote ${tunnel.remote}` : ''}`;
 }
 
 function portText({ link, mac, open }: FrameSwitch['ports'][number]): string {

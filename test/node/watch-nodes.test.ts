@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeKernel } from '../../src/kernel/fake.ts';
 import { itemText } from '../../src/kernel/item-text.ts';
+import { fakeNft } from '../../src/kernel/nft-fake.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
 import { Overlay, watchNodes } from '../../src/node/overlay.ts';
 import type { Node } from '../../src/objects/types.ts';
@@ -31,7 +32,7 @@ function node(name: string, ip: string | undefined, podCIDRs: string[], heartbea
 }
 
 function watched() {
-  const kernel = new FakeKernel();
+  const kernel = new FakeKernel({ nft: fakeNft() });
   const reconciler = createReconciler(kernel);
   const pods = { resize: () => new Map() };
   const overlay = new Overlay({ options: options as unknown as NodeOptions, nodeLink: 'eth0', reconciler, pods });
@@ -39,7 +40,7 @@ function watched() {
   const stop = watchNodes(overlay, options.nodeName, nodes);
   const ways = () =>
     kernel
-      .read()
+      .read('links')
       .filter((item) => item.kind !== 'link')
       .map(itemText)
       .toSorted();

@@ -229,16 +229,19 @@ test('what is deleted by hand of it is back, and turned off it goes; flows go on
   assert.ok((await bulk(net, from, to)) > FEW);
 });
 
-test('a kernel that takes no programs has nftables do it all, and one line says so', { skip }, () => {
-  const module = new URL('../../src/cluster/datapath.ts', import.meta.url).href;
+test('on a kernel that takes no programs nftables and the bridge do it all, and one line says so', {
+  skip,
+}, () => {
+  const module = (name: string) => new URL(`../../src/cluster/${name}.ts`, import.meta.url).href;
   const config = JSON.stringify({ network: { datapath: 'ebpf' } });
-  const ask = `const { settleDatapath } = await import('${module}');
-    for (let i = 0; i < 3; i++) process.stdout.write(settleDatapath(${config}).kind + ' ');`;
+  const ask = `const { settleDatapath } = await import('${module('datapath')}');
+    const { fabricOptions } = await import('${module('fabric-options')}');
+    const told = () => settleDatapath(${config}).kind + ' ' + fabricOptions(${config}, []).fast + ' ';
+    for (let i = 0; i < 3; i++) process.stdout.write(told());`;
   const lost = '-bpf,-sys_admin,-perfmon';
   const node = [process.execPath, '--input-type=module', '-e', ask];
-  const { stdout, stderr } = spawnSync('setpriv', [`--bounding-set=${lost}`, `--inh-caps=${lost}`, ...node], {
-    encoding: 'utf8',
-  });
-  assert.equal(stdout, 'nftables nftables nftables ');
+  const words = [`--bounding-set=${lost}`, `--inh-caps=${lost}`, ...node];
+  const { stdout, stderr } = spawnSync('setpriv', words, { encoding: 'utf8' });
+  assert.equal(stdout, 'nftables false nftables false nftables false ');
   assert.equal(stderr.match(/no eBPF fast path on this kernel/g)?.length, 1, stderr);
 });

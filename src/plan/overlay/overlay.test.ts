@@ -57,6 +57,9 @@ test('vxlan is a device here, and for each other node an entry of each table', (
     ...TO_OTHER_RACKS,
     'link pw-vxlan mtu 1450 address 02:76:ac:1e:00:0b up type vxlan id 1 local 172.30.0.11 dstport 8472 nolearning',
     'net.ipv4.conf.pw-vxlan.rp_filter=0',
+    'table ip podwire',
+    'chain ip podwire vxlan-prerouting',
+    'chain ip podwire vxlan-output',
   ]);
   assert.deepEqual(lines(planRemoteNode(facts, near)).length, 5);
   assert.deepEqual(lines(planRemoteNode(facts, far)), VXLAN_TO_FAR);
@@ -185,4 +188,23 @@ test('pods have what the backend leaves of the MTU; over IPv6 20 bytes less', ()
     overlayMtu({ mtu: 1500, nodeIPs: [nodeIP], overlay: { backend, directRouting: true } });
   assert.deepEqual([left('vxlan'), left('host-gw'), left('none'), left('ipip')], [1450, 1500, 1500, 1480]);
   assert.equal(left('vxlan', 'fd00::1'), 1430);
+});
+
+test('on a fabric of ours the fast path knows the frames for nodes of the same rack', () => {
+  const fast = (backend: OverlayName, datapath?: 'ebpf') => {
+    const facts = { ...factsOf(backend), fastPath: true, ourFabric: true };
+    const all = { ...facts, overlay: { ...facts.overlay, ...(datapath && { datapath }) } };
+    const items = [near, far].flatMap((node) => lines(planRemoteNode(all, node)));
+    return items.filter((line) => line.startsWith('fast path'));
+  };
+  const head = 'straight to 02:4e:ac:1e:00:0c';
+  assert.deepEqual(fast('host-gw').slice(0, 2), [
+    `fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0 ${head}`,
+    `fast path to fd00:10:244:1::/64 via fd00:172:30::12 dev eth0 ${head}`,
+  ]);
+  assert.deepEqual(fast('ipip', 'ebpf'), [
+    `fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0 ${head} ipip 172.30.0.11 remote 172.30.0.12`,
+    'fast path to 10.244.2.0/24 via 172.30.0.2 dev eth0',
+  ]);
+  for (const backend of ['vxlan', 'none'] as const) assert.doesNotMatch(fast(backend).join(), /straight/);
 });

@@ -2,6 +2,8 @@
 import { familyOf, formatIP, type IP } from '../../addr/ip.ts';
 import { type MAC, macBytes, macFromIP } from '../../addr/mac.ts';
 import { networkOf, parsePrefix } from '../../addr/prefix.ts';
+import type { NftItem } from '../../kernel/nft-items.ts';
+import { placeOf, wordsOf } from '../proxy-names.ts';
 import type { OverlayBackend } from './backend.ts';
 
 export const VXLAN_LINK = 'pw-vxlan';
@@ -37,6 +39,7 @@ export const vxlan: OverlayBackend = {
       // Other nodes speak to our pods under their own address, whose way back is the fabric. Without an address on the device
       // even the loose check (2) drops that: fib_validate_source.
       { kind: 'sysctl', key: `net/ipv4/conf/${VXLAN_LINK}/rp_filter`, value: '0' },
+      ...untracked(local, port),
     ];
   },
   peer: (_, remote) => [{ kind: 'fdb', link: VXLAN_LINK, mac: vtepMac(remote), dst: remote }],
@@ -53,3 +56,39 @@ export const vxlan: OverlayBackend = {
     ];
   },
 };
+
+const RAW = -300;
+
+/**
+ * The source port tells inner flows apart: tracked, each of them would be another flow outside, in four entries on the two nodes that
+ * nobody ever asks for. Nothing but the tunnel's own packets: what pods send to this port elsewhere is translated as ever.
+ */
+function untracked(local: IP, port: number): NftItem[] {
+  const family = familyOf(local);
+  const { saddr, daddr } = wordsOf(family);
+  const hooks = [
+    ['prerouting', daddr],
+    ['output', saddr],
+  ] as const;
+  return [
+    { kind: 'table', ...placeOf(family) },
+    ...hooks.map(
+      ([hook, own]): NftItem => ({
+        kind: 'chain',
+        ...placeOf(family),
+        chain: `vxlan-${hook}`,
+        base: { type: 'filter', hook, priority: RAW },
+        rules: [
+          {
+            statements: [
+              { kind: 'match', left: own, right: local },
+              { kind: 'match', left: 'meta l4proto', right: 'udp' },
+              { kind: 'match', left: 'th dport', right: port },
+              { kind: 'notrack' },
+            ],
+          },
+        ],
+      }),
+    ),
+  ];
+}
