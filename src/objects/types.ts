@@ -1,5 +1,6 @@
 // Room objects: the TypeScript shapes of Kubernetes objects as they stand in JSON (dates are RFC 3339 strings).
 import type * as k8s from '@kubernetes/client-node';
+import type { CalicoNetworkPolicy, CalicoTier, ClusterNetworkPolicy, GlobalNetworkPolicy } from './policy-types.ts';
 
 /** A model of @kubernetes/client-node as it stands on the wire: dates become strings, `_from` is `from`, all else stays. */
 export type Json<T> = T extends Date
@@ -85,6 +86,13 @@ export type LBPool = Pick<Lease, 'apiVersion' | 'kind' | 'metadata'> & {
   status?: { assigned?: number; free?: number };
 };
 
+export type {
+  CalicoNetworkPolicy,
+  CalicoTier,
+  ClusterNetworkPolicy,
+  GlobalNetworkPolicy,
+} from './policy-types.ts';
+
 /** Kind name to type: what `client.list('Pod')` returns. A kind that is not here is a KubeObject. */
 export interface KindTypes {
   Namespace: Namespace;
@@ -107,6 +115,12 @@ export interface KindTypes {
   IPAddress: IPAddress;
   Lease: Lease;
   LBPool: LBPool;
+  ClusterNetworkPolicy: ClusterNetworkPolicy;
+  /** Kind NetworkPolicy of projectcalico.org. */
+  CalicoNetworkPolicy: CalicoNetworkPolicy;
+  GlobalNetworkPolicy: GlobalNetworkPolicy;
+  /** Kind Tier of projectcalico.org. */
+  CalicoTier: CalicoTier;
 }
 export type Kind = keyof KindTypes;
 

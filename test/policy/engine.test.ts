@@ -21,6 +21,8 @@ test('any cluster, any flow: the engine says what the API says', () => {
           if (side.because === 'rule') assert.ok(side.matches.length > 0);
           if (side.because === 'no rule') assert.ok(side.isolatedBy.length > 0);
         }
+        const withStaged = [verdict.egress, verdict.ingress].every((side) => (side.staged ?? side).allowed);
+        assert.equal(withStaged, allowedByReference(cluster, each, true), `staged ${JSON.stringify(each)}`);
       }
     }),
     { numRuns: RUNS },
@@ -61,7 +63,7 @@ test('after any changes the engine is what it would be had it been told the end 
 
 function snapshot(engine: PolicyEngine): Map<string, string> {
   const pods = [...engine.pods.values()].map((pod): [string, string] => {
-    const policies = [...pod.policies].map(({ key }) => key).sort();
+    const policies = [...pod.policies].map(({ id }) => id).sort();
     return [pod.key, JSON.stringify([policies, [...pod.peers].sort(), pod.ips, [...pod.ports]])];
   });
   return new Map(pods.sort());

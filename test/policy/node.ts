@@ -62,8 +62,8 @@ export class NodeUnderTest {
       oifname: linkAt(to),
       [saddr]: from,
       [daddr]: to,
-      'meta l4proto': protocol.toLowerCase(),
-      'th dport': port,
+      'meta l4proto': protocol === 'ICMPv6' ? 'ipv6-icmp' : protocol.toLowerCase(),
+      ...(protocol.startsWith('ICMP') ? {} : { 'th dport': port }),
       'ct state': 'new',
       ...(protocol === 'TCP' && { 'tcp flags': 'syn' }),
     };

@@ -1,13 +1,17 @@
-// May a flow pass? Written straight from the text of the NetworkPolicy API, sentence by sentence, with no thought of speed:
-// the judge of the engine, of the kernel's rules and of `trace`.
+// May a flow pass? Written straight from the texts of the APIs, sentence by sentence, with no thought of speed: the judge of the
+// engine, of the kernel's rules and of `trace`. NetworkPolicy stands here, the other kinds and their order in reference-tiers.ts.
 import type { V1LabelSelector, V1NetworkPolicyPeer, V1NetworkPolicyPort } from '@kubernetes/client-node';
-import type { Json, Namespace, NetworkPolicy, Node, Pod } from '../../src/objects/types.ts';
+import type { CalicoTier, Json, Namespace, NetworkPolicy, Node, Pod, ServiceAccount } from '../../src/objects/types.ts';
+import type { AnyPolicy } from '../../src/plan/policy/read-policy.ts';
+import { tiersAllow } from './reference-tiers.ts';
 
 export interface World {
   readonly pods: readonly Pod[];
   readonly namespaces: readonly Namespace[];
   readonly nodes: readonly Node[];
-  readonly policies: readonly NetworkPolicy[];
+  readonly policies: readonly AnyPolicy[];
+  readonly tiers: readonly CalicoTier[];
+  readonly accounts: readonly ServiceAccount[];
 }
 
 export interface ReferenceFlow {
@@ -17,8 +21,13 @@ export interface ReferenceFlow {
   readonly port: number;
 }
 
-export function allowedByReference(world: World, flow: ReferenceFlow): boolean {
-  return sideAllows(world, flow, 'Egress') && sideAllows(world, flow, 'Ingress');
+/** `staged`: as if the policies in dry run were in force. */
+export function allowedByReference(world: World, flow: ReferenceFlow, staged = false): boolean {
+  const policies = world.policies.filter(
+    ({ metadata }) => staged || metadata.annotations?.['podwire.io/mode'] !== 'staged',
+  );
+  const inForce = { ...world, policies };
+  return sideAllows(inForce, flow, 'Egress') && sideAllows(inForce, flow, 'Ingress');
 }
 
 function sideAllows(world: World, flow: ReferenceFlow, type: 'Ingress' | 'Egress'): boolean {
@@ -27,31 +36,45 @@ function sideAllows(world: World, flow: ReferenceFlow, type: 'Ingress' | 'Egress
   const own = podWith(world, ownIP);
   // "By default, a pod is non-isolated": also whatever is no pod with an address of its own.
   if (!own) return true;
-  // "A pod is isolated for ingress if there is any NetworkPolicy that both selects the pod and has "Ingress" in its policyTypes".
-  const isolating = world.policies.filter((policy) => selects(policy, own) && typesOf(policy).includes(type));
-  if (isolating.length === 0) return true;
   const peer = podWith(world, peerIP);
   // "A pod cannot block access to itself".
   if (peer === own) return true;
   // "Traffic to and from the node where a Pod is running is always allowed, regardless of the IP address of the Pod or the node".
   const node = world.nodes.find(({ metadata }) => metadata.name === own.spec.nodeName);
   if (node?.status?.addresses?.some(({ address }) => address === peerIP)) return true;
-  // "The effects of those ingress lists combine additively".
-  return isolating.some((policy) => {
-    const rules = type === 'Ingress' ? (policy.spec!.ingress ?? []) : (policy.spec!.egress ?? []);
-    return rules.some((rule) => {
-      const peers = ('from' in rule ? rule.from : 'to' in rule ? rule.to : []) ?? [];
-      const ports = rule.ports ?? [];
-      // "If this field is empty or missing, this rule matches all sources" and "all ports".
-      const matchesPeer = peers.length === 0 || peers.some((each) => isPeer(world, policy, each, peerIP, peer));
-      const server = type === 'Ingress' ? own : peer;
-      return matchesPeer && (ports.length === 0 || ports.some((each) => isPort(each, server, flow)));
-    });
+  return tiersAllow({ world, flow, type, own, peer, peerIP });
+}
+
+/** "A pod is isolated for ingress if there is any NetworkPolicy that both selects the pod and has "Ingress" in its policyTypes". */
+export function isolates(policy: NetworkPolicy, own: Pod, type: 'Ingress' | 'Egress'): boolean {
+  return selects(policy, own) && typesOf(policy).includes(type);
+}
+
+/** "The effects of those ingress lists combine additively": whether one of the policy's own allows the flow. */
+export function networkPolicyAllows(
+  policy: NetworkPolicy,
+  {
+    world,
+    flow,
+    type,
+    own,
+    peer,
+    peerIP,
+  }: { world: World; flow: ReferenceFlow; type: string; own: Pod; peer: Pod | undefined; peerIP: string },
+): boolean {
+  const rules = type === 'Ingress' ? (policy.spec!.ingress ?? []) : (policy.spec!.egress ?? []);
+  return rules.some((rule) => {
+    const peers = ('from' in rule ? rule.from : 'to' in rule ? rule.to : []) ?? [];
+    const ports = rule.ports ?? [];
+    // "If this field is empty or missing, this rule matches all sources" and "all ports".
+    const matchesPeer = peers.length === 0 || peers.some((each) => isPeer(world, policy, each, peerIP, peer));
+    const server = type === 'Ingress' ? own : peer;
+    return matchesPeer && (ports.length === 0 || ports.some((each) => isPort(each, server, flow)));
   });
 }
 
 /** "hostNetwork pods": as far as policies go they are their node. */
-function podWith({ pods }: World, ip: string): Pod | undefined {
+export function podWith({ pods }: World, ip: string): Pod | undefined {
   return pods.find(
     ({ spec, status }) =>
       !spec.hostNetwork &&
@@ -71,7 +94,7 @@ function typesOf({ spec }: NetworkPolicy): string[] {
   return (spec!.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
 }
 
-function matches(selector: Json<V1LabelSelector>, labels: Record<string, string>): boolean {
+export function matches(selector: Json<V1LabelSelector>, labels: Record<string, string>): boolean {
   const pairs = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
   return (
     pairs &&
@@ -124,7 +147,7 @@ function bits(ip: string): string {
   return all.map((group) => Number.parseInt(group, 16).toString(2).padStart(16, '0')).join('');
 }
 
-function within(cidr: string, ip: string): boolean {
+export function within(cidr: string, ip: string): boolean {
   const [network = '', length] = cidr.split('/');
   if (network.includes(':') !== ip.includes(':')) return false;
   return bits(network).slice(0, Number(length)) === bits(ip).slice(0, Number(length));

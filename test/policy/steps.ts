@@ -1,13 +1,23 @@
 // Arbitrary changes of a cluster, and what they make of a plain list of objects.
 import fc from 'fast-check';
-import { type Namespace, type NetworkPolicy, objectKey, type Pod } from '../../src/objects/types.ts';
+import { type CalicoTier, type Namespace, objectKey, type Pod, type ServiceAccount } from '../../src/objects/types.ts';
 import { PolicyEngine } from '../../src/plan/policy/engine.ts';
+import { type AnyPolicy, policyId, policyKind } from '../../src/plan/policy/read-policy.ts';
+import { NAMESPACES, SLOTS } from './parts.ts';
+import { policyNamed } from './plain-policies.ts';
 import type { World } from './reference.ts';
-import { NAMESPACES, namespaceNamed, nodes, podOfSlot, policyNamed, SLOTS } from './worlds.ts';
+import { ACCOUNTS, accountOf, anyPolicyNamed, TIER_NAMES, tierNamed } from './tiered-worlds.ts';
+import { namespaceNamed, nodes, podOfSlot } from './worlds.ts';
 
-export function engineOf({ pods, namespaces, policies }: World, engine = new PolicyEngine()): PolicyEngine {
+export function engineOf(
+  { pods, namespaces, policies, tiers, accounts }: World,
+  engine = new PolicyEngine(),
+): PolicyEngine {
   for (const node of nodes) engine.setNode(node);
   for (const { metadata } of namespaces) engine.setNamespace(metadata.name, metadata.labels ?? {});
+  for (const tier of tiers) engine.setTier(tier);
+  for (const { metadata } of accounts)
+    engine.setServiceAccount(metadata.namespace!, metadata.name, metadata.labels ?? {});
   for (const pod of pods) engine.setPod(pod);
   for (const policy of policies) engine.setPolicy(policy);
   return engine;
@@ -17,7 +27,10 @@ export type Step =
   | { readonly do: 'pod'; readonly pod: Pod }
   | { readonly do: 'remove pod'; readonly slot: number }
   | { readonly do: 'namespace'; readonly namespace: Namespace }
-  | { readonly do: 'policy'; readonly policy: NetworkPolicy }
+  | { readonly do: 'policy'; readonly policy: AnyPolicy }
+  | { readonly do: 'tier'; readonly tier: CalicoTier }
+  | { readonly do: 'remove tier'; readonly name: string }
+  | { readonly do: 'account'; readonly account: ServiceAccount }
   | { readonly do: 'remove policy'; readonly name: string };
 
 export const step: fc.Arbitrary<Step> = fc.oneof(
@@ -32,10 +45,23 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     .map((namespace) => ({ do: 'namespace', namespace }) as const),
   fc
     .constantFrom('p', 'q', 'r')
-    .chain(policyNamed)
+    .chain((name) => fc.oneof(policyNamed(name), anyPolicyNamed(name)))
     .map((policy) => ({ do: 'policy', policy }) as const),
+  fc
+    .constantFrom(...TIER_NAMES)
+    .chain(tierNamed)
+    .map((tier) => ({ do: 'tier', tier }) as const),
+  fc.constantFrom(...TIER_NAMES).map((name) => ({ do: 'remove tier', name }) as const),
+  fc
+    .constantFrom(...ACCOUNTS)
+    .chain(accountOf)
+    .map((account) => ({ do: 'account', account }) as const),
   fc.constantFrom('p', 'q', 'r').map((name) => ({ do: 'remove policy', name }) as const),
 );
+
+function idOf(policy: AnyPolicy): string {
+  return policyId(policyKind(policy), objectKey(policy));
+}
 
 function others<T extends { metadata: { name: string } }>(list: readonly T[], name: string) {
   const old = list.find(({ metadata }) => metadata.name === name);
@@ -64,11 +90,21 @@ export function take(engine: PolicyEngine, cluster: World, change: Step): World 
       const name = change.do === 'policy' ? change.policy.metadata.name : change.name;
       const { old, rest } = others(cluster.policies, name);
       const policies = change.do === 'policy' ? [...rest, change.policy] : rest;
-      if (old && (change.do !== 'policy' || objectKey(old) !== objectKey(change.policy))) {
-        engine.removePolicy(`NetworkPolicy/${objectKey(old)}`);
-      }
+      if (old && (change.do !== 'policy' || idOf(old) !== idOf(change.policy))) engine.removePolicy(idOf(old));
       if (change.do === 'policy') engine.setPolicy(change.policy);
       return { ...cluster, policies };
+    }
+    case 'tier':
+      engine.setTier(change.tier);
+      return { ...cluster, tiers: [...others(cluster.tiers, change.tier.metadata.name).rest, change.tier] };
+    case 'remove tier':
+      engine.removeTier(change.name);
+      return { ...cluster, tiers: others(cluster.tiers, change.name).rest };
+    case 'account': {
+      const { namespace, name, labels = {} } = change.account.metadata;
+      engine.setServiceAccount(namespace!, name, labels);
+      const rest = cluster.accounts.filter((each) => objectKey(each) !== objectKey(change.account));
+      return { ...cluster, accounts: [...rest, change.account] };
     }
   }
 }

@@ -1,15 +1,18 @@
 // Room plan: which policies select which pods, and which pods are whose peers, kept right as objects come, change and go.
 import type { IP } from '../../addr/ip.ts';
-import type { NetworkPolicy, Node, Pod } from '../../objects/types.ts';
+import type { CalicoTier, Node, Pod } from '../../objects/types.ts';
+import { workloadLabels } from './calico-labels.ts';
 import { LabelIndex } from './label-index.ts';
-import { networkPolicyRules } from './network-policy.ts';
-import { type PodFacts, type PolicyPod, podFacts, sameFacts } from './pod.ts';
+import { type PodFacts, type PolicyPod, podFacts, sameFacts, sameLabels } from './pod.ts';
+import { type AnyPolicy, policyKind, readPolicy } from './read-policy.ts';
 import { atomsOf, EVERY_POD, type PodPeer, type PolicyRules } from './rules.ts';
 import { Scopes } from './scopes.ts';
 import { EVERYTHING, type Selector } from './selector.ts';
 import { TIERS, type Tier } from './tiers.ts';
 
 interface State extends PolicyPod {
+  /** As selectors see it (calico-labels.ts). */
+  seen: Readonly<Record<string, string>>;
   readonly policies: Set<PolicyRules>;
   readonly peers: Set<string>;
 }
@@ -45,6 +48,8 @@ export class PolicyEngine {
   readonly #groupIndex = new LabelIndex<Group>();
   readonly #scopes = new Scopes();
   readonly #nodes = new Map<string, NodeFacts>();
+  /** `namespace/name` of service accounts that have labels. */
+  readonly #accounts = new Map<string, Readonly<Record<string, string>>>();
   readonly #tiers = new Map<string, Tier>(TIERS.map((tier) => [tier.name, tier]));
   readonly #listeners = new Set<PodListener>();
 
@@ -95,7 +100,7 @@ export class PolicyEngine {
     const old = this.#pods.get(facts.key);
     if (old && sameFacts(old, facts)) return;
     if (old) this.#forget(old);
-    const state: State = { ...facts, policies: new Set(), peers: new Set() };
+    const state: State = { ...facts, seen: this.#seen(facts), policies: new Set(), peers: new Set() };
     this.#pods.set(facts.key, state);
     const around = this.#byNamespace.get(facts.namespace) ?? new Set();
     this.#byNamespace.set(facts.namespace, around.add(state));
@@ -126,8 +131,8 @@ export class PolicyEngine {
     const policies = new Set<PolicyRules>();
     const groups = new Set<Group>();
     for (const scope of this.#scopes.of(state.namespace)) {
-      for (const policy of this.#policyIndex.matching(scope, state.labels)) policies.add(policy);
-      for (const group of this.#groupIndex.matching(scope, state.labels)) groups.add(group);
+      for (const policy of this.#policyIndex.matching(scope, state.seen)) policies.add(policy);
+      for (const group of this.#groupIndex.matching(scope, state.seen)) groups.add(group);
     }
     const keys = new Set([...groups].map(({ peer }) => peer.key));
     const changed = !sameSet(policies, state.policies) || !sameSet(keys, state.peers);
@@ -150,6 +155,22 @@ export class PolicyEngine {
     if (this.#scopes.removeNamespace(name)) this.#placeNamespace(name);
   }
 
+  #seen({ namespace, labels, serviceAccount }: PodFacts): Readonly<Record<string, string>> {
+    return workloadLabels(namespace, labels, serviceAccount, this.#accounts.get(`${namespace}/${serviceAccount}`));
+  }
+
+  setServiceAccount(namespace: string, name: string, labels: Readonly<Record<string, string>>): void {
+    const key = `${namespace}/${name}`;
+    if (sameLabels(this.#accounts.get(key) ?? {}, labels)) return;
+    if (Object.keys(labels).length > 0) this.#accounts.set(key, labels);
+    else this.#accounts.delete(key);
+    for (const state of this.#byNamespace.get(namespace) ?? []) {
+      if (state.serviceAccount !== name) continue;
+      state.seen = this.#seen(state);
+      if (this.#place(state)) this.#tell(state);
+    }
+  }
+
   setNode(node: Node): void {
     const addresses = node.status?.addresses ?? [];
     const of = (...types: string[]) =>
@@ -162,8 +183,9 @@ export class PolicyEngine {
     this.#nodes.delete(name);
   }
 
-  setPolicy(object: NetworkPolicy): void {
-    const policy = networkPolicyRules(object);
+  /** Throws an ExpressionError for a Calico selector that cannot be read; the API refuses such. */
+  setPolicy(object: AnyPolicy, kind = policyKind(object)): void {
+    const policy = readPolicy(object, kind);
     const old = this.#policies.get(policy.id);
     // New peers before the old ones go: what both have in common is not made anew.
     this.#policies.set(policy.id, policy);
@@ -181,10 +203,30 @@ export class PolicyEngine {
     this.#drop(policy);
   }
 
+  /** Of the tiers that are always there only Calico's own word for their end could be another, and it may not be. */
+  setTier({ metadata, spec }: CalicoTier): void {
+    if (TIERS.some(({ name }) => name === metadata.name)) return;
+    const end = spec.defaultAction === 'Pass' ? 'pass' : 'deny';
+    this.#putTier(metadata.name, { name: metadata.name, order: spec.order ?? Number.POSITIVE_INFINITY, end });
+  }
+
+  removeTier(name: string): void {
+    if (!TIERS.some((tier) => tier.name === name)) this.#putTier(name, undefined);
+  }
+
+  #putTier(name: string, tier: Tier | undefined): void {
+    if (JSON.stringify(this.#tiers.get(name)) === JSON.stringify(tier)) return;
+    if (tier) this.#tiers.set(name, tier);
+    else this.#tiers.delete(name);
+    for (const state of this.#pods.values()) {
+      if ([...state.policies].some((policy) => policy.tier === name)) this.#tell(state);
+    }
+  }
+
   #select(policy: PolicyRules, scope: string): void {
     for (const state of this.#inScope(scope)) {
       if (state.hostNetwork || state.policies.has(policy)) continue;
-      if (policy.subject.podSelector?.matches(state.labels) === false) continue;
+      if (policy.subject.podSelector?.matches(state.seen) === false) continue;
       state.policies.add(policy);
       this.#tell(state);
     }
@@ -219,7 +261,7 @@ export class PolicyEngine {
   }
 
   #join(state: State, group: Group): void {
-    if (state.hostNetwork || group.peer.podSelector?.matches(state.labels) === false) return;
+    if (state.hostNetwork || group.peer.podSelector?.matches(state.seen) === false) return;
     group.members.add(state);
     state.peers.add(group.peer.key);
     this.#tell(state);

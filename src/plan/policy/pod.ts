@@ -13,6 +13,7 @@ export interface PodFacts {
   readonly ips: readonly IP[];
   readonly node: string | undefined;
   readonly hostNetwork: boolean;
+  readonly serviceAccount: string;
   /** `TCP/web` to its number: the first container that has the name. */
   readonly ports: ReadonlyMap<string, number>;
 }
@@ -38,6 +39,7 @@ export function podFacts(pod: Pod): PodFacts {
     ips: hostNetwork || ended ? [] : known,
     node: spec.nodeName,
     hostNetwork,
+    serviceAccount: spec.serviceAccountName ?? 'default',
     ports: namedPorts(pod),
   };
 }
@@ -66,6 +68,7 @@ export function sameFacts(a: PodFacts, b: PodFacts): boolean {
   return (
     a.node === b.node &&
     a.hostNetwork === b.hostNetwork &&
+    a.serviceAccount === b.serviceAccount &&
     a.ips.join() === b.ips.join() &&
     sameLabels(a.labels, b.labels) &&
     JSON.stringify([...a.ports]) === JSON.stringify([...b.ports])
@@ -90,6 +93,7 @@ export function dnsPod(ips: readonly IP[]): PodFacts {
     ips,
     node: undefined,
     hostNetwork: false,
+    serviceAccount: 'kube-dns',
     ports: new Map([
       ['UDP/dns', 53],
       ['TCP/dns-tcp', 53],

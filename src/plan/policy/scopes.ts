@@ -1,4 +1,5 @@
 // Room plan: in which namespaces a peer's pods are looked for: one by its name, or all whose labels match.
+import { namespaceLabels } from './calico-labels.ts';
 import { LabelIndex } from './label-index.ts';
 import { sameLabels } from './pod.ts';
 import type { PodPeer } from './rules.ts';
@@ -22,7 +23,7 @@ export class Scopes {
 
   /** Every namespace has its name as a label; one that was not told of yet has nothing else. */
   #labels(namespace: string): Labels {
-    return this.#namespaces.get(namespace) ?? { [NAME_LABEL]: namespace };
+    return this.#namespaces.get(namespace) ?? namespaceLabels(namespace, { [NAME_LABEL]: namespace });
   }
 
   keyOf(scope: PodPeer['scope']): string {
@@ -59,7 +60,7 @@ export class Scopes {
   /** Whether the namespace is in other scopes than before. */
   setNamespace(name: string, labels: Labels): boolean {
     const known = this.#namespaces.get(name);
-    const own = { ...labels, [NAME_LABEL]: name };
+    const own = namespaceLabels(name, { ...labels, [NAME_LABEL]: name });
     if (known && sameLabels(known, own)) return false;
     const before = this.of(name);
     this.#namespaces.set(name, own);

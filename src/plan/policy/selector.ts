@@ -29,3 +29,14 @@ function neededLabels({ matchLabels, matchExpressions }: LabelSelector): Pair[] 
     .map(({ key, values }) => [...new Set(values ?? [])].sort().map((value): Pair => [key, value]));
   return oneOf.sort((a, b) => (String(a) < String(b) ? -1 : 1))[0];
 }
+
+/** Whoever both select. */
+export function both(a: Selector, b: Selector): Selector {
+  if (a.text === '') return b;
+  if (b.text === '') return a;
+  return {
+    text: `(${a.text}) && (${b.text})`,
+    matches: (labels) => a.matches(labels) && b.matches(labels),
+    oneOf: a.oneOf ?? b.oneOf,
+  };
+}
