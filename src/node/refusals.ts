@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type LoggedPacket, watchLog } from '../kernel/log-watch.ts';
 import { logger } from '../observe/log.ts';
-import { LOG_PREFIX } from '../plan/policy/base.ts';
+import { LOG_PREFIXES } from '../plan/policy/base.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
 import { type Refusal, refusalOf } from '../plan/policy/refusal.ts';
 import type { Direction } from '../plan/policy/rules.ts';
@@ -44,7 +44,7 @@ export function watchRefusals(parts: RefusalParts): { close(): void } | undefine
 }
 
 function refusal({ engine, nodeName }: RefusalParts, packet: LoggedPacket): Refusal {
-  const direction = packet.prefix.slice(LOG_PREFIX.length).trim() as Direction;
+  const direction = packet.prefix.slice(LOG_PREFIXES.refused.length).trim() as Direction;
   const protocol = NAMES[packet.protocol] ?? String(packet.protocol);
   const refused = { direction, from: packet.src, to: packet.dst, protocol, port: packet.dstPort };
   return refusalOf(engine, nodeName, new Date().toISOString(), refused);

@@ -15,7 +15,12 @@ export interface NodePolicyFacts {
 }
 
 export const POLICY_TABLE = 'podwire-policy';
-export const LOG_PREFIX = 'podwire refused ';
+/** How a logged packet begins; its direction follows. */
+export const LOG_PREFIXES = {
+  refused: 'podwire refused ',
+  allowed: 'podwire allowed ',
+  'would-deny': 'podwire would-deny ',
+} as const;
 
 /** Who a peer is, in the order in which the kernel asks; each a map of addresses to the mark of their class. */
 export const LEVELS = ['pods', 'namespaces', 'blocks'] as const;
@@ -28,20 +33,26 @@ export type Form = (typeof FORMS)[number];
 /** The class of everybody. */
 export const ANYBODY = 0;
 
-/** Links of pods that policies isolate in this direction. */
+/** Links of pods whose packets of this direction are judged, each with the chain that does it. */
 export const isolatedSet = (direction: Direction) => `${direction}-isolated`;
 /** Counts what was refused to a pod. */
 export const refusedSet = (direction: Direction) => `${direction}-refused`;
 export const allowedSet = (direction: Direction, form: Form) => `${direction}-${form}`;
-/** Links of pods that are isolated in whatever direction. */
+/** Links of pods that policies in force select in whatever direction. */
 export const ISOLATED = 'isolated';
 /** A pod's link and its own addresses: a pod cannot block access to itself. */
 export const OWN = 'own';
 
+/** Where pods are judged that more than a union of NetworkPolicies selects: tier-base.ts. */
+export const tiersChain = (direction: Direction) => `${direction}-tiers`;
+export const refusedChain = (direction: Direction) => `${direction}-refused`;
+/** Where a packet goes on that the direction lets pass. */
+export const onwardChain = (direction: Direction) => (direction === 'egress' ? JUDGED : PASSED);
+
 const FORWARD = 0;
 const JUDGED = 'to-pod';
 const PASSED = 'passed';
-const LOGS = { rate: 20, per: 'second', burst: 50 } as const;
+export const LOGS = { rate: 20, per: 'second', burst: 50 } as const;
 
 export function policyPlace(family: Family) {
   return { family: family === 4 ? 'ip' : 'ip6', table: POLICY_TABLE } as const;
@@ -61,7 +72,7 @@ export function planPolicyBase(facts: NodePolicyFacts): Fragment {
       kind: 'chain',
       ...policyPlace(family),
       chain: JUDGED,
-      rules: [rule(inSet('oifname', isolatedSet('ingress')), goto('ingress')), rule(goto(PASSED))],
+      rules: [rule(judged('oifname', 'ingress')), rule(goto(PASSED))],
     },
     forwardChain(family),
     inputChain(facts, family),
@@ -92,7 +103,7 @@ function sets(family: Family): NftSet[] {
       set(level, [address], { data: ['mark'], ...(level === 'blocks' && { flags: ['interval'] as const }) }),
     ),
     ...DIRECTIONS.flatMap((direction) => [
-      set(isolatedSet(direction), ['ifname']),
+      set(isolatedSet(direction), ['ifname'], { data: ['verdict'] }),
       set(refusedSet(direction), ['ifname'], { counter: true }),
       ...FORMS.map((form) =>
         set(allowedSet(direction, form), keys[form], {
@@ -118,7 +129,7 @@ function forwardChain(family: Family): NftChain {
       // A connection that was cut must not come back from its other end: tracking would take up any packet of it as a new one.
       rule(inSet('iifname', ISOLATED), ...midway, verdict('drop')),
       rule(inSet('oifname', ISOLATED), ...midway, verdict('drop')),
-      rule(inSet('iifname', isolatedSet('egress')), goto('egress')),
+      rule(judged('iifname', 'egress')),
       rule(goto(JUDGED)),
     ],
   };
@@ -132,9 +143,7 @@ function inputChain({ dnsIPs }: NodePolicyFacts, family: Family): NftChain {
     ...policyPlace(family),
     chain: 'input',
     base: { type: 'filter', hook: 'input', priority: FORWARD },
-    rules: ofFamily(family, dnsIPs).map((ip) =>
-      rule(match(daddr, ip), inSet('iifname', isolatedSet('egress')), goto('egress')),
-    ),
+    rules: ofFamily(family, dnsIPs).map((ip) => rule(match(daddr, ip), judged('iifname', 'egress'))),
   };
 }
 
@@ -144,17 +153,13 @@ function judgingChains({ logGroup }: NodePolicyFacts, family: Family, direction:
   const { saddr, daddr } = wordsOf(family);
   const [link, peer] = direction === 'egress' ? (['iifname', daddr] as const) : (['oifname', saddr] as const);
   const allowed: NftStatement = { kind: 'verdict', verdict: 'jump', chain: `${direction}-allowed` };
-  const onward = goto(direction === 'egress' ? JUDGED : PASSED);
+  const onward = goto(onwardChain(direction));
   const keys: Record<Form, readonly NftSelector[]> = {
     any: [link, 'meta mark'],
     protocols: [link, 'meta mark', 'meta l4proto'],
     ports: [link, 'meta mark', 'meta l4proto', 'th dport'],
     ranges: [link, 'meta mark', 'meta l4proto', 'th dport'],
   };
-  const log: NftRule[] =
-    logGroup === undefined
-      ? []
-      : [rule({ kind: 'limit', ...LOGS }, { kind: 'log', prefix: `${LOG_PREFIX}${direction} `, group: logGroup })];
   return [
     {
       kind: 'chain',
@@ -163,7 +168,7 @@ function judgingChains({ logGroup }: NodePolicyFacts, family: Family, direction:
       rules: [
         rule(mark(ANYBODY), allowed),
         ...LEVELS.map((level) => rule({ kind: 'set mark', key: [peer], map: level }, allowed)),
-        rule(goto(`${direction}-refused`)),
+        rule(goto(refusedChain(direction))),
       ],
     },
     {
@@ -178,17 +183,31 @@ function judgingChains({ logGroup }: NodePolicyFacts, family: Family, direction:
     {
       kind: 'chain',
       ...place,
-      chain: `${direction}-refused`,
-      rules: [...log, rule(inSet(link, refusedSet(direction)), verdict('drop')), rule(verdict('drop'))],
+      chain: refusedChain(direction),
+      rules: [
+        ...logRules(logGroup, 'refused', direction),
+        rule(inSet(link, refusedSet(direction)), verdict('drop')),
+        rule(verdict('drop')),
+      ],
     },
   ];
 }
 
-function rule(...statements: NftStatement[]): NftRule {
+/** Told of to whoever listens; what comes too fast is only counted. */
+export function logRules(group: number | undefined, what: keyof typeof LOG_PREFIXES, direction: Direction): NftRule[] {
+  if (group === undefined) return [];
+  return [rule({ kind: 'limit', ...LOGS }, { kind: 'log', prefix: `${LOG_PREFIXES[what]}${direction} `, group })];
+}
+
+function judged(link: 'iifname' | 'oifname', direction: Direction): NftStatement {
+  return { kind: 'vmap', key: [link], map: isolatedSet(direction) };
+}
+
+export function rule(...statements: NftStatement[]): NftRule {
   return { statements };
 }
 
-function match(left: NftSelector, right: string): Extract<NftStatement, { kind: 'match' }> {
+export function match(left: NftSelector, right: string | number): Extract<NftStatement, { kind: 'match' }> {
   return { kind: 'match', left, right };
 }
 
@@ -196,7 +215,7 @@ function inSet(selector: NftSelector, set: string): NftStatement {
   return { kind: 'lookup', key: [selector], set };
 }
 
-function mark(value: number): NftStatement {
+export function mark(value: number): NftStatement {
   return { kind: 'set mark', mark: value };
 }
 
@@ -204,6 +223,6 @@ function verdict(word: 'accept' | 'drop'): NftStatement {
   return { kind: 'verdict', verdict: word };
 }
 
-function goto(chain: string): NftStatement {
+export function goto(chain: string): NftStatement {
   return { kind: 'verdict', verdict: 'goto', chain };
 }

@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { Level } from './base.ts';
 
+/** `tiers`: of what rules of several tiers ask at once (tier-policies.ts). */
+export type ClassLevel = Level | 'tiers';
+
 export interface PeerClass {
   readonly id: number;
-  readonly level: Level;
+  readonly level: ClassLevel;
   /** Keys of the peers, sorted; a named port's with its number. */
   readonly groups: readonly string[];
 }
@@ -30,7 +33,7 @@ export class PeerClasses {
   readonly #changed = new Set<PeerClass>();
 
   /** Undefined for an address of which no rule speaks. */
-  retain(level: Level, groups: readonly string[]): PeerClass | undefined {
+  retain(level: ClassLevel, groups: readonly string[]): PeerClass | undefined {
     if (groups.length === 0) return undefined;
     const key = keyOf(level, groups);
     const known = this.#classes.get(key);
@@ -91,6 +94,6 @@ export class PeerClasses {
   }
 }
 
-function keyOf(level: Level, groups: readonly string[]): string {
+function keyOf(level: ClassLevel, groups: readonly string[]): string {
   return `${level}\n${groups.join('\n')}`;
 }

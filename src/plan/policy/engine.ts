@@ -52,6 +52,7 @@ export class PolicyEngine {
   readonly #accounts = new Map<string, Readonly<Record<string, string>>>();
   readonly #tiers = new Map<string, Tier>(TIERS.map((tier) => [tier.name, tier]));
   readonly #listeners = new Set<PodListener>();
+  readonly #nodeListeners = new Set<() => void>();
 
   constructor() {
     this.#retain(EVERY_POD);
@@ -84,10 +85,18 @@ export class PolicyEngine {
     return (name !== undefined && this.#nodes.get(name)?.ips) || [];
   }
 
+  /** Told where nodes' addresses or labels may be others. */
+  onNodes(listener: () => void): void {
+    this.#nodeListeners.add(listener);
+  }
+
+  addressesOfNodes(selector: Selector): IP[] {
+    return [...this.#nodes.values()].flatMap(({ all, labels }) => (selector.matches(labels) ? all : []));
+  }
+
   /** Whether the address is that of a node whose labels the selector matches. */
   isNode(selector: Selector, ip: IP): boolean {
-    for (const { all, labels } of this.#nodes.values()) if (all.includes(ip) && selector.matches(labels)) return true;
-    return false;
+    return this.addressesOfNodes(selector).includes(ip);
   }
 
   /** Pods that a peer of some policy means. */
@@ -176,11 +185,16 @@ export class PolicyEngine {
     const of = (...types: string[]) =>
       addresses.filter(({ type }) => types.includes(type)).map(({ address }) => address);
     const [ips, all] = [of('InternalIP'), of('InternalIP', 'ExternalIP')];
-    this.#nodes.set(node.metadata.name, { ips, all, labels: node.metadata.labels ?? {} });
+    const known = this.#nodes.get(node.metadata.name);
+    const now = { ips, all, labels: node.metadata.labels ?? {} };
+    // A node's status is written again and again.
+    if (JSON.stringify(known) === JSON.stringify(now)) return;
+    this.#nodes.set(node.metadata.name, now);
+    for (const listener of this.#nodeListeners) listener();
   }
 
   removeNode(name: string): void {
-    this.#nodes.delete(name);
+    if (this.#nodes.delete(name)) for (const listener of this.#nodeListeners) listener();
   }
 
   /** Throws an ExpressionError for a Calico selector that cannot be read; the API refuses such. */

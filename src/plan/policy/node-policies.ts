@@ -1,16 +1,20 @@
 // Room plan: what a node must hold of all policies for its own pods, as fragments of which a change touches few.
 import { type Family, familyOf, type IP } from '../../addr/ip.ts';
-import type { Fragment } from '../plan.ts';
 import { type BlockPeer, inBlock } from './address-block.ts';
 import { allowances } from './allowed.ts';
-import { ANYBODY, type Level, type NodePolicyFacts } from './base.ts';
+import { ANYBODY, type Level, type NodePolicyFacts, tiersChain } from './base.ts';
 import { disjoint } from './blocks.ts';
 import { namedGroup, type PeerClass, PeerClasses, withoutNumber } from './classes.ts';
 import { allowedElement, classElement, podElements } from './elements.ts';
 import type { PolicyEngine } from './engine.ts';
+import { Interests } from './interests.ts';
 import { type PolicyPod, podRef } from './pod.ts';
 import { DIRECTIONS, type Direction, EVERY_POD } from './rules.ts';
 import { EVERYBODY, groupsOf, readSides, type Sides, usesOf } from './sides.ts';
+import { type Changes, TierPolicies } from './tier-policies.ts';
+import { comparePolicies, isPlain } from './tiers.ts';
+
+export type { Changes } from './tier-policies.ts';
 
 interface Target {
   link: string;
@@ -30,16 +34,6 @@ export interface IsolatedPod {
   readonly directions: readonly Direction[];
 }
 
-/** A group of which rules of this node's pods speak. */
-interface Interest {
-  /** Keys of the pods. */
-  readonly users: Set<string>;
-  /** For groups of addresses. */
-  readonly block: BlockPeer | undefined;
-}
-
-export type Changes = Map<string, Fragment | undefined>;
-
 /**
  * Addresses are known by classes (classes.ts), so that a pod that comes or changes its labels is one element, and what a pod allows is
  * said once for all peers of a class. What is no concern of this node's pods is not in its kernel.
@@ -48,7 +42,9 @@ export class NodePolicies {
   readonly #engine: PolicyEngine;
   readonly #facts: NodePolicyFacts;
   readonly #targets = new Map<string, Target>();
-  readonly #interests = new Map<string, Interest>();
+  /** Groups, and the block of those that are addresses. */
+  readonly #interests = new Interests<BlockPeer | undefined>();
+  readonly #tiers: TierPolicies;
   /** Those in a port's name at addresses. */
   readonly #namedBlocks = new Map<string, BlockPeer>();
   readonly #classes = new PeerClasses();
@@ -56,6 +52,8 @@ export class NodePolicies {
   readonly #blockClasses = new Map<Family, PeerClass[]>();
   /** Class to the keys of the fragments that allow it something. */
   readonly #allowed = new Map<PeerClass | undefined, Set<string>>();
+  /** Pods that have elements of their own. */
+  readonly #planned = new Set<string>();
   readonly #dirtyTargets = new Set<string>();
   readonly #dirtyPeers = new Set<string>();
   readonly #leaving = new Set<string>();
@@ -64,6 +62,7 @@ export class NodePolicies {
   constructor(engine: PolicyEngine, facts: NodePolicyFacts) {
     this.#engine = engine;
     this.#facts = facts;
+    this.#tiers = new TierPolicies(engine, facts);
     engine.onPod(({ key }) => {
       this.#dirtyPeers.add(key);
       if (this.#targets.has(key)) this.#dirtyTargets.add(key);
@@ -91,20 +90,29 @@ export class NodePolicies {
   /** Pods of this node that some policy isolates: no other path may carry their packets past the rules. */
   isolated(): IsolatedPod[] {
     return [...this.#targets].flatMap(([key, { link, sides }]) => {
-      if (sides.size === 0) return [];
-      return [{ key, link, ips: this.#engine.pods.get(key)?.ips ?? [], directions: [...sides.keys()] }];
+      const directions = [...sides.keys(), ...this.#tiers.directions(key)];
+      return directions.length > 0 ? [{ key, link, ips: this.#engine.pods.get(key)?.ips ?? [], directions }] : [];
     });
   }
 
   get isStale(): boolean {
-    return this.#dirtyTargets.size + this.#dirtyPeers.size > 0;
+    return this.#dirtyTargets.size + this.#dirtyPeers.size > 0 || this.#tiers.isStale;
   }
 
   /** Fragments that are others than when this was last asked, by key. One transaction of all of them keeps every promise. */
   takeChanges(): Changes {
     const changes: Changes = new Map();
     const before = new Map<string, Sides>();
-    for (const key of this.#dirtyTargets) before.set(key, this.#readTarget(key, changes));
+    const tiered = new Map<string, { readonly link: string; readonly pod: PolicyPod } | undefined>();
+    for (const key of this.#dirtyTargets) {
+      const { link } = this.#targets.get(key)!;
+      const pod = this.#leaving.has(key) ? undefined : this.#engine.pods.get(key);
+      const isTiered = pod !== undefined && !isPlain(pod);
+      tiered.set(key, isTiered ? { link, pod } : undefined);
+      before.set(key, this.#readTarget(key, isTiered ? undefined : pod));
+    }
+    this.#tiers.takeChanges(tiered, this.#dirtyPeers, changes);
+    for (const key of this.#dirtyTargets) this.#planPod(key, changes);
     for (const key of this.#dirtyPeers) this.#readPeer(key, changes);
     if (this.#dirtyBlocks) this.#readBlocks(changes);
     for (const [key, old] of before) this.#allowAll(key, old, changes);
@@ -115,46 +123,45 @@ export class NodePolicies {
     return changes;
   }
 
-  /** Reads what its policies say; returns what they said before. */
-  #readTarget(key: string, changes: Changes): Sides {
+  /** Reads what its policies say as a union; returns what they said before. */
+  #readTarget(key: string, pod: PolicyPod | undefined): Sides {
     const target = this.#targets.get(key)!;
     const old = target.sides;
-    const pod = this.#leaving.has(key) ? undefined : this.#engine.pods.get(key);
-    const { sides, blocks } = pod ? readSides(pod) : { sides: new Map(), blocks: new Map() };
+    const { sides, blocks } = pod ? readSides(pod) : { sides: new Map(), blocks: new Map<string, BlockPeer>() };
     target.sides = sides;
-    this.#setInterests(key, groupsOf(old), groupsOf(sides), blocks);
-    const { families } = this.#facts;
-    const items = pod ? families.flatMap((family) => podElements(pod, target.link, sides.keys(), family)) : [];
-    const isolated = pod && sides.size > 0;
-    if (isolated) changes.set(`policy/pod/${key}`, { cause: podRef(pod), items });
-    else if (old.size > 0) changes.set(`policy/pod/${key}`, undefined);
+    const wanted = new Map([...groupsOf(sides)].map((group) => [group, blocks.get(group)]));
+    this.#interests.change(key, groupsOf(old), wanted, (group, block, spoken) => {
+      if (block && group !== block.key) {
+        if (spoken) this.#namedBlocks.set(group, block);
+        else this.#namedBlocks.delete(group);
+      }
+      this.#touchGroup(group, block);
+    });
     return old;
   }
 
-  #setInterests(
-    key: string,
-    old: ReadonlySet<string>,
-    wanted: ReadonlySet<string>,
-    blocks: ReadonlyMap<string, BlockPeer>,
-  ): void {
-    for (const group of old) {
-      if (wanted.has(group)) continue;
-      const interest = this.#interests.get(group)!;
-      interest.users.delete(key);
-      if (interest.users.size > 0) continue;
-      this.#interests.delete(group);
-      this.#namedBlocks.delete(group);
-      this.#touchGroup(group, interest.block);
+  /** The pod's own elements: which chain judges it, if any. */
+  #planPod(key: string, changes: Changes): void {
+    const { sides, link } = this.#targets.get(key)!;
+    const pod = this.#leaving.has(key) ? undefined : this.#engine.pods.get(key);
+    const inTiers = this.#tiers.directions(key);
+    const judgedBy = new Map<Direction, { chain: string; comment: string }>();
+    for (const direction of pod ? DIRECTIONS : []) {
+      const by = [...pod!.policies].filter(({ directions }) => directions.includes(direction)).sort(comparePolicies);
+      const names = by.map(({ id, staged }) => (staged ? `${id} (staged)` : id)).join(', ');
+      if (sides.has(direction))
+        judgedBy.set(direction, { chain: direction, comment: `Pod/${key} isolated by ${names}` });
+      else if (inTiers.includes(direction)) {
+        judgedBy.set(direction, { chain: tiersChain(direction), comment: `Pod/${key} selected by ${names}` });
+      }
     }
-    for (const group of wanted) {
-      const known = this.#interests.get(group);
-      known?.users.add(key);
-      if (known) continue;
-      const block = blocks.get(group);
-      this.#interests.set(group, { users: new Set([key]), block });
-      if (block && group !== block.key) this.#namedBlocks.set(group, block);
-      this.#touchGroup(group, block);
-    }
+    const fragment = `policy/pod/${key}`;
+    if (pod && judgedBy.size > 0) {
+      const isSelected = [...pod.policies].some(({ staged }) => !staged);
+      const items = this.#facts.families.flatMap((family) => podElements(pod, link, judgedBy, isSelected, family));
+      this.#planned.add(key);
+      changes.set(fragment, { cause: podRef(pod), items });
+    } else if (this.#planned.delete(key)) changes.set(fragment, undefined);
   }
 
   /** Whoever is in the group is of another class now. */
@@ -208,7 +215,7 @@ export class NodePolicies {
   }
 
   #readBlocks(changes: Changes): void {
-    const blocks = [...this.#interests].flatMap(([group, { block }]) => (block?.key === group ? [block] : []));
+    const blocks = [...this.#interests.entries()].flatMap(([group, block]) => (block?.key === group ? [block] : []));
     for (const family of this.#facts.families) {
       const intervals = disjoint(blocks, family).map(({ key, blocks: names }) => {
         return { key, peers: this.#classes.retain('blocks', names)! };
@@ -246,7 +253,7 @@ export class NodePolicies {
       this.#allowed.delete(peers);
       return;
     }
-    const users = peers.groups.flatMap((group) => [...(this.#interests.get(withoutNumber(group).group)?.users ?? [])]);
+    const users = peers.groups.flatMap((group) => [...this.#interests.users(withoutNumber(group).group)]);
     for (const key of new Set(users)) {
       for (const direction of DIRECTIONS) this.#allow(key, direction, peers, changes);
     }

@@ -3,9 +3,9 @@ import type { Rule } from './rules.ts';
 import type { Stage, Tier } from './tiers.ts';
 
 /** What decides; `end` is the end of a tier that lets nothing through, `none` that no policy decides, which allows. */
-export type Decision<M> =
+export type Decision<M, S extends Stage = Stage> =
   | { readonly kind: 'rule'; readonly allowed: boolean; readonly tier: Tier; readonly rule: Rule; readonly match: M }
-  | { readonly kind: 'end'; readonly allowed: false; readonly stage: Stage }
+  | { readonly kind: 'end'; readonly allowed: false; readonly stage: S }
   | { readonly kind: 'none'; readonly allowed: true };
 
 /** What the walk meets before it ends: a rule that applies, or the end of a tier that has no more to say. */
@@ -14,12 +14,12 @@ export type Step =
   | { readonly tier: Tier; readonly rule: undefined; readonly does: 'end deny' | 'end pass' };
 
 /** `applies` gives what of the rule the packet meets; `meet` is told each step. */
-export function walk<M>(
-  stages: readonly Stage[],
+export function walk<M, S extends Stage>(
+  stages: readonly S[],
   applies: (rule: Rule) => M | undefined,
-  rulesOf: (stage: Stage) => Iterable<Rule>,
+  rulesOf: (stage: S) => Iterable<Rule>,
   meet?: (step: Step) => void,
-): Decision<M> {
+): Decision<M, S> {
   for (const stage of stages) {
     const decision = walkTier(stage, applies, rulesOf, meet);
     if (decision) return decision;
@@ -27,12 +27,12 @@ export function walk<M>(
   return { kind: 'none', allowed: true };
 }
 
-function walkTier<M>(
-  stage: Stage,
+function walkTier<M, S extends Stage>(
+  stage: S,
   applies: (rule: Rule) => M | undefined,
-  rulesOf: (stage: Stage) => Iterable<Rule>,
+  rulesOf: (stage: S) => Iterable<Rule>,
   meet: ((step: Step) => void) | undefined,
-): Decision<M> | undefined {
+): Decision<M, S> | undefined {
   const { tier } = stage;
   for (const rule of rulesOf(stage)) {
     const match = applies(rule);

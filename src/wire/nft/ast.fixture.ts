@@ -94,6 +94,8 @@ function filterRule(family: Family, chains: readonly string[]): fc.Arbitrary<Nft
     fc.constant({ kind: 'lookup', key: target, set: 'allowed-ranges', ordered: true } as const),
     fc.constant({ kind: 'set mark', key: [words[0]], map: 'peers' } as const),
     fc.constant({ kind: 'set mark', key: [words[1]], map: 'blocks' } as const),
+    fc.constant({ kind: 'set mark', key: target, map: 'decided' } as const),
+    fc.constant({ kind: 'set mark', key: target, map: 'decided-ranges', ordered: true } as const),
     maybeNot.map((not) => withNot(not, { kind: 'lookup', key: [...words], set: 'pairs' } as const)),
   );
   const vmap = fc.constant({ kind: 'vmap', key: [words[1], 'meta l4proto', 'th dport'], map: 'services' } as const);
@@ -192,9 +194,12 @@ function elements(
 function portRanges(family: Family, set: NftSet): fc.Arbitrary<NftElement[]> {
   const range = fc.tuple(port, port).map(([a, b]) => (a === b ? a : `${Math.min(a, b)}-${Math.max(a, b)}`));
   const entry = fc.tuple(fc.constantFrom('eth0', 'pw12'), u32, protocol, range);
-  return fc
-    .uniqueArray(entry, { selector: (key) => key.slice(0, 3).join(), maxLength: 6 })
-    .map((keys) => keys.map((key) => ({ kind: 'element', family, table: set.table, set: set.set, key })));
+  return fc.uniqueArray(entry, { selector: (key) => key.slice(0, 3).join(), maxLength: 6 }).map((keys) =>
+    keys.map((key, i) => {
+      const data = set.data && { data: [i + 1] };
+      return { kind: 'element', family, table: set.table, set: set.set, key, ...data };
+    }),
+  );
 }
 
 /** Intervals that do not touch: nft would join those that do. */
@@ -235,6 +240,9 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
   const target: NftDatatype[] = ['ifname', 'mark', 'inet_proto', 'inet_service'];
   const allowed: NftSet = { kind: 'set', ...place, set: 'allowed', key: target, counter: true };
   const allowedRanges: NftSet = { ...allowed, set: 'allowed-ranges', flags: ['interval'] };
+  const decided: NftSet = { ...allowed, set: 'decided', data: ['mark'] };
+  const decidedRanges: NftSet = { ...decided, set: 'decided-ranges', flags: ['interval'] };
+  const marks = u32.map((mark): NftValue[] => [mark]);
   const chain = (name: string, rule: fc.Arbitrary<NftRule>, base?: NftChain['base']): fc.Arbitrary<NftItem> =>
     fc
       .array(rule, { maxLength: 4 })
@@ -262,13 +270,11 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
       elements(family, pairs, undefined),
       ranges(family, interval),
       ranges(family, blocks),
-      elements(
-        family,
-        peers,
-        u32.map((mark): NftValue[] => [mark]),
-      ),
+      elements(family, peers, marks),
       elements(family, allowed, undefined),
       portRanges(family, allowedRanges),
+      elements(family, decided, marks),
+      portRanges(family, decidedRanges),
     )
     .map(([leaf, input, dstnat, srcnat, ...lists]): NftItem[] => [
       { kind: 'table', ...place },
@@ -280,6 +286,8 @@ export const ruleset: fc.Arbitrary<NftItem[]> = fc.constantFrom(...FAMILIES).cha
       peers,
       allowed,
       allowedRanges,
+      decided,
+      decidedRanges,
       leaf,
       input,
       dstnat,

@@ -99,7 +99,7 @@ function compileVerdict(w: NfnetlinkWriter, verdict: NftVerdict): void {
 
 function compileSetMark(w: NfnetlinkWriter, statement: Extract<NftStatement, { kind: 'set mark' }>): void {
   if ('map' in statement) {
-    loadKey(w, statement.key);
+    loadKey(w, statement.key, statement.ordered);
     lookup(w, statement.map, { dreg: register(0) });
   } else immediate(w, 0, 4, (bytes, view, at) => writeValue(bytes, view, at, 'mark', statement.mark));
   expression(w, 'meta', () => {

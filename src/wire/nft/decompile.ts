@@ -123,7 +123,10 @@ function decompileExpression(
 }
 
 function decompileSetMark(pending: Pending): NftStatement {
-  if (pending.map !== undefined) return { kind: 'set mark', key: pending.key as NftSelector[], map: pending.map };
+  if (pending.map !== undefined) {
+    const ordered = pending.ordered && { ordered: true as const };
+    return { kind: 'set mark', key: pending.key as NftSelector[], map: pending.map, ...ordered };
+  }
   return { kind: 'set mark', mark: readValue(taken(pending), 'mark') as number };
 }
 

@@ -79,8 +79,8 @@ export type NftStatement =
   /** With a group: to whoever listens to NFLOG there, else to the kernel's log. */
   | { readonly kind: 'log'; readonly prefix: string; readonly group?: number }
   | { readonly kind: 'set mark'; readonly mark: number }
-  /** To what a map of marks holds under the key. The rule ends here for a packet of which it holds nothing. */
-  | { readonly kind: 'set mark'; readonly key: readonly NftSelector[]; readonly map: string }
+  /** To what a map of marks holds under the key. The rule ends here for a packet of which it holds nothing. `ordered` as in a lookup. */
+  | { readonly kind: 'set mark'; readonly key: readonly NftSelector[]; readonly map: string; readonly ordered?: true }
   | {
       readonly kind: 'limit';
       readonly rate: number;
