@@ -24,7 +24,7 @@ function podAt(i: number, app = Math.floor(i / 10)): PodFacts {
   const ip = `10.${64 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
   const name = `p${i}`;
   const node = i % Math.floor(PODS / LOCAL) === 0 ? 'n0' : 'n1';
-  const plain = { hostNetwork: false, serviceAccount: 'default', ports: new Map([['TCP/http', 8080]]) };
+  const plain = { hostNetwork: false, ports: new Map([['TCP/http', 8080]]) };
   return {
     ...plain,
     key: `${namespace}/${name}`,

@@ -55,8 +55,12 @@ export function unsupportedInRule(rule: CalicoRule, direction: 'ingress' | 'egre
       "a rule's own end is what spec.selector selects; write a policy of its own for fewer pods",
     );
   }
-  for (const [i, port] of (rule.destination?.notPorts ?? []).entries()) {
+  const { ports = [], notPorts = [] } = rule.destination ?? {};
+  for (const [i, port] of notPorts.entries()) {
     if (!calicoPorts(port)) refuse(`destination.notPorts[${i}]`, 'only numbers and ranges can be left out here');
+  }
+  if (notPorts.length > 0 && ports.some((port) => !calicoPorts(port))) {
+    refuse('destination.notPorts', 'cannot stand beside ports that are given by name');
   }
   return causes;
 }

@@ -93,10 +93,11 @@ const entity = fc.record({
 const portText = fc.constantFrom<number | string>(80, 8080, '79:80', '81:9000', ...PORT_NAMES);
 const protocols = fc.oneof(
   fc.constant({}),
+  fc.record({ protocol: fc.constantFrom('TCP', 'UDP', 'SCTP'), ports: optional(some(portText)) }),
   fc.record({
-    protocol: fc.constantFrom('TCP', 'UDP', 'SCTP'),
-    ports: optional(some(portText)),
-    notPorts: seldom(some(fc.constantFrom<number | string>(80, '80:81', '8000:9000'))),
+    protocol: fc.constantFrom('TCP', 'UDP'),
+    ports: optional(some(fc.constantFrom<number | string>(80, '79:8080'))),
+    notPorts: some(fc.constantFrom<number | string>(80, '80:81', '8000:9000')),
   }),
   fc.record({ notProtocol: fc.constantFrom('TCP', 'UDP') }),
   fc.record({ protocol: fc.constant('ICMP') }),

@@ -3,7 +3,7 @@ import type { IP } from '../../addr/ip.ts';
 import type { CalicoTier, Node, Pod } from '../../objects/types.ts';
 import { workloadLabels } from './calico-labels.ts';
 import { LabelIndex } from './label-index.ts';
-import { type PodFacts, type PolicyPod, podFacts, sameFacts, sameLabels } from './pod.ts';
+import { accountOf, type PodFacts, type PolicyPod, podFacts, sameFacts, sameLabels } from './pod.ts';
 import { type AnyPolicy, policyKind, readPolicy } from './read-policy.ts';
 import { atomsOf, EVERY_POD, type PodPeer, type PolicyRules } from './rules.ts';
 import { Scopes } from './scopes.ts';
@@ -164,8 +164,10 @@ export class PolicyEngine {
     if (this.#scopes.removeNamespace(name)) this.#placeNamespace(name);
   }
 
-  #seen({ namespace, labels, serviceAccount }: PodFacts): Readonly<Record<string, string>> {
-    return workloadLabels(namespace, labels, serviceAccount, this.#accounts.get(`${namespace}/${serviceAccount}`));
+  #seen(pod: PodFacts): Readonly<Record<string, string>> {
+    const { namespace, labels } = pod;
+    const account = accountOf(pod);
+    return workloadLabels(namespace, labels, account, this.#accounts.get(`${namespace}/${account}`));
   }
 
   setServiceAccount(namespace: string, name: string, labels: Readonly<Record<string, string>>): void {
@@ -174,7 +176,7 @@ export class PolicyEngine {
     if (Object.keys(labels).length > 0) this.#accounts.set(key, labels);
     else this.#accounts.delete(key);
     for (const state of this.#byNamespace.get(namespace) ?? []) {
-      if (state.serviceAccount !== name) continue;
+      if (accountOf(state) !== name) continue;
       state.seen = this.#seen(state);
       if (this.#place(state)) this.#tell(state);
     }

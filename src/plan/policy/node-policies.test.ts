@@ -9,7 +9,7 @@ import type { PodFacts } from './pod.ts';
 const FACTS = { nodeName: 'n1', families: [4], dnsIPs: [] } as const;
 
 function pod(name: string, ip: string, labels: Record<string, string>, ports: [string, number][] = []): PodFacts {
-  const plain = { hostNetwork: false, serviceAccount: 'default', node: 'n1', namespace: 'shop' };
+  const plain = { hostNetwork: false, node: 'n1', namespace: 'shop' };
   return { ...plain, key: `shop/${name}`, name, labels, ips: [ip], ports: new Map(ports) };
 }
 

@@ -13,7 +13,8 @@ export interface PodFacts {
   readonly ips: readonly IP[];
   readonly node: string | undefined;
   readonly hostNetwork: boolean;
-  readonly serviceAccount: string;
+  /** Absent: `default`. */
+  readonly serviceAccount?: string;
   /** `TCP/web` to its number: the first container that has the name. */
   readonly ports: ReadonlyMap<string, number>;
 }
@@ -39,7 +40,7 @@ export function podFacts(pod: Pod): PodFacts {
     ips: hostNetwork || ended ? [] : known,
     node: spec.nodeName,
     hostNetwork,
-    serviceAccount: spec.serviceAccountName ?? 'default',
+    ...(spec.serviceAccountName && { serviceAccount: spec.serviceAccountName }),
     ports: namedPorts(pod),
   };
 }
@@ -56,6 +57,10 @@ function namedPorts({ spec }: Pod): Map<string, number> {
   return ports;
 }
 
+export function accountOf({ serviceAccount }: PodFacts): string {
+  return serviceAccount ?? 'default';
+}
+
 export function namedPort(protocol: Protocol, name: string): string {
   return `${protocol}/${name}`;
 }
@@ -68,7 +73,7 @@ export function sameFacts(a: PodFacts, b: PodFacts): boolean {
   return (
     a.node === b.node &&
     a.hostNetwork === b.hostNetwork &&
-    a.serviceAccount === b.serviceAccount &&
+    accountOf(a) === accountOf(b) &&
     a.ips.join() === b.ips.join() &&
     sameLabels(a.labels, b.labels) &&
     JSON.stringify([...a.ports]) === JSON.stringify([...b.ports])
@@ -93,7 +98,6 @@ export function dnsPod(ips: readonly IP[]): PodFacts {
     ips,
     node: undefined,
     hostNetwork: false,
-    serviceAccount: 'kube-dns',
     ports: new Map([
       ['UDP/dns', 53],
       ['TCP/dns-tcp', 53],
