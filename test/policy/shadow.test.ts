@@ -6,7 +6,7 @@ import type { NetworkPolicy } from '../../src/objects/types.ts';
 import { type Flow, judge } from '../../src/plan/policy/judge.ts';
 import { lint } from '../../src/plan/policy/lint.ts';
 import { engineOf } from './steps.ts';
-import { flow, world } from './worlds.ts';
+import { flow, plainWorld as world } from './worlds.ts';
 
 test('any cluster: without the rules that are shadowed every flow is judged as with them', () => {
   let found = 0;
@@ -17,9 +17,9 @@ test('any cluster: without the rules that are shadowed every flow is judged as w
         if (check !== 'shadowed') continue;
         found++;
         const { directions } = engine.policies.get(policy)!;
-        const policies = cluster.policies.map((each): NetworkPolicy => {
+        const policies = cluster.policies.map((each) => {
           if (policy !== `NetworkPolicy/${each.metadata.namespace}/${each.metadata.name}`) return each;
-          const spec = structuredClone(each.spec)!;
+          const spec = structuredClone((each as NetworkPolicy).spec)!;
           spec[direction!]!.splice(index!, 1);
           // Without its last egress rule a policy that names no types would be another one.
           return {
