@@ -98,7 +98,9 @@ class World implements Disposable {
   }
 
   path(name: string, more: Partial<Path> = {}): Path {
-    return { name, client: this.client, server: this.server, ip: this.ip, ...more };
+    const clear = () =>
+      inNetns(this.#node.options.netns!, () => execFileSync('conntrack', ['-F'], { stdio: 'ignore' }));
+    return { name, client: this.client, server: this.server, ip: this.ip, clear, ...more };
   }
 
   [Symbol.dispose](): void {

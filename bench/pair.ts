@@ -41,6 +41,8 @@ export interface Path {
   readonly to?: { readonly ip: string; readonly port: number };
   /** The client is in the pair's cgroup. */
   readonly atSocket?: boolean;
+  /** Takes away what connections leave behind, so that each round begins with as few as the first. */
+  readonly clear?: () => void;
 }
 
 const PORT = 7000;
@@ -68,6 +70,7 @@ export class Pair implements Disposable {
     const client = path.atSocket ? this.#atSocket! : this.#client;
     const value = await client.ask({ op: 'send', netns: path.client, ip, port, kind, ms });
     await served;
+    if (kind === 'crr') path.clear?.();
     return value;
   }
 
