@@ -1,9 +1,9 @@
 // Room dns: what the server counts under CoreDNS's names, so that dashboards and alerts made for CoreDNS fit.
-import { type Metric, Registry } from 'prom-client';
+import { type Labels, Metrics, type Sample } from '../observe/metrics.ts';
 import type { Forwarder } from './forward.ts';
 import type { ResponseCache } from './response-cache.ts';
 import type { ServerSettings } from './settings.ts';
-import type { DnsStats, Histogram, Tally } from './stats.ts';
+import type { DnsStats, Tally } from './stats.ts';
 
 export interface MetricSources {
   readonly stats: DnsStats;
@@ -13,13 +13,6 @@ export interface MetricSources {
   readonly version: string;
 }
 
-type Labels = Readonly<Record<string, string>>;
-interface Sample {
-  readonly value: number;
-  readonly labels: Labels;
-  readonly metricName?: string;
-}
-
 /** CoreDNS's labels for where a question was asked: it has one server block here. */
 const SERVER: Labels = { server: 'dns://:53', zone: '.', view: '' };
 const PROXY: Labels = { proxy_name: 'forward' };
@@ -27,34 +20,26 @@ const CACHE: Labels = { server: 'dns://:53', zones: '.', view: '' };
 
 /** Prometheus's text. The counts are read when it is asked for. */
 export function metricsText(sources: MetricSources): Promise<string> {
-  const registry = new Registry();
-  const add = (type: 'counter' | 'gauge' | 'histogram', name: string, help: string, values: readonly Sample[]) => {
-    const full = `coredns_${name}`;
-    const metric = { name: full, help, type, aggregator: 'sum', get: async () => ({ name: full, help, type, values }) };
-    registry.registerMetric(metric as unknown as Metric);
-  };
+  const metrics = new Metrics('coredns_');
   const { stats, settings } = sources;
-  add('gauge', 'build_info', 'What runs here.', [
+  metrics.gauge('build_info', 'What runs here.', [
     { value: 1, labels: { version: sources.version, revision: 'podwire', goversion: process.version } },
   ]);
-  add('gauge', 'plugin_enabled', 'What the server does, by the names of CoreDNS.', enabled(sources));
-  serverMetrics(add, stats);
-  cacheMetrics(add, sources);
-  upstreamMetrics(add, sources);
+  metrics.gauge('plugin_enabled', 'What the server does, by the names of CoreDNS.', enabled(sources));
+  serverMetrics(metrics, stats);
+  cacheMetrics(metrics, sources);
+  upstreamMetrics(metrics, sources);
   const hostEntries = Object.keys(settings.hosts).length;
-  add('gauge', 'hosts_entries', 'Static hosts.', [{ value: hostEntries, labels: {} }]);
-  add('counter', 'autopath_success_total', 'Search lists that were walked to an answer.', [
+  metrics.gauge('hosts_entries', 'Static hosts.', hostEntries);
+  metrics.counter('autopath_success_total', 'Search lists that were walked to an answer.', [
     { value: stats.autopaths, labels: { server: SERVER['server']! } },
   ]);
-  add(
-    'histogram',
+  metrics.histogram(
     'kubernetes_dns_programming_duration_seconds',
     "Seconds from a change of a headless Service's endpoints to its names.",
-    buckets('coredns_kubernetes_dns_programming_duration_seconds', [
-      [{ service_kind: 'headless_with_selector' }, stats.programming],
-    ]),
+    [[{ service_kind: 'headless_with_selector' }, stats.programming]],
   );
-  return registry.metrics();
+  return metrics.text();
 }
 
 /** Of CoreDNS's plugins those whose part is played here, as the config has it. */
@@ -75,28 +60,26 @@ function enabled({ settings, forwarders }: MetricSources): Sample[] {
   return parts.filter(([, is]) => is).map(([name]) => ({ value: 1, labels: { ...SERVER, name } }));
 }
 
-function serverMetrics(add: Add, stats: DnsStats): void {
+function serverMetrics(metrics: Metrics, stats: DnsStats): void {
   const plain = (value: number): Sample[] => [{ value, labels: {} }];
-  add('counter', 'dns_requests_total', 'Questions by protocol, family and type.', requests(stats.tallies));
-  add('counter', 'dns_do_requests_total', 'Questions of who wants DNSSEC records.', dnssecRequests(stats.tallies));
-  add('counter', 'dns_responses_total', 'Answers by code, and by who gave them.', responses(stats.tallies));
-  add('counter', 'dns_dropped_total', 'Packets that deserved no answer.', plain(stats.droppedCount));
-  add('counter', 'panics_total', 'Questions over which the server stumbled.', plain(stats.panics));
-  const histogram = (name: string, help: string, counted: readonly (readonly [Labels, Histogram])[]) =>
-    add('histogram', name, help, buckets(`coredns_${name}`, counted));
-  histogram('dns_request_duration_seconds', 'Seconds from a question to its answer.', [[SERVER, stats.latency]]);
+  metrics.counter('dns_requests_total', 'Questions by protocol, family and type.', requests(stats.tallies));
+  metrics.counter('dns_do_requests_total', 'Questions of who wants DNSSEC records.', dnssecRequests(stats.tallies));
+  metrics.counter('dns_responses_total', 'Answers by code, and by who gave them.', responses(stats.tallies));
+  metrics.counter('dns_dropped_total', 'Packets that deserved no answer.', plain(stats.droppedCount));
+  metrics.counter('panics_total', 'Questions over which the server stumbled.', plain(stats.panics));
+  metrics.histogram('dns_request_duration_seconds', 'Seconds from a question to its answer.', [
+    [SERVER, stats.latency],
+  ]);
   const byProtocol = ({ udp, tcp }: DnsStats['requestSizes']) =>
     [
       [{ ...SERVER, proto: 'udp' }, udp],
       [{ ...SERVER, proto: 'tcp' }, tcp],
     ] as const;
-  histogram('dns_request_size_bytes', 'Sizes of questions.', byProtocol(stats.requestSizes));
-  histogram('dns_response_size_bytes', 'Sizes of answers.', byProtocol(stats.responseSizes));
+  metrics.histogram('dns_request_size_bytes', 'Sizes of questions.', byProtocol(stats.requestSizes));
+  metrics.histogram('dns_response_size_bytes', 'Sizes of answers.', byProtocol(stats.responseSizes));
 }
 
-type Add = (type: 'counter' | 'gauge' | 'histogram', name: string, help: string, values: readonly Sample[]) => void;
-
-function cacheMetrics(add: Add, { cache, forwarders }: MetricSources): void {
+function cacheMetrics(metrics: Metrics, { cache, forwarders }: MetricSources): void {
   const of = (pick: (forwarder: Forwarder) => number) => forwarders.reduce((sum, each) => sum + pick(each), 0);
   const typed = (type: string, value: number): Sample => ({ value, labels: { ...CACHE, type } });
   const plain = (value: number): Sample[] => [{ value, labels: CACHE }];
@@ -109,18 +92,18 @@ function cacheMetrics(add: Add, { cache, forwarders }: MetricSources): void {
     typed('success', yes),
     typed('denial', no),
   ];
-  add('gauge', 'cache_entries', 'Answers from outside that are kept.', both(cache.sizes));
-  add('counter', 'cache_requests_total', 'Questions to the cache.', plain(hits.success + hits.denial + misses));
-  add('counter', 'cache_hits_total', 'Questions that the cache answered.', both(hits));
-  add('counter', 'cache_misses_total', 'Questions that it could not answer.', plain(misses));
-  add('counter', 'cache_evictions_total', 'Answers that had to make room.', both(cache.evictions));
+  metrics.gauge('cache_entries', 'Answers from outside that are kept.', both(cache.sizes));
+  metrics.counter('cache_requests_total', 'Questions to the cache.', plain(hits.success + hits.denial + misses));
+  metrics.counter('cache_hits_total', 'Questions that the cache answered.', both(hits));
+  metrics.counter('cache_misses_total', 'Questions that it could not answer.', plain(misses));
+  metrics.counter('cache_evictions_total', 'Answers that had to make room.', both(cache.evictions));
   const prefetched = of(({ counts }) => counts.prefetched);
-  add('counter', 'cache_prefetch_total', 'Answers fetched before their time was over.', plain(prefetched));
+  metrics.counter('cache_prefetch_total', 'Answers fetched before their time was over.', plain(prefetched));
   const stale = of(({ counts }) => counts.servedStale);
-  add('counter', 'cache_served_stale_total', 'Answers given after their time.', plain(stale));
+  metrics.counter('cache_served_stale_total', 'Answers given after their time.', plain(stale));
 }
 
-function upstreamMetrics(add: Add, { forwarders }: MetricSources): void {
+function upstreamMetrics(metrics: Metrics, { forwarders }: MetricSources): void {
   const all = forwarders.flatMap(({ upstreams }) => upstreams.all);
   const each = (pick: (upstream: (typeof all)[number]) => number): Sample[] =>
     all.map((upstream) => ({ value: pick(upstream), labels: { to: upstream.text } }));
@@ -128,20 +111,20 @@ function upstreamMetrics(add: Add, { forwarders }: MetricSources): void {
     { value: forwarders.reduce((sum, each) => sum + pick(each), 0), labels: {} },
   ];
   const asked = each(({ requests }) => requests);
-  add('counter', 'forward_requests_total', 'Questions to each upstream resolver.', asked);
+  metrics.counter('forward_requests_total', 'Questions to each upstream resolver.', asked);
   const broken = of(({ counts }) => counts.broken);
-  add('counter', 'forward_healthcheck_broken_total', 'Questions at a time when no upstream worked.', broken);
+  metrics.counter('forward_healthcheck_broken_total', 'Questions at a time when no upstream worked.', broken);
   const rejected = of(({ counts }) => counts.rejected);
-  add('counter', 'forward_max_concurrent_rejects_total', 'Questions refused as too many waited.', rejected);
+  metrics.counter('forward_max_concurrent_rejects_total', 'Questions refused as too many waited.', rejected);
   const silent = all.map(({ text, timeouts }) => ({ value: timeouts, labels: { ...PROXY, to: text } }));
-  add('counter', 'proxy_healthcheck_failures_total', 'Questions that it did not answer in time.', silent);
+  metrics.counter('proxy_healthcheck_failures_total', 'Questions that it did not answer in time.', silent);
   const durations = all.flatMap(({ text, durations: counted }) =>
     Array.from(counted, ([rcode, histogram]) => [{ ...PROXY, to: text, rcode }, histogram] as const),
   );
   const name = 'proxy_request_duration_seconds';
-  add('histogram', name, 'Seconds to the answer of each upstream resolver.', buckets(`coredns_${name}`, durations));
+  metrics.histogram(name, 'Seconds to the answer of each upstream resolver.', durations);
   const looping = each((upstream) => Number(upstream.looping));
-  add('gauge', 'forward_loop', 'Whether what it is asked comes back to us.', looping);
+  metrics.gauge('forward_loop', 'Whether what it is asked comes back to us.', looping);
 }
 
 function requests(tallies: Iterable<Tally>): Sample[] {
@@ -169,20 +152,4 @@ function summed(tallies: Iterable<Tally>, samples: (tally: Tally) => Sample[]): 
     sums.set(key, { ...sample, value: before + sample.value });
   }
   return [...sums.values()];
-}
-
-function buckets(name: string, histograms: readonly (readonly [Labels, Histogram])[]): Sample[] {
-  return histograms.flatMap(([labels, { bounds, counts, count, sum }]) => {
-    let below = 0;
-    const values = bounds.map((bound, i): Sample => {
-      below += counts[i]!;
-      return { metricName: `${name}_bucket`, value: below, labels: { ...labels, le: String(bound) } };
-    });
-    return [
-      ...values,
-      { metricName: `${name}_bucket`, value: count, labels: { ...labels, le: '+Inf' } },
-      { metricName: `${name}_sum`, value: sum, labels },
-      { metricName: `${name}_count`, value: count, labels },
-    ];
-  });
 }

@@ -1,4 +1,5 @@
 // Room dns: what the server counts: questions, answers by code, sizes, and how long they took.
+import { Histogram } from '../observe/histogram.ts';
 import { rcodeName } from '../wire/dns/message.ts';
 import { typeName } from '../wire/dns/text.ts';
 
@@ -51,40 +52,6 @@ export const UPSTREAM_BOUNDS = LATENCY_BOUNDS.slice(8);
 const PROGRAMMING_BOUNDS = Array.from({ length: 20 }, (_, n) => 1e-3 * 2 ** n);
 /** CoreDNS's buckets of bytes. */
 export const SIZE_BOUNDS = [100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000];
-
-/** Counts of values up to each bound; the last is of those beyond all. */
-export class Histogram {
-  readonly bounds: readonly number[];
-  readonly counts: number[];
-  sum = 0;
-
-  constructor(bounds: readonly number[]) {
-    this.bounds = bounds;
-    this.counts = new Array<number>(bounds.length + 1).fill(0);
-  }
-
-  observe(value: number, times = 1): void {
-    let bucket = 0;
-    while (bucket < this.bounds.length && value > this.bounds[bucket]!) bucket++;
-    this.counts[bucket]! += times;
-    this.sum += value * times;
-  }
-
-  get count(): number {
-    return this.counts.reduce((sum, count) => sum + count, 0);
-  }
-
-  /** The bound below which the share of all values lies; 0 without values. */
-  quantile(share: number): number {
-    const total = this.count;
-    let seen = 0;
-    for (const [bucket, count] of this.counts.entries()) {
-      seen += count;
-      if (total > 0 && seen >= total * share) return this.bounds[bucket] ?? Number.POSITIVE_INFINITY;
-    }
-    return 0;
-  }
-}
 
 export class DnsStats {
   readonly #tallies = new Map<string, Tally>();

@@ -1,8 +1,9 @@
 // Room dns: the resolvers to which one part of the world is forwarded: which of them work, and which lead back to us.
 import { randomBytes } from 'node:crypto';
+import { Histogram } from '../observe/histogram.ts';
 import type { Logger } from '../observe/log.ts';
 import { type Message, type Name, rcodeName, TYPE } from '../wire/dns/message.ts';
-import { Histogram, UPSTREAM_BOUNDS } from './stats.ts';
+import { UPSTREAM_BOUNDS } from './stats.ts';
 import { exchange, type UpstreamQuestion } from './upstream.ts';
 import { UpstreamCookie } from './upstream-cookie.ts';
 import type { UpstreamAddress } from './upstream-socket.ts';

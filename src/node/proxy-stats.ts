@@ -1,4 +1,5 @@
 // Room node: what the proxy counts of its own work, in plain numbers that cost nothing until somebody reads them.
+import { Histogram } from '../observe/histogram.ts';
 
 /** Upper bounds in seconds: kube-proxy's for a sync, from 1 ms on; below that are ours. */
 const SYNC_BOUNDS = [0.0001, 0.00025, 0.0005, ...Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i)];
@@ -13,27 +14,9 @@ const PROGRAMMING_BOUNDS = [
   ...Array.from({ length: 7 }, (_, i) => 120 + 30 * i),
 ];
 
-export class Counted {
-  readonly bounds: readonly number[];
-  /** By bound, not added up; the last is for what exceeds every bound. */
-  readonly counts: number[];
-  sum = 0;
-
-  constructor(bounds: readonly number[]) {
-    this.bounds = bounds;
-    this.counts = new Array<number>(bounds.length + 1).fill(0);
-  }
-
-  observe(seconds: number): void {
-    const found = this.bounds.findIndex((bound) => seconds <= bound);
-    this.counts[found < 0 ? this.bounds.length : found]!++;
-    this.sum += seconds;
-  }
-}
-
 export class ProxyStats {
-  readonly sync = new Counted(SYNC_BOUNDS);
-  readonly programming = new Counted(PROGRAMMING_BOUNDS);
+  readonly sync = new Histogram(SYNC_BOUNDS);
+  readonly programming = new Histogram(PROGRAMMING_BOUNDS);
   serviceChanges = 0;
   endpointChanges = 0;
   failures = 0;
