@@ -198,9 +198,14 @@ export class Field implements AsyncDisposable {
     for (const policy of [...this.policies.list()]) this.policies.delete(objectKey(policy));
   }
 
-  /** Events of one tick are planned at its end; then what is forbidden now is cut. */
-  async planned(): Promise<void> {
+  /** Events of one tick are planned at its end, and are in the kernel then. */
+  async committed(): Promise<void> {
     for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** What is forbidden now is cut, too. */
+  async planned(): Promise<void> {
+    await this.committed();
     await this.agent.settled;
   }
 

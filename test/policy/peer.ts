@@ -16,7 +16,17 @@ export type PeerCommand =
   | { readonly op: 'ask'; readonly questions: readonly Question[] }
   /** Opens a connection and keeps it; `talk` says whether it still carries a word there and back. */
   | { readonly op: 'open'; readonly host: string; readonly port: number }
-  | { readonly op: 'talk'; readonly patience: number };
+  | { readonly op: 'talk'; readonly patience: number }
+  /** New connections and datagrams without a pause, each from a socket of its own; tells of each of them. */
+  | {
+      readonly op: 'press';
+      readonly targets: readonly Question[];
+      readonly perSecond: number;
+      readonly seconds: number;
+    };
+
+/** When it began and ended, on the clock that all processes of the machine share (ms), and whether it was answered. */
+export type Attempt = readonly [target: number, began: number, ended: number, answered: boolean];
 
 const held: Socket[] = [];
 let kept: TcpSocket | undefined;
@@ -34,6 +44,8 @@ async function run(command: PeerCommand): Promise<unknown> {
       return open(command.host, command.port);
     case 'talk':
       return talk(command.patience);
+    case 'press':
+      return press(command.targets, command.perSecond, command.seconds);
   }
 }
 
@@ -60,7 +72,8 @@ function askTcp({ host, port, patience }: Question): Promise<boolean> {
       socket.destroy();
       resolve(answered);
     };
-    const timer = setTimeout(done, patience, false);
+    // After a pause of our own the timer comes before what has arrived long since.
+    const timer = setTimeout(() => setImmediate(done, false), patience);
     socket.on('connect', () => socket.write('?'));
     socket.on('data', () => done(true));
     socket.on('error', () => done(false));
@@ -104,6 +117,30 @@ function talk(patience: number): Promise<boolean> {
     kept?.on('data', () => done(true));
     kept?.write('?');
   });
+}
+
+const TICK_MS = 10;
+
+export function sharedClock(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+async function press(targets: readonly Question[], perSecond: number, seconds: number): Promise<Attempt[]> {
+  const attempts: Promise<Attempt>[] = [];
+  const begin = sharedClock();
+  for (let now = begin; now < begin + seconds * 1000; now = sharedClock()) {
+    const due = Math.floor(((now - begin) / 1000) * perSecond);
+    while (attempts.length < due) attempts.push(attempt(targets, attempts.length % targets.length));
+    await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+  }
+  return Promise.all(attempts);
+}
+
+async function attempt(targets: readonly Question[], target: number): Promise<Attempt> {
+  const question = targets[target]!;
+  const began = sharedClock();
+  const answered = await (question.protocol === 'TCP' ? askTcp(question) : askUdp(question));
+  return [target, began, sharedClock(), answered];
 }
 
 process.on('message', ({ id, command }: { id: number; command: PeerCommand }) => {
