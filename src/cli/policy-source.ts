@@ -7,13 +7,22 @@ import { openKubeconfig } from '../client/kubeconfig.ts';
 import { dnsServiceIPs } from '../cluster/layout.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { storedConfig } from '../cluster/slot.ts';
-import type { DraftObject, KubeObject, NetworkPolicy, Node, Pod } from '../objects/types.ts';
+import {
+  type CalicoTier,
+  type DraftObject,
+  type KubeObject,
+  type NetworkPolicy,
+  type Node,
+  objectKey,
+  type Pod,
+} from '../objects/types.ts';
 import type { Causes } from '../objects/validate/causes.ts';
 import { validateNetworkPolicy } from '../objects/validate/network-policy.ts';
 import { Fault } from '../observe/fault.ts';
 import { type Directory, directoryOf } from '../plan/policy/ends.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
 import { dnsPod } from '../plan/policy/pod.ts';
+import { type AnyPolicy, POLICY_KINDS, type PolicyKind, policyId, policyKind } from '../plan/policy/read-policy.ts';
 
 export interface PolicySource {
   readonly engine: PolicyEngine;
@@ -94,7 +103,10 @@ export function ofObjects(objects: readonly DraftObject[], dns: readonly string[
     const { kind, metadata } = object;
     if (kind === 'Namespace') engine.setNamespace(metadata.name!, metadata.labels ?? {});
     else if (kind === 'Node') engine.setNode(object as unknown as Node);
-    else if (kind === 'NetworkPolicy') engine.setPolicy(checked(object));
+    else if (kind === 'ServiceAccount') {
+      engine.setServiceAccount(metadata.namespace ?? 'default', metadata.name!, metadata.labels ?? {});
+    } else if (kind === 'Tier' || kind === 'CalicoTier') engine.setTier(object as unknown as CalicoTier);
+    else if (isPolicy(object)) setPolicy(engine, object);
     else if (kind === 'Pod') engine.setPod(podOf(object, object, address()));
     else if (WORKLOADS.includes(kind)) engine.setPod(podOf(object, templateOf(object), address()));
   }
@@ -102,15 +114,26 @@ export function ofObjects(objects: readonly DraftObject[], dns: readonly string[
   return { engine, directory: directoryOf(objects), dns: dns[0]! };
 }
 
-function checked(object: DraftObject): NetworkPolicy {
-  const policy = { ...object, metadata: { namespace: 'default', ...object.metadata } } as unknown as NetworkPolicy;
+function isPolicy({ kind }: DraftObject): boolean {
+  return (POLICY_KINDS as readonly string[]).includes(kind);
+}
+
+/** Throws a Fault for what the API would refuse. */
+function setPolicy(engine: PolicyEngine, object: DraftObject): void {
+  const kind = object.kind === 'NetworkPolicy' ? policyKind(object) : (object.kind as PolicyKind);
+  const isGlobal = kind === 'ClusterNetworkPolicy' || kind === 'GlobalNetworkPolicy';
+  const metadata = isGlobal ? object.metadata : { namespace: 'default', ...object.metadata };
+  const policy = { ...object, metadata } as unknown as AnyPolicy;
+  const name = policyId(kind, objectKey(policy));
   const causes: Causes = [];
-  validateNetworkPolicy(causes, policy);
+  if (kind === 'NetworkPolicy') validateNetworkPolicy(causes, policy as NetworkPolicy);
   const [cause] = causes;
-  if (!cause) return policy;
-  throw new Fault(
-    `NetworkPolicy/${policy.metadata.namespace}/${policy.metadata.name}: ${cause.field}: ${cause.message}`,
-  );
+  if (cause) throw new Fault(`${name}: ${cause.field}: ${cause.message}`);
+  try {
+    engine.setPolicy(policy, kind);
+  } catch (cause) {
+    throw new Fault(`${name} cannot be read: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function templateOf({ spec }: DraftObject): DraftObject {

@@ -80,3 +80,41 @@ test('each finding names policy, rule and what to change', () => {
     mend: 'they have TCP/http (80)',
   });
 });
+
+/** One policy a line: admin by priority, baseline, and a NetworkPolicy, all for the pods of namespace shop. */
+function tiers(admin: readonly object[], network: readonly object[], baseline: readonly object[]): string[] {
+  const engine = engineOf(...network.map((rule, i) => [`n${i}`, { podSelector: {}, ingress: [rule] }] as const));
+  const put = (tier: string, rules: readonly object[]) => {
+    const spec = { tier, priority: 1, subject: { namespaces: {} }, ingress: rules };
+    engine.setPolicy({ kind: 'ClusterNetworkPolicy', metadata: { name: tier.toLowerCase() }, spec } as never);
+  };
+  if (admin.length > 0) put('Admin', admin);
+  if (baseline.length > 0) put('Baseline', baseline);
+  return lint(engine)
+    .filter(({ check }) => check === 'never-reached' || check === 'shadowed')
+    .map(({ check, where, says }) => `${check} ${where}: ${says}`);
+}
+
+test('over tiers: what is decided before is never reached', () => {
+  const rule = (action: string, name = 'shop') => ({
+    action,
+    from: [{ namespaces: { matchLabels: { 'kubernetes.io/metadata.name': name } } }],
+  });
+  const own = { from: [pods('web')] };
+  assert.deepEqual(tiers([rule('Deny')], [own], []), [
+    'never-reached NetworkPolicy/shop/n0 ingress[0]: ClusterNetworkPolicy/admin ingress[0] decides first',
+  ]);
+  assert.deepEqual(tiers([rule('Pass')], [own], []), []);
+  assert.deepEqual(tiers([rule('Accept'), rule('Deny')], [], []), [
+    'never-reached ClusterNetworkPolicy/admin ingress[1]: ClusterNetworkPolicy/admin ingress[0] decides first',
+  ]);
+  assert.deepEqual(tiers([rule('Pass'), rule('Deny')], [], []), [
+    'never-reached ClusterNetworkPolicy/admin ingress[1]: ClusterNetworkPolicy/admin ingress[0] decides first',
+  ]);
+  const [end] = tiers([], [own], [rule('Deny')]);
+  assert.match(
+    end!,
+    /^never-reached ClusterNetworkPolicy\/baseline ingress\[0\]: every pod .* tier default, which ends/,
+  );
+  assert.deepEqual(tiers([rule('Deny', 'bank')], [own], []), []);
+});
