@@ -45,7 +45,7 @@ test('a requested address is honoured, once, and only inside the range', async (
   );
   await refused(
     create('c', { clusterIP: '10.97.0.1' }),
-    /the provided IP \(10\.97\.0\.1\) is not in the valid range\. The range of valid IPs is 10\.96\.0\.0\/16/,
+    /failed to allocate IP 10\.97\.0\.1: the provided network does not match the current range \(10\.96\.0\.0\/16\)/,
   );
   await client.delete('Service', 'a', 'default');
   assert.equal((await create('b', { clusterIP: '10.96.0.20' })).clusterIP, '10.96.0.20');

@@ -60,7 +60,7 @@ test('a second ServiceCIDR gives room when the first is full', async (t) => {
   await client.delete('ServiceCIDR', 'more');
   await assert.rejects(
     client.create('Service', service('last', { clusterIP: '10.97.0.200' })),
-    /not in the valid range/,
+    /does not match the current range/,
   );
 });
 

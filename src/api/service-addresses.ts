@@ -89,7 +89,8 @@ export class ServiceAddresses {
     const ranges = this.#rangesOf(family);
     const range = ranges.find((cidr) => prefixContains(cidr, ip));
     if (range === undefined || isEdge(range, ip)) {
-      return `the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${ranges.join(', ') || 'empty'}`;
+      // Kubernetes' words; which ranges there are it leaves to be found out.
+      return `the provided network does not match the current range (${ranges.join(', ') || 'there is none'})`;
     }
     const holder = this.#holderOf(ip);
     return holder !== undefined && holder !== key ? 'provided IP is already allocated' : undefined;

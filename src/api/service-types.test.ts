@@ -132,7 +132,7 @@ const bad: [name: string, spec: Spec, message: RegExp][] = [
     /'None' must be the first and only value/,
   ],
   ['clusterIPs without clusterIP', { clusterIPs: ['10.96.0.7'] }, /must be empty when `clusterIP` is not specified/],
-  ['the last address of the range', { clusterIP: '10.96.255.255' }, /is not in the valid range/],
+  ['the last address of the range', { clusterIP: '10.96.255.255' }, /does not match the current range/],
   [
     'families of an ExternalName',
     { type: 'ExternalName', externalName: 'a.b', ipFamilies: ['IPv4'] },

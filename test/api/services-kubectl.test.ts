@@ -111,7 +111,11 @@ const wrong: [name: string, manifest: string, message: RegExp][] = [
     service(`{${SELECTOR}, ports: [{port: 80}]}`).replace('name: web}', 'name: web.shop}'),
     /metadata\.name: Invalid value: "web\.shop"/,
   ],
-  ['an address outside the range', service('{clusterIP: 192.0.2.1, ports: [{port: 80}]}'), /is not in the valid range/],
+  [
+    'an address outside the range',
+    service('{clusterIP: 192.0.2.1, ports: [{port: 80}]}'),
+    /does not match the current range/,
+  ],
   [
     "the API server's address",
     service('{clusterIP: 10.96.0.1, ports: [{port: 80}]}'),

@@ -12,7 +12,7 @@ import {
   required,
 } from './causes.ts';
 import {
-  dns1035LabelProblems,
+  dns1123LabelProblems,
   dns1123SubdomainProblems,
   portNameProblems,
   portNumberProblems,
@@ -89,7 +89,7 @@ function validateBackend(causes: Causes, at: string, { resource, service }: Json
     return;
   }
   if (!service.name) causes.push(required(`${at}.service.name`));
-  else checkSyntax(causes, `${at}.service.name`, service.name, dns1035LabelProblems(service.name));
+  else checkSyntax(causes, `${at}.service.name`, service.name, dns1123LabelProblems(service.name));
   const { name, number } = service.port ?? {};
   if (name && number) causes.push(invalidValue(at, '', 'cannot set both port name & port number'));
   else if (name) checkSyntax(causes, `${at}.service.port.name`, name, portNameProblems(name));

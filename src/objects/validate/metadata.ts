@@ -3,7 +3,6 @@ import type { KindRow } from '../kinds.ts';
 import type { DraftObject, KubeObject, ObjectMeta, OwnerReference } from '../types.ts';
 import { type Causes, checkImmutable, checkSyntax, forbidden, invalidValue, required, tooLong } from './causes.ts';
 import {
-  dns1035LabelProblems,
   dns1123LabelProblems,
   dns1123SubdomainProblems,
   ipAddressNameProblems,
@@ -18,7 +17,8 @@ const STANDARD_FINALIZERS = new Set(['kubernetes', 'orphan', 'foregroundDeletion
 /** What names of the kind look like; most are subdomains. */
 const NAME_SYNTAX: Readonly<Record<string, (name: string) => string[]>> = {
   Namespace: dns1123LabelProblems,
-  Service: dns1035LabelProblems,
+  // From 1.36 on a digit may be the first (KEP-5311).
+  Service: dns1123LabelProblems,
   IPAddress: ipAddressNameProblems,
 };
 

@@ -5,7 +5,6 @@ const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
 const QUALIFIED = '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]';
 const VALUE = `(${QUALIFIED})?`;
-const DNS1035 = '[a-z]([-a-z0-9]*[a-z0-9])?';
 const CONFIG_KEY = '[-._a-zA-Z0-9]+';
 
 function whole(pattern: string): RegExp {
@@ -65,18 +64,6 @@ const WILDCARD_MESSAGE = expected(
 /** `*.example.com`: the host of an Ingress rule. */
 export function wildcardSubdomainProblems(text: string): Problems {
   return check(text, 253, WILDCARD_REGEX, WILDCARD_MESSAGE);
-}
-
-const DNS1035_REGEX = whole(DNS1035);
-const DNS1035_MESSAGE = expected(
-  "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-  DNS1035,
-  'my-name',
-  'abc-123',
-);
-/** RFC 1035 label: what names a Service. */
-export function dns1035LabelProblems(text: string): Problems {
-  return check(text, 63, DNS1035_REGEX, DNS1035_MESSAGE);
 }
 
 /** Names that are one segment of a path and free otherwise. */
