@@ -132,7 +132,7 @@ async function main(stack: DisposableStack): Promise<void> {
   const lacks = socketLbLacks();
   if (lacks) console.log(`no Services at the socket: ${lacks}`);
   const cgroup = lacks ? undefined : makeCgroup(CGROUP);
-  const sockets = cgroup ? new SocketServices(cgroup) : undefined;
+  const sockets = cgroup ? new SocketServices({ cgroup, namespaces: () => [] }) : undefined;
   sockets?.attach();
   const pair = stack.use(new Pair(cgroup));
   // Both worlds have the same addresses, so one set of maps serves the sockets of both.

@@ -16,6 +16,7 @@ export const TEST_PROGRAMS = [
   { program: 'openssl', package: 'openssl', purpose: 'witness of certificates' },
   { program: 'ping', package: 'iputils-ping', purpose: 'witness of reachability' },
   { program: 'arping', package: 'iputils-arping', purpose: 'witness of who answers for an address' },
+  { program: 'ncat', package: 'ncat', purpose: 'witness of datagrams' },
   { program: 'busybox', package: 'busybox-static', purpose: 'an image for the tests' },
   { program: 'podman', package: 'podman', purpose: 'a runtime that runs podwire-cni' },
   { program: 'containerd', package: 'containerd', purpose: 'a runtime that runs podwire-cni' },

@@ -37,7 +37,7 @@ function program(): Command {
         'ebpf',
       ]),
     )
-    .option('--nodeport-addresses <cidrs>', 'NodePorts are open only at node addresses in these (default: at all)')
+    .option('--nodeport-addresses <cidrs>', 'NodePorts are open at addresses of the nodes in these (default: primary)')
     .addOption(
       new Option('--proxy-mode <name>', 'where Services are translated (default nftables; docs/datapath.md)').choices([
         'nftables',

@@ -76,12 +76,13 @@ async function saidConfig(flags: UpFlags): Promise<PartialConfig[]> {
 
 function prefixes(text: string): string[] {
   const all = text.split(',').filter((each) => each !== '');
+  if (all.length === 1 && all[0] === 'primary') return all;
   for (const each of all) {
     try {
       parsePrefix(each);
     } catch {
       throw new Fault(
-        `--nodeport-addresses takes CIDRs with commas between them, 172.30.0.0/24 and the like, not "${each}"`,
+        `--nodeport-addresses takes primary, or CIDRs with commas between them, 172.30.0.0/24 and the like, not "${text}"`,
       );
     }
   }

@@ -82,7 +82,7 @@ export async function startBox(config: ClusterConfig, nodes: NodeWorker[], optio
   }
   await answering;
   log.info({ timings }, 'cluster is up');
-  const live = new LiveChanges(config, { client, api, nodes });
+  const live = new LiveChanges(config, { client, api, nodes, informers });
   return {
     get config() {
       return live.config;

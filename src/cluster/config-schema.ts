@@ -42,7 +42,13 @@ export const CONFIG_SCHEMA = fields({
     nonMasqueradeCIDRs: { ...cidrs, minItems: 0, maxItems: 64 },
     addressRestSeconds: { type: 'integer', minimum: 0, maximum: 86_400 },
     nodePortRange: { type: 'array', minItems: 2, maxItems: 2, items: port },
-    nodePortAddresses: { type: 'array', items: { type: 'string', format: 'cidr' } },
+    nodePortAddresses: {
+      anyOf: [
+        { type: 'array', maxItems: 1, items: { const: 'primary' } },
+        { type: 'array', items: { type: 'string', format: 'cidr' } },
+      ],
+    },
+    externalCIDRs: { ...cidrs, minItems: 0, maxItems: 64 },
     serviceCounters: { type: 'boolean' },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
     datapath: { type: 'string', enum: ['nftables', 'ebpf'] },

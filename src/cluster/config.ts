@@ -10,6 +10,8 @@ export interface ClusterConfig {
   readonly nodes: number;
   /** Names of nodes that were there and were taken away on the live cluster: `nodes` counts them too. */
   readonly removedNodes?: readonly string[];
+  /** What else the machine sends to a node: of ServiceCIDR objects and of externalIPs, as they were last. */
+  readonly furtherCIDRs?: readonly string[];
   readonly domain: string;
   readonly network: {
     /** Addresses on the fabric, one CIDR per family: .1 is the machine's own leg, .2 the API server, nodes from .11 on. */
@@ -23,8 +25,10 @@ export interface ClusterConfig {
     /** How long an address that a pod had is kept from other pods. */
     readonly addressRestSeconds: number;
     readonly nodePortRange: readonly [number, number];
-    /** Only at those of a node's addresses that lie in one of these are NodePorts open. Empty: at all. */
+    /** At those of a node's addresses that lie in one of these are NodePorts open. `primary`, and empty: at its first of each family. */
     readonly nodePortAddresses: readonly string[];
+    /** externalIPs in these are reached from the machine too: it sends them to a node. Others it leaves to its own routes. */
+    readonly externalCIDRs: readonly string[];
     /** Count packets and bytes of every Service, for its metrics. */
     readonly serviceCounters: boolean;
     readonly mtu: number;
@@ -59,6 +63,9 @@ export type PartialConfig = {
       };
 };
 
+/** Prefixes for examples (RFC 5737, RFC 3849): nobody has a host there. */
+const DOCUMENTATION = ['192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '2001:db8::/32'];
+
 /** The n-th cluster of a machine gets the n-th of each, so that several stand side by side. */
 export function defaultConfig(name: string, slot: number): ClusterConfig {
   return {
@@ -74,6 +81,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       addressRestSeconds: 5,
       nodePortRange: [30000, 32767],
       nodePortAddresses: [],
+      externalCIDRs: DOCUMENTATION,
       serviceCounters: false,
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },

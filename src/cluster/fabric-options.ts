@@ -10,5 +10,6 @@ export function fabricOptions(
   cutOff?: ReadonlySet<string>,
 ): FabricOptions {
   const fast = settleDatapath(config).kind === 'ebpf';
-  return { ...config.network, clusterName: config.name, nodes, fast, ...(cutOff && { cutOff }) };
+  const { name: clusterName, network, furtherCIDRs } = config;
+  return { ...network, clusterName, furtherCIDRs, nodes, fast, ...(cutOff && { cutOff }) };
 }

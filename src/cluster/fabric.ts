@@ -22,6 +22,8 @@ export interface FabricOptions {
   readonly nodeCIDRs: readonly CIDR[];
   readonly podCIDRs: readonly CIDR[];
   readonly serviceCIDRs: readonly CIDR[];
+  /** More that a node is to translate: further Services' and external ones. */
+  readonly furtherCIDRs?: readonly CIDR[] | undefined;
   readonly mtu: number;
   /** How many L2 segments; absent: one. */
   readonly racks?: number;
@@ -124,7 +126,7 @@ export function fabricItems(options: FabricOptions): KernelItem[] {
       node.podCIDRs.flatMap((cidr) => routeVia(node.ips, cidr, bridgeName(node.rack ?? 0), netns)),
     ),
     ...doorOf(options).flatMap((door) =>
-      options.serviceCIDRs.flatMap((cidr) => routeVia(door.ips, cidr, bridgeName(door.rack ?? 0), netns)),
+      translatedCIDRs(options).flatMap((cidr) => routeVia(door.ips, cidr, bridgeName(door.rack ?? 0), netns)),
     ),
     ...machineSide(options, netns),
     ...nodes.flatMap((node) => nodeSide(options, node, netns)),
@@ -167,15 +169,20 @@ function machineSide(options: FabricOptions, fabric: string): KernelItem[] {
 
 /** Pods by their node, or by the router where that is in another rack, Services by one whose plug is in; whatever of the cluster's prefixes has no way ends on this machine. */
 function machineRoutes(options: FabricOptions, link: string): Route[] {
-  const { clusterName, nodes, nodeCIDRs, podCIDRs, serviceCIDRs } = options;
+  const { clusterName, nodes, nodeCIDRs, podCIDRs } = options;
+  const translated = translatedCIDRs(options);
   const metric = nowhereMetric(clusterName);
   return [
     ...nodes.flatMap((node) => node.podCIDRs.flatMap((cidr) => routeVia(hopTo(options, node), cidr, link))),
-    ...serviceCIDRs.flatMap((cidr) => doorOf(options).flatMap((door) => routeVia(hopTo(options, door), cidr, link))),
-    ...[...nodeCIDRs, ...podCIDRs, ...serviceCIDRs].map(
+    ...translated.flatMap((cidr) => doorOf(options).flatMap((door) => routeVia(hopTo(options, door), cidr, link))),
+    ...[...nodeCIDRs, ...podCIDRs, ...translated].map(
       (cidr): Route => ({ kind: 'route', dst: networkOf(cidr), type: 'unreachable', metric }),
     ),
   ];
+}
+
+function translatedCIDRs({ serviceCIDRs, furtherCIDRs = [] }: FabricOptions): readonly CIDR[] {
+  return [...serviceCIDRs, ...furtherCIDRs];
 }
 
 /** The node through which others reach Services: the nearest whose plug is in. */

@@ -1,8 +1,13 @@
 // Room cluster: what is changed of a running cluster: its overlay, its nodes, and what others change of its fabric.
+
+import type { CIDR } from '../addr/prefix.ts';
 import type { ApiServer } from '../api/server.ts';
+import type { Informers } from '../cache/informers.ts';
 import type { Client } from '../client/client.ts';
+import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import type { ClusterConfig } from './config.ts';
+import type { FabricOptions } from './fabric.ts';
 import { fabricOptions } from './fabric-options.ts';
 import type { FabricWatch } from './fabric-watch.ts';
 import type { Members, MemberVerb } from './members.ts';
@@ -14,6 +19,7 @@ export interface LiveParts {
   readonly api: ApiServer;
   /** Changed in place. */
   readonly nodes: NodeWorker[];
+  readonly informers: Informers;
 }
 
 /** One change at a time, each kept in the cluster's stored config when it is done. What a change needs is loaded for the first. */
@@ -23,13 +29,17 @@ export class LiveChanges {
   #last: Promise<unknown> = Promise.resolve();
   #members: Members | undefined;
   #watch: FabricWatch | undefined;
+  #stopWays: (() => void) | undefined;
   #closed = false;
 
   constructor(config: ClusterConfig, parts: LiveParts) {
     this.#config = config;
     this.#parts = parts;
     // Not before others have had what they wait for.
-    setImmediate(() => void this.#inTurn(() => this.#watchFabric()));
+    setImmediate(() => {
+      void this.#inTurn(() => this.#watchFabric());
+      void this.#watchWays();
+    });
   }
 
   /** As it is now. */
@@ -74,15 +84,43 @@ export class LiveChanges {
     });
   }
 
+  async #watchWays(): Promise<void> {
+    const { watchServiceWays } = await import('./service-ways.ts');
+    const { informers } = this.#parts;
+    const sources = { services: informers.of('Service'), serviceCIDRs: informers.of('ServiceCIDR') };
+    const onChange = (prefixes: readonly CIDR[]) => void this.#inTurn(() => this.#changeWays(prefixes));
+    if (!this.#closed) this.#stopWays = watchServiceWays({ ...sources, config: this.#config, onChange });
+  }
+
+  /** Of the machine and of the fabric's router to what nodes translate besides the cluster's own Services. */
+  async #changeWays(furtherCIDRs: readonly CIDR[]): Promise<void> {
+    if (this.#closed) return;
+    const { ensureFabric } = await import('./fabric.ts');
+    this.#watch?.close();
+    try {
+      const next = { ...this.#config, furtherCIDRs };
+      ensureFabric(this.#fabric(next));
+      this.#keep(next);
+    } catch (error) {
+      logger('fabric').error({ err: error, furtherCIDRs }, 'no way from this machine to further Services');
+    } finally {
+      await this.#watchFabric();
+    }
+  }
+
+  #fabric(config: ClusterConfig): FabricOptions {
+    const layouts = this.#parts.nodes.map((node) => node.layout);
+    return this.#members?.fabric(config) ?? fabricOptions(config, layouts);
+  }
+
   async #watchFabric(): Promise<void> {
     const { FabricWatch } = await import('./fabric-watch.ts');
-    const layouts = this.#parts.nodes.map((node) => node.layout);
-    const fabric = this.#members?.fabric(this.#config) ?? fabricOptions(this.#config, layouts);
-    if (!this.#closed) this.#watch = new FabricWatch(fabric);
+    if (!this.#closed) this.#watch = new FabricWatch(this.#fabric(this.#config));
   }
 
   close(): void {
     this.#closed = true;
+    this.#stopWays?.();
     this.#watch?.close();
   }
 }

@@ -29,7 +29,8 @@ export async function decideConfig(name: string, ...said: readonly PartialConfig
 }
 
 function cidrsOf(config: ClusterConfig): CIDR[] {
-  return [...config.network.nodeCIDRs, ...config.network.podCIDRs, ...config.network.serviceCIDRs];
+  const { nodeCIDRs, podCIDRs, serviceCIDRs } = config.network;
+  return [...nodeCIDRs, ...podCIDRs, ...serviceCIDRs, ...(config.furtherCIDRs ?? [])];
 }
 
 function clashOf(config: ClusterConfig, taken: readonly { cidr: CIDR; by: string }[]): string | undefined {
@@ -43,8 +44,10 @@ function clashOf(config: ClusterConfig, taken: readonly { cidr: CIDR; by: string
   return undefined;
 }
 
-function takenCIDRs(self: string): { cidr: CIDR; by: string }[] {
-  const routes = machineRoutes().map((cidr) => ({ cidr, by: "the machine's routes" }));
+function takenCIDRs(self: string, counts: (route: MachineRoute) => boolean = () => true): { cidr: CIDR; by: string }[] {
+  const routes = machineRoutes()
+    .filter(counts)
+    .map(({ cidr }) => ({ cidr, by: "the machine's routes" }));
   const clusters = knownClusters().filter((name) => name !== self);
   return [
     ...routes,
@@ -91,14 +94,31 @@ export function storeConfig(config: ClusterConfig): void {
   }
 }
 
+/** Who on this machine has addresses of the prefix, other than by its default route and the cluster `self`, whose link is `link`. */
+export function strangerOf(prefix: CIDR, self: string, link: string): string | undefined {
+  const others = takenCIDRs(self, (route) => route.link !== link && !route.isRefused);
+  return others.find(({ cidr }) => prefixesOverlap(cidr, prefix))?.by;
+}
+
+interface MachineRoute {
+  readonly cidr: CIDR;
+  readonly link: string;
+  /** It leads nowhere, as a cluster's do when its nodes are away. */
+  readonly isRefused: boolean;
+}
+
+const RTF_REJECT = 0x200;
+
 /** IPv4 routes of the machine but the default route, from /proc/net/route (hexadecimal in host order). */
-function machineRoutes(): CIDR[] {
+function machineRoutes(): MachineRoute[] {
   const lines = readFileSync('/proc/self/net/route', 'utf8').split('\n').slice(1);
   return lines.flatMap((line) => {
-    const [, destination, , , , , , mask] = line.split('\t');
+    const [link = '', destination, , flags = '0', , , , mask] = line.split('\t');
     if (!destination || !mask) return [];
     const length = swap(mask).toString(2).replaceAll('0', '').length;
-    return length === 0 ? [] : [`${bigIntToIP(BigInt(swap(destination)), 4)}/${length}`];
+    const isRefused = (Number.parseInt(flags, 16) & RTF_REJECT) !== 0;
+    const cidr = `${bigIntToIP(BigInt(swap(destination)), 4)}/${length}`;
+    return length === 0 ? [] : [{ cidr, link, isRefused }];
   });
 }
 

@@ -1,7 +1,16 @@
 // Room kernel: Services at the sockets of one cgroup's processes: programs, and the maps in which they find endpoints.
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync } from 'node:fs';
 import type { IP } from '../addr/ip.ts';
-import { attachToCgroup, CGROUP_SOCK_ADDR, createMap, deleteElement, loadProgram, updateElement } from '../sys/bpf.ts';
+import {
+  attachToCgroup,
+  CGROUP_SOCK_ADDR,
+  createMap,
+  deleteElement,
+  hasElement,
+  loadProgram,
+  programOfCgroup,
+  updateElement,
+} from '../sys/bpf.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
 import {
@@ -11,6 +20,7 @@ import {
   MEMBER_MAP,
   memberKey,
   REVERSE_MAP,
+  reverseKey,
   SERVICE_MAP,
   SOCKET_HOOKS,
   type SocketHook,
@@ -20,6 +30,7 @@ import {
   serviceValue,
   socketProgram,
 } from '../wire/bpf/socket-lb.ts';
+import type { ConnectedSocket } from '../wire/netlink/sock-diag.ts';
 import { cgroup2Root } from './cgroup.ts';
 
 const SIZES = { services: 65_536, backends: 262_144, recent: 16_384 } as const;
@@ -48,6 +59,8 @@ interface Held {
 export class SocketLb {
   readonly #maps: SocketMaps;
   readonly #held = new Map<string, Held>();
+  /** Number of the program that is attached at each hook. */
+  readonly #attached = new Map<SocketHook, number>();
 
   /** Throws a SysError when this kernel does not take the maps. */
   constructor() {
@@ -55,21 +68,35 @@ export class SocketLb {
     for (const fd of Object.values(this.#maps)) own(fd);
   }
 
-  /** From now on sockets that are made in the cgroup are translated by these maps, and by none that were there before. Throws a SysError. */
-  attach(cgroup: string): void {
+  /**
+   * From now on sockets that are made in the cgroup are translated by these maps, and by none that were there before; again, where others
+   * have detached or replaced the programs since. Returns the hooks at which something was done. Throws a SysError.
+   */
+  attach(cgroup: string): SocketHook[] {
     const directory = openSync(cgroup, 'r');
     try {
-      for (const hook of Object.keys(SOCKET_HOOKS) as SocketHook[]) {
-        const program = load(hook, this.#maps);
-        try {
-          attachToCgroup(directory, program, SOCKET_HOOKS[hook]);
-        } finally {
-          closeSync(program);
-        }
-      }
+      return (Object.keys(SOCKET_HOOKS) as SocketHook[]).filter((hook) => this.#attachTo(directory, hook));
     } finally {
       closeSync(directory);
     }
+  }
+
+  #attachTo(directory: number, hook: SocketHook): boolean {
+    const known = this.#attached.get(hook);
+    if (known !== undefined && programOfCgroup(directory, SOCKET_HOOKS[hook]) === known) return false;
+    const program = load(hook, this.#maps);
+    try {
+      attachToCgroup(directory, program, SOCKET_HOOKS[hook]);
+      this.#attached.set(hook, programOfCgroup(directory, SOCKET_HOOKS[hook]));
+      return true;
+    } finally {
+      closeSync(program);
+    }
+  }
+
+  /** Whether the programs sent this socket, or a datagram of it, to that endpoint. */
+  hasTranslated({ cookie, ip, port }: Pick<ConnectedSocket, 'cookie' | 'ip' | 'port'>): boolean {
+    return hasElement(this.#maps.reverse, reverseKey(cookie, ip, port), REVERSE_MAP.valueSize);
   }
 
   /**

@@ -60,8 +60,8 @@ export interface NodeOptions {
   /** Whether a policy ends connections that it forbids; absent: it does. */
   readonly cutFlows?: boolean;
   readonly nodePortRange: readonly [first: number, last: number];
-  /** Only at those of the node's addresses that lie in one of these are NodePorts open; absent or empty: at all. */
-  readonly nodePortAddresses?: readonly CIDR[];
+  /** Where NodePorts are open: at the addresses of any interface in these CIDRs; absent, empty or `primary`: at nodeIPs. */
+  readonly nodePortAddresses?: readonly string[];
   /** Count packets and bytes of every Service. */
   readonly serviceCounters?: boolean;
   /** Further labels of the Node object: `topology.kubernetes.io/zone` and the like. */

@@ -1,10 +1,11 @@
 // Room node: Services on one node: watched objects to plans, plans to the reconciler, and connection tracking told of what is stale.
 
+import type { CIDR } from '../addr/prefix.ts';
 import type { Informer } from '../cache/informer.ts';
 import { createInformers } from '../cache/informers.ts';
 import type { Client } from '../client/client.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
-import { type EndpointSlice, type Node, objectKey, type Service } from '../objects/types.ts';
+import { type EndpointSlice, type Node, objectKey, type Service, type ServiceCIDR } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import { frontendsOf } from '../plan/frontends.ts';
 import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
@@ -13,6 +14,7 @@ import { planProxyBase } from '../plan/proxy-base.ts';
 import { planChains, uncommonCount } from '../plan/proxy-chains.ts';
 import type { NodeFacts } from '../plan/proxy-names.ts';
 import { localReadyCount } from '../plan/service-endpoints.ts';
+import { cidrsOf } from '../plan/service-ways.ts';
 import { planService, serviceFragmentKey } from '../plan/services.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
@@ -28,6 +30,8 @@ export interface ProxyInformers {
   readonly services: Informer<Service>;
   readonly slices: Informer<EndpointSlice>;
   readonly nodes: Informer<Node>;
+  /** Not waited for: other API servers may not have them. */
+  readonly serviceCIDRs?: Informer<ServiceCIDR>;
 }
 
 export interface ProxyOptions {
@@ -52,6 +56,8 @@ export interface RunningProxy {
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
 /** Items in one transaction, after which no further Service goes in: a small change must not wait for a whole cluster's first load. */
 const MANY_ITEMS = 5000;
+/** How often addresses of interfaces are looked at, where NodePorts are open at some of them. */
+const LOOK_MS = 2000;
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 export function startProxy(options: ProxyOptions): RunningProxy {
@@ -88,6 +94,7 @@ class ServiceProxy implements RunningProxy {
     this.#healthChecks = new HealthChecks(this.#facts.nodePortIPs ?? this.#facts.nodeIPs);
     this.#stops.push(() => this.#healthChecks.close());
     if (options.metricsPort !== undefined) this.#serveMetrics(options.metricsPort);
+    if (this.#facts.nodePortIPs) this.#watchAddresses();
     const own = options.informers ? undefined : ownInformers(options.client);
     this.#informers = options.informers ?? own!;
     if (own) this.#stops.push(() => own.close());
@@ -98,8 +105,9 @@ class ServiceProxy implements RunningProxy {
   }
 
   #watch(): void {
-    const { services, slices, nodes } = this.#informers;
+    const { services, slices, nodes, serviceCIDRs } = this.#informers;
     this.#stops.push(
+      serviceCIDRs?.onChange(() => this.#learnRanges()) ?? (() => {}),
       services.onChange(({ object }) => {
         this.#stats.serviceChanges++;
         this.#touch(objectKey(object));
@@ -116,6 +124,17 @@ class ServiceProxy implements RunningProxy {
     );
   }
 
+  /** Of the node's interfaces nobody tells us. */
+  #watchAddresses(): void {
+    const { nodeName } = this.#options.options;
+    const looking = setInterval(() => {
+      const node = this.#informers.nodes.get(nodeName);
+      if (node && this.#isSynced()) this.#learn(node);
+      if (this.#services.size > 0) this.#schedule();
+    }, LOOK_MS).unref();
+    this.#stops.push(() => clearInterval(looking));
+  }
+
   #serveMetrics(port: number): void {
     const { kernel, reconciler } = this.#options;
     const server = serveProxy(
@@ -125,7 +144,7 @@ class ServiceProxy implements RunningProxy {
         facts: () => this.#facts,
         stats: this.#stats,
         pending: () => ({ services: this.#services.size, endpoints: this.#pendingEndpoints }),
-        mode: 'nftables',
+        mode: this.#options.sockets ? 'ebpf' : 'nftables',
       },
       port,
     );
@@ -234,11 +253,24 @@ class ServiceProxy implements RunningProxy {
     return changes;
   }
 
+  #furtherCIDRs(): CIDR[] {
+    return [...(this.#informers.serviceCIDRs?.list() ?? [])].flatMap(cidrsOf);
+  }
+
+  #learnRanges(): void {
+    const { nodeName } = this.#options.options;
+    const facts = factsOf(this.#options.options, this.#informers.nodes.get(nodeName), this.#furtherCIDRs());
+    if (facts.serviceCIDRs.join() === this.#facts.serviceCIDRs.join()) return;
+    this.#facts = { ...this.#facts, serviceCIDRs: facts.serviceCIDRs };
+    this.#baseStale = true;
+    this.#schedule();
+  }
+
   #learn(node: Node): void {
-    const facts = factsOf(this.#options.options, node);
+    const facts = factsOf(this.#options.options, node, this.#furtherCIDRs());
     const known = this.#facts;
     // Where this node is decides which endpoints are near.
-    if (facts.zone !== known.zone)
+    if (facts.zone !== known.zone || facts.nodePortIPs?.join() !== known.nodePortIPs?.join())
       for (const service of this.#informers.services.list()) this.#services.add(objectKey(service));
     if (facts.ownPodCIDRs.join() !== known.ownPodCIDRs.join()) this.#baseStale = true;
     this.#facts = facts;

@@ -30,6 +30,7 @@ import { Pods } from './pods.ts';
 import { Policies } from './policies.ts';
 import { startProxy } from './proxy.ts';
 import { METRICS_PORT } from './proxy-server.ts';
+import { watchServiceWays } from './service-ways.ts';
 import type { SocketServices } from './socket-services.ts';
 import { StartQueue } from './start-queue.ts';
 
@@ -90,6 +91,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const services = informers.of('Service');
   const endpointSlices = informers.of('EndpointSlice');
   const namespaces = informers.of('Namespace');
+  const serviceCIDRs = informers.of('ServiceCIDR');
 
   const runtime = await openRuntime({
     ...options,
@@ -126,16 +128,17 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     options: placed,
     searchesOf: (ip) => pods?.searchesOf(ip),
   });
-  const sockets = await openSockets(options);
+  const sockets = await openSockets(options, () => new Set(runtime.sandboxes().map(({ netns }) => netns)));
   const proxy = startProxy({
     ...(sockets && { sockets }),
     client,
     reconciler,
     kernel,
     options: placed,
-    informers: { services, slices: endpointSlices, nodes },
+    informers: { services, slices: endpointSlices, nodes, serviceCIDRs },
     metricsPort: METRICS_PORT,
   });
+  const stopWays = watchServiceWays({ informers: { services, serviceCIDRs }, options: placed, nodeLink, reconciler });
   const policies = new Policies({ client, informers, reconciler, kernel, options: placed });
   step('DNS, Services and policies begun');
   const loadBalancer: LoadBalancer = await startNodeLoadBalancer({
@@ -211,6 +214,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       policies.close();
       sockets?.close();
       stopWatchingNodes();
+      stopWays();
       paths?.close();
       closed = true;
       drift?.close();
@@ -224,10 +228,13 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
 }
 
 /** After the runtime has given this thread its mounts, among which the cgroup is. */
-async function openSockets({ socketCgroup }: NodeOptions): Promise<SocketServices | undefined> {
+async function openSockets(
+  { socketCgroup }: NodeOptions,
+  namespaces: () => Iterable<string>,
+): Promise<SocketServices | undefined> {
   if (socketCgroup === undefined) return undefined;
   const { SocketServices } = await import('./socket-services.ts');
-  return new SocketServices(makeCgroup(socketCgroup));
+  return new SocketServices({ cgroup: makeCgroup(socketCgroup), namespaces });
 }
 
 /** What the box chose, or what a cluster's controller gives the Node. */

@@ -5,6 +5,7 @@ import { itemText } from '../kernel/item-text.ts';
 import { planNode } from './node.ts';
 import type { Fragment } from './plan.ts';
 import { planPod, podLinkName } from './pods.ts';
+import { planServiceWays } from './service-ways.ts';
 
 const facts = {
   nodeName: 'node-1',
@@ -73,4 +74,16 @@ test('a dual-stack pod has one gateway a family', () => {
     `route fd00:10:244::7/128 dev ${podLinkName('u1-0')} src fd00:172:30::11`,
     '[pod] route ::/0 via fe80::ecee:eeff:feee:eeee dev eth0 onlink',
   ]);
+});
+
+test('a node has ways to further ServiceCIDRs and external addresses, but none that would take packets from pods, nodes or Services', () => {
+  const known = ['172.30.0.0/24', '10.244.0.0/16', '10.96.0.0/16', 'fd00:10:96::/112'];
+  const ways = (...prefixes: string[]) =>
+    lines(planServiceWays({ kind: 'ServiceCIDR', name: 'more' }, prefixes, { ...facts, knownCIDRs: known }));
+  assert.deepEqual(ways('10.97.0.9/24', '10.97.0.0/24', 'fd00:10:97::/112', '198.51.100.32/32'), [
+    'route 10.97.0.0/24 dev eth0 src 172.30.0.11',
+    'route fd00:10:97::/112 dev eth0 src fd00:172:30::11',
+    'route 198.51.100.32/32 dev eth0 src 172.30.0.11',
+  ]);
+  assert.deepEqual(ways('10.96.4.0/24', '172.30.0.12/32', '10.0.0.0/8', '0.0.0.0/0'), []);
 });

@@ -3,11 +3,21 @@ import { arch } from 'node:process';
 import { koffi, lastErrno, libc, SysError } from './ffi.ts';
 
 const SYS_BPF: number = { x64: 321, arm64: 280 }[arch as string] ?? 280;
-const COMMAND = { mapCreate: 0, mapUpdate: 2, mapDelete: 3, progLoad: 5, progAttach: 8 } as const;
+const COMMAND = {
+  mapCreate: 0,
+  mapLookup: 1,
+  mapUpdate: 2,
+  mapDelete: 3,
+  progLoad: 5,
+  progAttach: 8,
+  progQuery: 16,
+} as const;
 const MAP_TYPE = { hash: 1, recent: 9, prefixes: 11 } as const;
 const NO_PREALLOC = 1;
 export const SCHED_CLS = 3;
 export const CGROUP_SOCK_ADDR = 18;
+/** Ours is the only one: nobody else is attached beside it. */
+const MOST_PROGRAMS = 16;
 const LOG_BYTES = 1 << 16;
 
 type Attributes = ReturnType<typeof koffi.struct>;
@@ -20,7 +30,9 @@ function command(fields: Parameters<typeof koffi.struct>[0]) {
 }
 
 type Command = ReturnType<typeof command>;
-let defined: { onMap: Command; onElement: Command; onProgram: Command; onAttach: Command } | undefined;
+let defined:
+  | { onMap: Command; onElement: Command; onProgram: Command; onAttach: Command; onQuery: Command }
+  | undefined;
 
 /** `union bpf_attr` as each command sees it. Defined when first used: most nodes never do. */
 function bpf(): NonNullable<typeof defined> {
@@ -59,6 +71,16 @@ function bpf(): NonNullable<typeof defined> {
       attach_type: 'uint32_t',
       attach_flags: 'uint32_t',
     }),
+    onQuery: command({
+      target_fd: 'uint32_t',
+      attach_type: 'uint32_t',
+      query_flags: 'uint32_t',
+      attach_flags: 'uint32_t',
+      prog_ids: 'uint8_t *',
+      prog_cnt: 'uint32_t',
+      pad: 'uint32_t',
+      prog_attach_flags: 'uint8_t *',
+    }),
   };
   return defined;
 }
@@ -91,6 +113,12 @@ export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, max
 
 export function updateElement(map: number, key: Uint8Array, value: Uint8Array): void {
   done(bpf().onElement(COMMAND.mapUpdate, { map_fd: map, pad: 0, key, value, flags: 0 }), 'bpf map update');
+}
+
+/** Whether the map has this key. */
+export function hasElement(map: number, key: Uint8Array, valueSize: number): boolean {
+  const value = new Uint8Array(valueSize);
+  return bpf().onElement(COMMAND.mapLookup, { map_fd: map, pad: 0, key, value, flags: 0 }) !== -1;
 }
 
 /** ENOENT when it is not there. */
@@ -138,4 +166,21 @@ export function loadProgram(type: number, code: Uint8Array, attach = 0): number 
 export function attachToCgroup(cgroup: number, program: number, attach: number): void {
   const attributes = { target_fd: cgroup, attach_bpf_fd: program, attach_type: attach, attach_flags: 0 };
   done(bpf().onAttach(COMMAND.progAttach, attributes), 'bpf program attach');
+}
+
+/** Number of the program of this kind that is attached to the cgroup itself (an fd of its directory); 0: none is. */
+export function programOfCgroup(cgroup: number, attach: number): number {
+  const ids = new Uint32Array(MOST_PROGRAMS);
+  const query = {
+    target_fd: cgroup,
+    attach_type: attach,
+    query_flags: 0,
+    attach_flags: 0,
+    prog_ids: new Uint8Array(ids.buffer),
+    prog_cnt: MOST_PROGRAMS,
+    pad: 0,
+    prog_attach_flags: null,
+  };
+  done(bpf().onQuery(COMMAND.progQuery, query), 'bpf program query');
+  return ids[0]!;
 }

@@ -17,7 +17,7 @@ import { inNetns } from './netns.ts';
 import { pollReadable } from './poll.ts';
 import { bindRaw, openSocket, SO, SOL, setSocketOption } from './socket.ts';
 
-export const NETLINK = { ROUTE: 0, NETFILTER: 12 } as const;
+export const NETLINK = { ROUTE: 0, SOCK_DIAG: 4, NETFILTER: 12 } as const;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;

@@ -12,8 +12,8 @@ export interface OutsideHost {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Joins `ip`/24 to the fabric of the machine's cluster and serves netexec there on port 8080. */
-export async function outsideHost(machine: Machine, ip: string): Promise<OutsideHost> {
+/** Joins `ip`/24, and `ip6`/64 where it is given, to the fabric of the machine's cluster and serves netexec there on port 8080. */
+export async function outsideHost(machine: Machine, ip: string, ip6?: string): Promise<OutsideHost> {
   const netns = `${machine.netns}-out`;
   const fabric = `pw-${machine.cluster}-fabric`;
   const leg = `o${process.pid}`.slice(0, 15);
@@ -38,6 +38,7 @@ export async function outsideHost(machine: Machine, ip: string): Promise<Outside
     await inOutside('link', 'set', 'lo', 'up');
     await inOutside('link', 'set', 'eth0', 'up');
     await inOutside('addr', 'add', `${ip}/24`, 'dev', 'eth0');
+    if (ip6 !== undefined) await inOutside('addr', 'add', `${ip6}/64`, 'dev', 'eth0', 'nodad');
     server = spawn('nsenter', [...enter, process.execPath, AGNHOST, 'netexec', '--http-port=8080'], {
       stdio: 'ignore',
     });

@@ -87,7 +87,7 @@ export class NodeUnderTest implements AsyncDisposable {
     const reconciler = createReconciler(kernel);
     this.#kernel = kernel;
     this.#reconciler = reconciler;
-    this.#sockets = this.mode === 'ebpf' ? new SocketServices(makeCgroup(this.#cgroup)) : undefined;
+    this.#sockets = this.mode === 'ebpf' ? this.#openSockets() : undefined;
     this.#proxy = startProxy({
       client: undefined as unknown as Client,
       kernel,
@@ -97,6 +97,11 @@ export class NodeUnderTest implements AsyncDisposable {
       ...(this.#sockets && { sockets: this.#sockets }),
     });
     await this.#proxy.ready;
+  }
+
+  #openSockets(): SocketServices {
+    const namespaces = () => (['pod1', 'pod2'] as const).map((pod) => this.topology.netns(pod));
+    return new SocketServices({ cgroup: makeCgroup(this.#cgroup), namespaces });
   }
 
   /** As when the agent's process ends: the kernel stays as it is. */

@@ -58,6 +58,7 @@ export interface Load {
 }
 
 const TIMEOUT_MS = 20_000;
+const RESEND_MS = 3000;
 let stopped = false;
 
 async function run(command: Command): Promise<unknown> {
@@ -135,11 +136,19 @@ function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     const done = (answer: string) => {
       clearTimeout(timer);
+      clearInterval(again);
       socket.close();
       resolve(answer);
     };
     const timer = setTimeout(() => done('ETIMEDOUT'), TIMEOUT_MS);
     const sender = ({ address, port }: { address: string; port: number }) => ` from ${address} ${port}`;
+    // A busy machine may lose a datagram: whoever asks over UDP asks again.
+    let again: NodeJS.Timeout | undefined;
+    const send = () => {
+      again ??= setInterval(send, RESEND_MS);
+      if (unconnected) socket.send('who?', port, host, failed);
+      else socket.send('who?');
+    };
     socket.on('message', (data, source) => {
       if (unconnected) done(`${data}${sender(source)}`);
       else done(String(data));
@@ -147,8 +156,8 @@ function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
     socket.on('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
     const failed = (error: Error | null) => error && done((error as NodeJS.ErrnoException).code ?? error.message);
     // Where sockets are translated, connect() itself may be refused.
-    const connected = (error?: Error) => (error ? failed(error) : socket.send('who?'));
-    if (unconnected) socket.bind(from ?? 0, () => socket.send('who?', port, host, failed));
+    const connected = (error?: Error) => (error ? failed(error) : send());
+    if (unconnected) socket.bind(from ?? 0, () => send());
     // A connected socket is told of ICMP errors.
     else socket.bind(from ?? 0, () => socket.connect(port, host, connected));
   });

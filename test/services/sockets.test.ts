@@ -15,7 +15,9 @@ import { type RunningProxy, startProxy } from '../../src/node/proxy.ts';
 import { SocketServices } from '../../src/node/socket-services.ts';
 import type { EndpointSlice, Node, Service } from '../../src/objects/types.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
+import { SOCKET_HOOKS, type SocketHook } from '../../src/wire/bpf/socket-lb.ts';
 import { until } from '../cluster/machine.ts';
+import { detach } from './detach.ts';
 import { BY_SERVICE, nodeOf, serviceOf, sliceOf } from './objects.ts';
 import type { Load, Protocol } from './peer.ts';
 import { ADDRESSES, Topology } from './topology.ts';
@@ -67,7 +69,8 @@ describe('Services at the socket and by nftables', { skip: lacking ?? false }, (
 
   async function start(): Promise<void> {
     kernel = openKernel({ netns: topology.netns('node') });
-    sockets = new SocketServices(makeCgroup(cgroup));
+    const namespaces = () => (['pod1', 'pod2'] as const).map((pod) => topology.netns(pod));
+    sockets = new SocketServices({ cgroup: makeCgroup(cgroup), namespaces });
     const informers = { services, slices, nodes };
     const client = undefined as unknown as Client;
     proxy = startProxy({ client, reconciler: createReconciler(kernel), kernel, options, informers, sockets });
@@ -167,6 +170,49 @@ describe('Services at the socket and by nftables', { skip: lacking ?? false }, (
     await put([first]);
     await topology.at('pod1').call({ op: 'stop' });
     assert.ok(new Set(await flow).has(`${first} ${ADDRESSES.pod1[0]}`));
+  });
+
+  // Programs are only asked at connect(): without this such a socket would send to nobody for ever.
+  test('a connected UDP socket whose endpoint is gone is ended, and its owner connects anew; others stay', async () => {
+    for (const family of [0, 1] as const) {
+      await put([8080]);
+      const open = (id: string, host: string, port: number) =>
+        topology.at('pod1').call<string>({ op: 'open', id, protocol: 'udp', host, port });
+      const say = (id: string) => topology.at('pod1').call<string>({ op: 'say', id });
+      const seen = ADDRESSES.pod1[family];
+      assert.equal(await open('service', VIP[family], 80), `8080 ${seen}`);
+      // To the endpoint itself, past any Service: that is nobody's business.
+      assert.equal(await open('direct', ADDRESSES.remote[family]!, 8080), `8080 ${seen}`);
+      await put([8080, 8081]);
+      assert.equal(await say('service'), `8080 ${seen}`);
+      await put([8081]);
+      // Told at its next call, whichever that is.
+      assert.match(await say('service'), /^(ECONNABORTED|EDESTADDRREQ|ENOTCONN)$/);
+      assert.equal(await say('direct'), `8080 ${seen}`);
+      assert.equal(await open('again', VIP[family], 80), `8081 ${seen}`);
+      await put([]);
+      assert.match(await say('again'), /^(ECONNABORTED|EDESTADDRREQ|ENOTCONN)$/);
+    }
+  });
+
+  test('programs that others detach or replace are attached again', async () => {
+    await put([8080]);
+    const translated = () =>
+      topology
+        .run('node', `conntrack -L -p tcp -d ${VIP[0]}`)
+        .split('\n')
+        .filter((line) => line !== '').length > 0;
+    for (const hooks of [['connect4'], Object.keys(SOCKET_HOOKS)] as SocketHook[][]) {
+      for (const hook of hooks) detach(makeCgroup(cgroup), SOCKET_HOOKS[hook]);
+      topology.run('node', 'conntrack -F');
+      // Meanwhile the rules do it: nothing fails.
+      assert.equal(await ask('pod1', VIP[0], 80, 'tcp'), `8080 ${ADDRESSES.pod1[0]}`);
+      await until('no rule sees them any more', async () => {
+        topology.run('node', 'conntrack -F');
+        assert.equal(await ask('pod1', VIP[0], 80, 'tcp'), `8080 ${ADDRESSES.pod1[0]}`);
+        return !translated();
+      });
+    }
   });
 
   test('affinity ends with its time', async () => {

@@ -106,6 +106,14 @@ export function memberKey(service: Uint8Array, ip: IP, port: number): Uint8Array
 
 export const backendValue = endpointBytes;
 
+/** `cookie`: the socket's, 8 bytes as the kernel has them. */
+export function reverseKey(cookie: Uint8Array, ip: IP, port: number): Uint8Array {
+  const key = new Uint8Array(REVERSE_MAP.keySize);
+  key.set(cookie);
+  key.set(endpointBytes(ip, port), cookie.length);
+  return key;
+}
+
 export function socketProgram(hook: SocketHook, maps: SocketMaps): Uint8Array {
   const family = hook.endsWith('4') ? 4 : 6;
   const asm = new Assembler().mov(6, { r: 1 });
