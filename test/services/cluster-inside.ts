@@ -69,6 +69,10 @@ export function insideTests(part: ClusterPart): void {
       await part.world.reaches('client', 'headless', HTTP, BOTH);
     });
 
+    test('hostAliases: names of the pod alone', async () => {
+      assert.match(await part.world.sh('client', 'getent hosts bar.remote'), /^10\.1\.2\.3 +foo\.remote bar\.remote/);
+    });
+
     test('ExternalName: an alias, which nobody translates', async () => {
       const text = await part.world.sh('client', `dig my-database.${DOMAIN} CNAME +short`);
       assert.equal(text.trim(), 'my.database.example.com.');

@@ -58,7 +58,9 @@ function podManifest(name: Pod, node: string): object {
   const named = 'http-web-svc';
   const containers = name === 'web-2' ? [netexec(HTTP, UDP), netexec(8080, 8081, named)] : [netexec(HTTP, UDP, named)];
   const labels: Record<string, string> = { pod: name, ...(name !== 'client' && { 'app.kubernetes.io/name': 'MyApp' }) };
-  const spec = { nodeName: node, terminationGracePeriodSeconds: 0, containers };
+  // As on the page about adding entries to a pod's /etc/hosts.
+  const hostAliases = [{ ip: '10.1.2.3', hostnames: ['foo.remote', 'bar.remote'] }];
+  const spec = { nodeName: node, terminationGracePeriodSeconds: 0, hostAliases, containers };
   return { apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec };
 }
 
