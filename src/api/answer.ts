@@ -79,7 +79,7 @@ export function bodyOf(content: Content): unknown {
     case 'list': {
       const { row, entries, metadata } = content;
       const items = entries.map((entry) => entry.object);
-      return { kind: `${row.kind}List`, apiVersion: apiVersionOf(row), metadata, items };
+      return { kind: `${row.apiKind}List`, apiVersion: apiVersionOf(row), metadata, items };
     }
     case 'value':
       return content.value;
@@ -97,7 +97,7 @@ export function jsonOf(content: Content): string {
       return content.entry.json;
     case 'list': {
       const { row, entries, metadata } = content;
-      const head = JSON.stringify({ kind: `${row.kind}List`, apiVersion: apiVersionOf(row), metadata });
+      const head = JSON.stringify({ kind: `${row.apiKind}List`, apiVersion: apiVersionOf(row), metadata });
       return `${head.slice(0, -1)},"items":[${entries.map((entry) => entry.json).join(',')}]}`;
     }
     case 'value':

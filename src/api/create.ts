@@ -77,6 +77,9 @@ const WITH_GENERATION = new Set([
   'Ingress',
   'IngressClass',
   'LBPool',
+  'ClusterNetworkPolicy',
+  'GlobalNetworkPolicy',
+  'Tier',
 ]);
 
 function withIdentity(draft: DraftObject, name: string): KubeObject {

@@ -44,7 +44,7 @@ function groupVersions(): GroupVersion[] {
 }
 
 function subresourceOf(row: KindRow, name: string): SubresourceRow {
-  return SUBRESOURCES[name] ?? { kind: row.kind, verbs: ['get', 'patch', 'update'] };
+  return SUBRESOURCES[name] ?? { kind: row.apiKind, verbs: ['get', 'patch', 'update'] };
 }
 
 /** GET /api, /apis, /api/v1, /apis/<group> and /apis/<group>/<version>. Undefined for any other path. */
@@ -151,7 +151,7 @@ function aggregated(core: boolean): object {
 function aggregatedResources({ group, version }: GroupVersion): object[] {
   const stored = KINDS.filter((row) => row.group === group && row.version === version).map((row) => ({
     resource: row.plural,
-    responseKind: { group, version, kind: row.kind },
+    responseKind: { group, version, kind: row.apiKind },
     scope: row.namespaced ? 'Namespaced' : 'Cluster',
     singularResource: row.singular,
     verbs: VERBS,

@@ -114,7 +114,7 @@ export class Handler implements WriteContext {
   #begin({ row }: ResourceRoute, plan: WatchPlan, sink: Sink): Watcher {
     const { store } = this;
     const bucket = store.bucket(resourceOf(row));
-    const source = { bucket, durableRev: store.durableRev, apiVersion: apiVersionOf(row), kind: row.kind };
+    const source = { bucket, durableRev: store.durableRev, apiVersion: apiVersionOf(row), kind: row.apiKind };
     const timer =
       plan.timeoutSeconds > 0 ? setTimeout(() => endInTime(watcher), plan.timeoutSeconds * 1000) : undefined;
     timer?.unref();

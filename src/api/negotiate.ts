@@ -43,7 +43,7 @@ export interface RenderOptions extends TableOptions {
 
 /** JSON text of the content in the wanted form. */
 export function render(content: Content, options: RenderOptions): string {
-  if (content.type === 'object' && content.entry.object.kind === content.row.kind) {
+  if (content.type === 'object' && content.entry.object.kind === content.row.apiKind) {
     return renderEntry(content.row, content.entry, options);
   }
   if (content.type !== 'list' || options.form === 'json') return jsonOf(content);

@@ -1,19 +1,25 @@
-// Room cli: `podwire flows`: packets that policies refused, on all nodes, with the policies that did.
+// Room cli: `podwire flows`: packets that policies refused, let pass or would refuse, on all nodes, with the rules that say so.
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, watch } from 'node:fs';
 import { basename } from 'node:path';
 import { clusterPaths, nodeDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
-import { refusalsFile } from '../node/refusals.ts';
+import { flowsFile } from '../node/policy-log.ts';
 import { Fault } from '../observe/fault.ts';
-import { type Refusal, refusalText } from '../plan/policy/refusal.ts';
+import { type FlowLine, type FlowVerdict, flowLineText } from '../plan/policy/flow-line.ts';
 
 interface FlowsFlags {
   readonly name: string;
   readonly output: string;
   readonly follow?: boolean;
   readonly pod?: string;
-  readonly verdict?: string;
+  readonly verdict?: FlowVerdict;
 }
+
+const NOTHING: Readonly<Record<FlowVerdict, string>> = {
+  drop: 'No policy has refused anything.',
+  allow: 'No policy has told of what it allows: annotate it with podwire.io/log=allowed.',
+  'would-deny': 'No staged policy would have refused anything.',
+};
 
 /** How many are shown of the past when no pod is asked for. */
 const PAST = 50;
@@ -22,36 +28,39 @@ export function runFlows(flags: FlowsFlags): void {
   requireRoot();
   const { dir, nodes } = clusterPaths(flags.name);
   if (!existsSync(dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
-  const files = readdirSync(nodes).map((node) => refusalsFile(nodeDir(flags.name, node)));
-  const wanted = ({ pod, peer }: Refusal) => flags.pod === undefined || isPod(pod, flags.pod) || isPod(peer, flags.pod);
+  const files = readdirSync(nodes).map((node) => flowsFile(nodeDir(flags.name, node)));
+  const { pod: asked, verdict } = flags;
+  const wanted = (line: FlowLine) =>
+    (asked === undefined || isPod(line.pod, asked) || isPod(line.peer, asked)) &&
+    (verdict === undefined || line.verdict === verdict);
   const past = files.flatMap((file) => [...linesOf(`${file}.1`), ...linesOf(file)]).filter(wanted);
   past.sort((a, b) => (a.time < b.time ? -1 : 1));
   for (const each of past.slice(-PAST)) print(each, flags.output);
   if (flags.follow) for (const file of files) follow(file, (each) => wanted(each) && print(each, flags.output));
-  else if (past.length === 0 && flags.output !== 'json') console.log('No policy has refused anything.');
+  else if (past.length === 0 && flags.output !== 'json') console.log(NOTHING[verdict ?? 'drop']);
 }
 
 function isPod(known: string, asked: string): boolean {
   return known === asked || known.split('/')[1] === asked;
 }
 
-function linesOf(file: string): Refusal[] {
+function linesOf(file: string): FlowLine[] {
   return existsSync(file) ? parse(readFileSync(file, 'utf8')) : [];
 }
 
-function parse(text: string): Refusal[] {
+function parse(text: string): FlowLine[] {
   return text
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Refusal);
+    .map((line) => JSON.parse(line) as FlowLine);
 }
 
-function print(each: Refusal, output: string): void {
-  console.log(output === 'json' ? JSON.stringify(each) : `${each.time} ${each.node} ${refusalText(each)}`);
+function print(each: FlowLine, output: string): void {
+  console.log(output === 'json' ? JSON.stringify(each) : `${each.time} ${each.node} ${flowLineText(each)}`);
 }
 
 /** The node's directory tells of every change; what is new in the file is read from where the last reading ended. */
-function follow(file: string, onLine: (each: Refusal) => void): void {
+function follow(file: string, onLine: (each: FlowLine) => void): void {
   let at = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   watch(file.slice(0, -basename(file).length), (_, name) => {
     if (name !== basename(file)) return;

@@ -86,12 +86,12 @@ function program(): Command {
   command(
     podwire,
     'flows',
-    'packets that NetworkPolicies refused, and the policies that did',
+    'packets that policies refused, would refuse or tell of, and the rules that say so',
     'podwire flows -f --pod shop/web',
   )
     .option('-f, --follow', 'go on as they come')
     .option('--pod <pod>', 'only of this pod or to it: NAME or NAMESPACE/NAME')
-    .addOption(new Option('--verdict <verdict>', 'only of this verdict').choices(['drop']).default('drop'))
+    .addOption(new Option('--verdict <verdict>', 'only of this verdict').choices(['drop', 'allow', 'would-deny']))
     .option('-o, --output <format>', 'json (one object a line), or text', 'text')
     .action(async (options) => (await import('./flows.ts')).runFlows(options));
 

@@ -7,22 +7,22 @@ import { openKubeconfig } from '../client/kubeconfig.ts';
 import { dnsServiceIPs } from '../cluster/layout.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { storedConfig } from '../cluster/slot.ts';
+import { applyDefaults } from '../objects/defaults/defaults.ts';
+import { apiVersionOf, kindRow } from '../objects/kinds.ts';
 import {
   type CalicoTier,
   type DraftObject,
   type KubeObject,
-  type NetworkPolicy,
   type Node,
   objectKey,
   type Pod,
 } from '../objects/types.ts';
-import type { Causes } from '../objects/validate/causes.ts';
-import { validateNetworkPolicy } from '../objects/validate/network-policy.ts';
+import { validate } from '../objects/validate/validate.ts';
 import { Fault } from '../observe/fault.ts';
 import { type Directory, directoryOf } from '../plan/policy/ends.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
 import { dnsPod } from '../plan/policy/pod.ts';
-import { type AnyPolicy, POLICY_KINDS, type PolicyKind, policyId, policyKind } from '../plan/policy/read-policy.ts';
+import { type AnyPolicy, POLICY_KINDS, policyId, policyKind } from '../plan/policy/read-policy.ts';
 
 export interface PolicySource {
   readonly engine: PolicyEngine;
@@ -58,11 +58,13 @@ async function ofCluster(name: string): Promise<{ objects: DraftObject[]; dns: r
   }
   const client = new Client(openKubeconfig(kubeconfig));
   try {
-    const kinds = ['Pod', 'Namespace', 'Node', 'NetworkPolicy', 'Service'] as const;
+    const kinds = ['Pod', 'Namespace', 'Node', 'Service', 'ServiceAccount', 'CalicoTier', ...POLICY_KINDS] as const;
     const lists = await Promise.all(
       kinds.map(async (kind) => {
         const { items } = await client.list(kind);
-        return items.map((item): DraftObject => ({ ...(item as unknown as DraftObject), kind }));
+        const { apiKind } = kindRow(kind);
+        const apiVersion = apiVersionOf(kindRow(kind));
+        return items.map((item): DraftObject => ({ ...(item as unknown as DraftObject), apiVersion, kind: apiKind }));
       }),
     );
     return { objects: lists.flat(), dns: dnsServiceIPs(config) };
@@ -103,37 +105,36 @@ export function ofObjects(objects: readonly DraftObject[], dns: readonly string[
     const { kind, metadata } = object;
     if (kind === 'Namespace') engine.setNamespace(metadata.name!, metadata.labels ?? {});
     else if (kind === 'Node') engine.setNode(object as unknown as Node);
+    else if (isPolicy(object)) engine.setPolicy(checked(object));
+    else if (kind === 'Tier' && isCalico(object)) engine.setTier(object as unknown as CalicoTier);
     else if (kind === 'ServiceAccount') {
       engine.setServiceAccount(metadata.namespace ?? 'default', metadata.name!, metadata.labels ?? {});
-    } else if (kind === 'Tier' || kind === 'CalicoTier') engine.setTier(object as unknown as CalicoTier);
-    else if (isPolicy(object)) setPolicy(engine, object);
-    else if (kind === 'Pod') engine.setPod(podOf(object, object, address()));
+    } else if (kind === 'Pod') engine.setPod(podOf(object, object, address()));
     else if (WORKLOADS.includes(kind)) engine.setPod(podOf(object, templateOf(object), address()));
   }
   engine.setPod(dnsPod(dns));
   return { engine, directory: directoryOf(objects), dns: dns[0]! };
 }
 
-function isPolicy({ kind }: DraftObject): boolean {
-  return (POLICY_KINDS as readonly string[]).includes(kind);
+function isCalico({ apiVersion }: DraftObject): boolean {
+  return apiVersion?.includes('projectcalico.org/') ?? false;
 }
 
-/** Throws a Fault for what the API would refuse. */
-function setPolicy(engine: PolicyEngine, object: DraftObject): void {
-  const kind = object.kind === 'NetworkPolicy' ? policyKind(object) : (object.kind as PolicyKind);
-  const isGlobal = kind === 'ClusterNetworkPolicy' || kind === 'GlobalNetworkPolicy';
-  const metadata = isGlobal ? object.metadata : { namespace: 'default', ...object.metadata };
-  const policy = { ...object, metadata } as unknown as AnyPolicy;
-  const name = policyId(kind, objectKey(policy));
-  const causes: Causes = [];
-  if (kind === 'NetworkPolicy') validateNetworkPolicy(causes, policy as NetworkPolicy);
-  const [cause] = causes;
-  if (cause) throw new Fault(`${name}: ${cause.field}: ${cause.message}`);
-  try {
-    engine.setPolicy(policy, kind);
-  } catch (cause) {
-    throw new Fault(`${name} cannot be read: ${(cause as Error).message}`, { cause });
-  }
+function isPolicy({ kind }: DraftObject): boolean {
+  return ['NetworkPolicy', 'ClusterNetworkPolicy', 'GlobalNetworkPolicy'].includes(kind);
+}
+
+/** As the API would store it. Throws a Fault where the API would refuse it. */
+function checked(object: DraftObject): AnyPolicy {
+  const kind = policyKind(object);
+  const row = kindRow(kind);
+  const { namespace: given, ...metadata } = object.metadata;
+  const namespace = row.namespaced ? (given ?? 'default') : undefined;
+  const policy = structuredClone({ ...object, metadata: { ...metadata, ...(namespace && { namespace }) } });
+  applyDefaults(row, policy);
+  const [cause] = validate(row, policy);
+  if (!cause) return policy as unknown as AnyPolicy;
+  throw new Fault(`${policyId(kind, objectKey(policy))}: ${cause.field}: ${cause.message}`);
 }
 
 function templateOf({ spec }: DraftObject): DraftObject {

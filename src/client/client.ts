@@ -62,7 +62,7 @@ export class Client {
   ): Promise<KindTypes[K]> {
     const row = kindRow(kind);
     const path = resourcePath(row, object.metadata.namespace, subresource?.name, subresource?.subresource);
-    return this.#call({ method: 'POST', path, body: { apiVersion: apiVersionOf(row), kind, ...object } });
+    return this.#call({ method: 'POST', path, body: { apiVersion: apiVersionOf(row), kind: row.apiKind, ...object } });
   }
 
   /** PUT: the resourceVersion in the object guards against lost updates (409 Conflict). */

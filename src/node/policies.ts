@@ -4,19 +4,21 @@ import type { Informer } from '../cache/informer.ts';
 import type { Informers } from '../cache/informers.ts';
 import type { Client } from '../client/client.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { type NetworkPolicy, type Node, objectKey, type Pod } from '../objects/types.ts';
+import { type Node, objectKey, type Pod, type ServiceAccount } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import { podLinkName } from '../plan/pods.ts';
 import { type NodePolicyFacts, planPolicyBase } from '../plan/policy/base.ts';
+import { CALICO_NETWORK_POLICY } from '../plan/policy/calico.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
 import { type Changes, type IsolatedPod, NodePolicies } from '../plan/policy/node-policies.ts';
 import { dnsPod, podFacts } from '../plan/policy/pod.ts';
+import { type AnyPolicy, POLICY_KINDS, type PolicyKind } from '../plan/policy/read-policy.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
 import { sandboxId } from './pod-paths.ts';
 import { FlowCutter, forbids } from './policy-flows.ts';
+import { POLICY_LOG_GROUP, watchPolicyLog } from './policy-log.ts';
 import { PolicyReader } from './policy-reader.ts';
-import { REFUSALS_GROUP, watchRefusals } from './refusals.ts';
 
 const log = logger('policies');
 
@@ -42,6 +44,7 @@ export interface PoliciesOptions {
 /** Items of one transaction while the first plan is put in. */
 const PIECE = 5000;
 const BASE = 'policy/base';
+const CALICO_KINDS: readonly string[] = [CALICO_NETWORK_POLICY, 'GlobalNetworkPolicy'];
 
 interface Admitted {
   readonly uid: string;
@@ -54,17 +57,17 @@ export class Policies implements PodPolicies {
   /** The first whole plan is with the reconciler. */
   readonly ready: Promise<void>;
   readonly #options: PoliciesOptions;
-  #facts: NodePolicyFacts;
+  readonly #facts: { -readonly [K in keyof NodePolicyFacts]: NodePolicyFacts[K] };
   readonly #engine = new PolicyEngine();
   readonly #plan: NodePolicies;
   readonly #reader: PolicyReader;
   readonly #cutter: FlowCutter;
   readonly #admitted = new Map<string, Admitted>();
   readonly #stops: (() => void)[] = [];
-  readonly #policies: Informer<NetworkPolicy>;
   #pods: Informer<Pod> | undefined;
+  #accounts: Informer<ServiceAccount> | undefined;
   #hasBase = false;
-  #refusals: { close(): void } | undefined;
+  #log: { close(): void } | undefined;
   #isReady = false;
   #scheduled = false;
   #closed = false;
@@ -78,8 +81,11 @@ export class Policies implements PodPolicies {
     this.#plan = new NodePolicies(this.#engine, this.#facts);
     this.#cutter = new FlowCutter(kernel, this.#engine, node.nodeName);
     this.#engine.setPod(dnsPod(node.dnsIPs));
-    this.#policies = informers.of('NetworkPolicy');
-    this.#reader = new PolicyReader(client, this.#policies, this.#engine, () => this.#schedule());
+    const watches = new Map(
+      POLICY_KINDS.map((kind): [PolicyKind, Informer<AnyPolicy>] => [kind, informers.of(kind) as Informer<AnyPolicy>]),
+    );
+    this.#reader = new PolicyReader(client, watches, this.#engine, () => this.#schedule());
+    const tiers = informers.of('CalicoTier');
     const namespaces = informers.of('Namespace');
     const nodes = informers.of('Node');
     this.#stops.push(
@@ -90,16 +96,44 @@ export class Policies implements PodPolicies {
         this.#schedule();
       }),
       nodes.onChange(({ type, object }) => this.#node(type, object)),
+      tiers.onChange(({ type, object }) => {
+        if (type === 'delete') this.#engine.removeTier(object.metadata.name);
+        else this.#engine.setTier(object);
+        this.#schedule();
+      }),
     );
-    this.known = Promise.all([this.#policies.synced, namespaces.synced, nodes.synced]).then(() => {});
+    const all = [...watches.values(), tiers, namespaces, nodes];
+    this.known = Promise.all(all.map(({ synced }) => synced)).then(() => {});
     this.ready = this.known
-      .then(() => (this.#engine.policies.size > 0 ? this.#watchPods().synced : undefined))
+      .then(() => Promise.all(this.#peers().map(({ synced }) => synced)))
       .then(() => this.#begin());
   }
 
   #node(type: string, node: Node): void {
     if (type === 'delete') this.#engine.removeNode(node.metadata.name);
     else this.#engine.setNode(node);
+    if (this.#plan.isStale) this.#schedule();
+  }
+
+  /** What has to be watched for the policies that there are. */
+  #peers(): Informer<Pod | ServiceAccount>[] {
+    const { policies } = this.#engine;
+    if (policies.size === 0) return [];
+    const hasCalico = [...policies.values()].some(({ ref }) => CALICO_KINDS.includes(ref.kind));
+    return [this.#watchPods(), ...(hasCalico ? [this.#watchAccounts()] : [])];
+  }
+
+  /** Calico's selectors see the labels of pods' service accounts. */
+  #watchAccounts(): Informer<ServiceAccount> {
+    if (this.#accounts) return this.#accounts;
+    this.#accounts = this.#options.informers.of('ServiceAccount');
+    const stop = this.#accounts.onChange(({ type, object: { metadata } }) => {
+      const labels = type === 'delete' ? {} : (metadata.labels ?? {});
+      this.#engine.setServiceAccount(metadata.namespace!, metadata.name, labels);
+      this.#schedule();
+    });
+    this.#stops.push(stop);
+    return this.#accounts;
   }
 
   /** Pods of all nodes, who may be peers: a node watches them from the first policy on. */
@@ -126,7 +160,7 @@ export class Policies implements PodPolicies {
 
   async upToDate(namespace: string): Promise<void> {
     await this.#reader.read(namespace);
-    if (this.#engine.policies.size > 0) await this.#watchPods().synced;
+    await Promise.all(this.#peers().map(({ synced }) => synced));
   }
 
   admit(pod: Pod, ips: readonly IP[]): void {
@@ -168,9 +202,9 @@ export class Policies implements PodPolicies {
     setImmediate(() => {
       this.#scheduled = false;
       if (this.#closed) return;
-      const pods = this.#engine.policies.size > 0 ? this.#watchPods() : undefined;
       // Without the others' addresses, what policies allow would be refused.
-      if (pods && !pods.hasSynced) void pods.synced.then(() => this.#schedule());
+      const missing = this.#peers().find(({ hasSynced }) => !hasSynced);
+      if (missing) void missing.synced.then(() => this.#schedule());
       else this.#tryCommit();
     });
   }
@@ -190,11 +224,11 @@ export class Policies implements PodPolicies {
   }
 
   #takeChanges(): Changes {
-    const changes = this.#plan.takeChanges();
     const wanted = this.#engine.policies.size > 0;
+    if (wanted && !this.#hasBase) this.#listen();
+    const changes = this.#plan.takeChanges();
     if (wanted === this.#hasBase) return changes;
     this.#hasBase = wanted;
-    if (wanted) this.#listen();
     changes.set(BASE, wanted ? planPolicyBase(this.#facts) : undefined);
     return changes;
   }
@@ -202,13 +236,13 @@ export class Policies implements PodPolicies {
   #listen(): void {
     const { nodeName, stateDir } = this.#options.options;
     const { netns } = this.#options;
-    this.#refusals ??= watchRefusals({
+    this.#log ??= watchPolicyLog({
       engine: this.#engine,
       nodeName,
       stateDir,
       ...(netns !== undefined && { netns }),
     });
-    if (this.#refusals) this.#facts = { ...this.#facts, logGroup: REFUSALS_GROUP };
+    if (this.#log) this.#facts.logGroup = POLICY_LOG_GROUP;
   }
 
   #commit(): void {
@@ -251,7 +285,7 @@ export class Policies implements PodPolicies {
     this.#closed = true;
     clearTimeout(this.#retry);
     this.#cutter.close();
-    this.#refusals?.close();
+    this.#log?.close();
     for (const stop of this.#stops) stop();
   }
 }
@@ -260,7 +294,17 @@ function linkOf(pod: Pod): string {
   return podLinkName(sandboxId(pod.metadata.uid));
 }
 
-const ORDER = [BASE, 'policy/blocks', 'policy/peer', 'policy/allow', 'policy/pod'];
+const ORDER = [
+  BASE,
+  'policy/tier-base',
+  'policy/blocks',
+  'policy/tier-blocks',
+  'policy/peer',
+  'policy/tier-peer',
+  'policy/allow',
+  'policy/tier/',
+  'policy/pod',
+];
 
 /** What is allowed before what isolates, so that no flow is refused between two of them. */
 function* pieces(changes: Changes): Iterable<Changes> {

@@ -26,8 +26,9 @@ export function forbids(changes: Changes, before: ReadonlyMap<string, Fragment>)
   for (const [key, fragment] of changes) {
     const old = before.get(key);
     const same = old && fragment && JSON.stringify(old.items) === JSON.stringify(fragment.items);
-    // What isolates forbids where it is new; peers and allowances do where they go.
-    if (key.startsWith('policy/pod/') ? fragment && !same : old && !same) return true;
+    // What isolates forbids where it is new, and whatever several tiers say may; peers and allowances forbid where they go.
+    const whereNew = key.startsWith('policy/pod/') || (key.startsWith('policy/tier') && key !== 'policy/tier-base');
+    if (whereNew ? !same && (fragment ?? key.startsWith('policy/tier')) : old && !same) return true;
   }
   return false;
 }

@@ -5,6 +5,7 @@ import { MemoryInformer } from '../cache/memory-informer.fixture.ts';
 import type { Client } from '../client/client.ts';
 import type { NetworkPolicy } from '../objects/types.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
+import type { AnyPolicy } from '../plan/policy/read-policy.ts';
 import { PolicyReader } from './policy-reader.ts';
 
 function policy(name: string, version: number, types: string[] = ['Ingress']): NetworkPolicy {
@@ -14,14 +15,19 @@ function policy(name: string, version: number, types: string[] = ['Ingress']): N
 }
 
 function world() {
-  const watch = new MemoryInformer<NetworkPolicy>().sync();
+  const watch = new MemoryInformer<AnyPolicy>().sync();
   const engine = new PolicyEngine();
   const api = { items: [] as NetworkPolicy[], version: 0, lists: 0 };
   const list = async () => {
     api.lists++;
     return { items: [...api.items], metadata: { resourceVersion: String(api.version) } };
   };
-  const reader = new PolicyReader({ list } as unknown as Client, watch, engine, () => {});
+  const reader = new PolicyReader(
+    { list } as unknown as Client,
+    new Map([['NetworkPolicy', watch] as const]),
+    engine,
+    () => {},
+  );
   return { watch, engine, api, reader, known: () => [...engine.policies.values()].map(({ key }) => key).sort() };
 }
 

@@ -24,7 +24,7 @@ export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValid
     throw failure(
       400,
       'BadRequest',
-      `the object provided is unrecognized (must be of type ${kind.kind}): couldn't get version/kind; json parse error: ` +
+      `the object provided is unrecognized (must be of type ${kind.apiKind}): couldn't get version/kind; json parse error: ` +
         `json: cannot unmarshal ${jsonType(body)} into Go value of type struct { APIVersion string; Kind string }`,
     );
   }
@@ -35,7 +35,7 @@ export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValid
     throw cannotHandle(kind, `strict decoding error: ${unknown.join(', ')}`);
   }
   body['apiVersion'] = apiVersion;
-  body['kind'] = kind.kind;
+  body['kind'] = kind.apiKind;
   body['metadata'] ??= {};
   return { object: body as DraftObject, warnings: fieldValidation === 'Warn' ? unknown : [] };
 }
@@ -43,7 +43,7 @@ export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValid
 /** Decodes the body of a request or subresource by the name of its model: V1DeleteOptions, V1Scale, V1Eviction. Throws as decode() does. */
 export function decodeModel<T>(model: string, body: unknown): T {
   const name = modelOf(model).schemaName.split('.').pop()!;
-  const row = { kind: name, version: 'v1' };
+  const row = { apiKind: name, version: 'v1' };
   if (!isJsonObject(body))
     throw cannotHandle(row, `json: cannot unmarshal ${jsonType(body)} into Go value of type v1.${name}`);
   walkWhole(row, modelOf(model), body);
@@ -56,7 +56,7 @@ export function prune(kind: KindRow, object: DraftObject): string[] {
 }
 
 interface KindName {
-  readonly kind: string;
+  readonly apiKind: string;
   readonly version: string;
 }
 
@@ -72,14 +72,14 @@ function walkWhole(kind: KindName, model: Model, object: Record<string, unknown>
 }
 
 function checkKind(kind: KindRow, apiVersion: string, body: Record<string, unknown>): void {
-  const sent = { apiVersion: body['apiVersion'] || apiVersion, kind: body['kind'] || kind.kind };
-  if (sent.kind !== kind.kind) {
+  const sent = { apiVersion: body['apiVersion'] || apiVersion, kind: body['kind'] || kind.apiKind };
+  if (sent.kind !== kind.apiKind) {
     const version = String(sent.apiVersion).split('/').pop();
     throw failure(
       400,
       'BadRequest',
-      `${sent.kind} in version "${version}" cannot be handled as a ${kind.kind}: ` +
-        `the object is a ${sent.kind} of ${sent.apiVersion}, this resource takes ${kind.kind} of ${apiVersion}`,
+      `${sent.kind} in version "${version}" cannot be handled as a ${kind.apiKind}: ` +
+        `the object is a ${sent.kind} of ${sent.apiVersion}, this resource takes ${kind.apiKind} of ${apiVersion}`,
     );
   }
   if (sent.apiVersion !== apiVersion) {
@@ -95,7 +95,7 @@ function cannotHandle(kind: KindName, why: string): StatusError {
   return failure(
     400,
     'BadRequest',
-    `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: ${why}`,
+    `${kind.apiKind} in version "${kind.version}" cannot be handled as a ${kind.apiKind}: ${why}`,
   );
 }
 

@@ -2,7 +2,10 @@
 import type { Kind } from './types.ts';
 
 export interface KindRow {
+  /** Unique among ours. */
   readonly kind: Kind;
+  /** As it stands in objects: kinds of several groups may have one name. */
+  readonly apiKind: string;
   /** '' for core. */
   readonly group: string;
   readonly version: string;
@@ -17,13 +20,15 @@ export interface KindRow {
   readonly model: string;
 }
 
-type Rest = Partial<Pick<KindRow, 'shortNames' | 'categories' | 'subresources' | 'model' | 'plural'>>;
+type Rest = Partial<Pick<KindRow, 'shortNames' | 'categories' | 'subresources' | 'model' | 'plural' | 'apiKind'>>;
 
 function row(groupVersion: string, kind: Kind, scope: 'Namespaced' | 'Cluster', rest: Rest = {}): KindRow {
   const [version, group] = groupVersion.split('/').reverse();
-  const singular = kind.toLowerCase();
+  const apiKind = rest.apiKind ?? kind;
+  const singular = apiKind.toLowerCase();
   return {
     kind,
+    apiKind,
     group: group ?? '',
     version: version!,
     plural: rest.plural ?? `${singular}s`,
@@ -76,6 +81,24 @@ export const KINDS: readonly KindRow[] = [
   row('networking.k8s.io/v1', 'ServiceCIDR', 'Cluster', { subresources: ['status'] }),
   row('networking.k8s.io/v1', 'IPAddress', 'Cluster', { shortNames: ['ip'], plural: 'ipaddresses' }),
   row('coordination.k8s.io/v1', 'Lease', 'Namespaced'),
+  row('policy.networking.k8s.io/v1alpha2', 'ClusterNetworkPolicy', 'Cluster', {
+    shortNames: ['cnp'],
+    plural: 'clusternetworkpolicies',
+    subresources: ['status'],
+    model: 'V1alpha2ClusterNetworkPolicy',
+  }),
+  row('projectcalico.org/v3', 'CalicoNetworkPolicy', 'Namespaced', {
+    apiKind: 'NetworkPolicy',
+    shortNames: ['caliconetworkpolicy'],
+    plural: 'networkpolicies',
+    model: 'V3NetworkPolicy',
+  }),
+  row('projectcalico.org/v3', 'GlobalNetworkPolicy', 'Cluster', {
+    shortNames: ['gnp', 'cgnp'],
+    plural: 'globalnetworkpolicies',
+    model: 'V3GlobalNetworkPolicy',
+  }),
+  row('projectcalico.org/v3', 'CalicoTier', 'Cluster', { apiKind: 'Tier', model: 'V3Tier' }),
   row('podwire.io/v1alpha1', 'LBPool', 'Cluster', {
     shortNames: ['lbp'],
     subresources: ['status'],

@@ -11,8 +11,17 @@ import { openKernel } from '../../src/kernel/linux.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
 import { sandboxId } from '../../src/node/pod-paths.ts';
 import { Policies } from '../../src/node/policies.ts';
-import { type Namespace, type NetworkPolicy, type Node, objectKey, type Pod } from '../../src/objects/types.ts';
+import {
+  type CalicoTier,
+  type Namespace,
+  type NetworkPolicy,
+  type Node,
+  objectKey,
+  type Pod,
+  type ServiceAccount,
+} from '../../src/objects/types.ts';
 import { planPod, podLinkName } from '../../src/plan/pods.ts';
+import { type AnyPolicy, POLICY_KINDS, type PolicyKind, policyKind } from '../../src/plan/policy/read-policy.ts';
 import { planProxyBase } from '../../src/plan/proxy-base.ts';
 import type { NodeFacts } from '../../src/plan/proxy-names.ts';
 import { createReconciler } from '../../src/reconcile/loop.ts';
@@ -67,7 +76,10 @@ export function podObject(pod: PodName, labels: Record<string, string> = {}): Po
 }
 
 export class Field implements AsyncDisposable {
-  readonly policies = new MemoryInformer<NetworkPolicy>().sync();
+  readonly watches = new Map(POLICY_KINDS.map((kind) => [kind, new MemoryInformer<AnyPolicy>().sync()] as const));
+  readonly policies = this.watches.get('NetworkPolicy')!;
+  readonly tiers = new MemoryInformer<CalicoTier>().sync();
+  readonly accounts = new MemoryInformer<ServiceAccount>().sync();
   readonly pods = new MemoryInformer<Pod>().sync();
   readonly namespaces = new MemoryInformer<Namespace>().sync();
   readonly nodes = new MemoryInformer<Node>().sync();
@@ -110,10 +122,18 @@ export class Field implements AsyncDisposable {
     // Services are always there, and with them connections are tracked from the first on.
     this.reconciler.update(new Map([['proxy/base', planProxyBase(PROXY_FACTS)]]));
     for (const pod of PODS) this.#cable(pod);
-    const of = (kind: string) =>
-      ({ NetworkPolicy: this.policies, Pod: this.pods, Namespace: this.namespaces, Node: this.nodes })[kind];
-    const list = () =>
-      Promise.resolve({ items: [...this.policies.list()], metadata: { resourceVersion: String(this.#version) } });
+    const others = { Pod: this.pods, Namespace: this.namespaces, Node: this.nodes };
+    const all: Record<string, unknown> = {
+      ...others,
+      CalicoTier: this.tiers,
+      ServiceAccount: this.accounts,
+      ...Object.fromEntries(this.watches),
+    };
+    const of = (kind: string) => all[kind];
+    const list = (kind: PolicyKind) => {
+      const items = [...this.watches.get(kind)!.list()];
+      return Promise.resolve({ items, metadata: { resourceVersion: String(this.#version) } });
+    };
     this.agent = new Policies({
       client: { list } as unknown as Client,
       informers: { of } as unknown as Informers,
@@ -190,12 +210,27 @@ export class Field implements AsyncDisposable {
         ...meta(name, namespace),
         resourceVersion: String(++this.#version),
       } as NetworkPolicy['metadata'];
-      this.policies.set({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec });
+      this.put({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec });
     }
   }
 
+  /** A policy of any kind, as `kubectl apply` has it. */
+  put(policy: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly metadata: { readonly name: string; readonly namespace?: string; readonly annotations?: object };
+    readonly spec: object | undefined;
+  }): void {
+    const { name, namespace } = policy.metadata;
+    const metadata = { ...meta(name, namespace), ...policy.metadata, resourceVersion: String(++this.#version) };
+    const stored = { ...policy, metadata } as unknown as AnyPolicy;
+    this.watches.get(policyKind(stored))!.set(stored);
+  }
+
   clear(): void {
-    for (const policy of [...this.policies.list()]) this.policies.delete(objectKey(policy));
+    for (const watch of this.watches.values()) {
+      for (const policy of [...watch.list()]) watch.delete(objectKey(policy));
+    }
   }
 
   /** Events of one tick are planned at its end, and are in the kernel then. */

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { NftSet } from '../../src/kernel/nft-items.ts';
-import { refusalsFile } from '../../src/node/refusals.ts';
+import { flowsFile } from '../../src/node/policy-log.ts';
 import { allowedSet, policyPlace, refusedSet } from '../../src/plan/policy/base.ts';
-import { type Refusal, refusalText } from '../../src/plan/policy/refusal.ts';
+import { type FlowLine, flowLineText } from '../../src/plan/policy/flow-line.ts';
 import { addressesOf, Field, podObject } from './field.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
@@ -148,13 +148,13 @@ describe('changes while pods speak', { skip }, () => {
     assert.equal(refused?.key[0], field.linkOf('x/a'));
     assert.ok(refused.packets >= 1);
     const lines = await until(() => {
-      const text = existsSync(refusalsFile(field.stateDir)) ? readFileSync(refusalsFile(field.stateDir), 'utf8') : '';
+      const text = existsSync(flowsFile(field.stateDir)) ? readFileSync(flowsFile(field.stateDir), 'utf8') : '';
       const mine = text.split('\n').filter((line) => line.includes('"NetworkPolicy/x/ports"'));
       return mine.length > 0 ? mine : undefined;
     });
-    const told = JSON.parse(lines[0]!) as Refusal;
+    const told = JSON.parse(lines[0]!) as FlowLine;
     assert.equal(
-      refusalText(told),
+      flowLineText(told),
       'drop ingress x/a <- x/c TCP 80: isolated by NetworkPolicy/x/ports, no rule allows',
     );
     const elements = JSON.parse(field.onNode('nft -j list set ip podwire-policy ingress-ports')).nftables[1].set.elem;

@@ -113,5 +113,5 @@ export function startGarbageCollector({ client, informers }: ControllerContext):
 }
 
 function ownerRow({ apiVersion, kind }: OwnerReference): KindRow | undefined {
-  return KINDS.find((row) => row.kind === kind && apiVersionOf(row) === apiVersion);
+  return KINDS.find((row) => row.apiKind === kind && apiVersionOf(row) === apiVersion);
 }

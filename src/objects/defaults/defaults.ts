@@ -3,6 +3,8 @@
 import type { KindRow } from '../kinds.ts';
 import type { DraftObject, Kind, KindTypes } from '../types.ts';
 import {
+  defaultCalicoPolicy,
+  defaultCalicoTier,
   defaultEndpointSlice,
   defaultEndpoints,
   defaultIngressClass,
@@ -38,6 +40,9 @@ const DEFAULTERS: { readonly [K in Kind]?: (object: KindTypes[K]) => void } = {
   NetworkPolicy: defaultNetworkPolicy,
   IngressClass: defaultIngressClass,
   LBPool: defaultLBPool,
+  CalicoNetworkPolicy: defaultCalicoPolicy,
+  GlobalNetworkPolicy: defaultCalicoPolicy,
+  CalicoTier: defaultCalicoTier,
 };
 
 /** Fills the object in place. Doing it twice changes nothing. Call it after decode() and after every patch, before validate(). */

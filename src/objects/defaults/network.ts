@@ -1,5 +1,15 @@
 // Room objects: defaults of Endpoints, EndpointSlices, NetworkPolicies, IngressClasses and LBPools.
-import type { EndpointSlice, Endpoints, IngressClass, LBPool, NetworkPolicy } from '../types.ts';
+import { calicoTypes } from '../calico-rules.ts';
+import type {
+  CalicoNetworkPolicy,
+  CalicoTier,
+  EndpointSlice,
+  Endpoints,
+  GlobalNetworkPolicy,
+  IngressClass,
+  LBPool,
+  NetworkPolicy,
+} from '../types.ts';
 
 export function defaultEndpoints(endpoints: Endpoints): void {
   for (const subset of endpoints.subsets ?? []) for (const port of subset.ports ?? []) port.protocol ||= 'TCP';
@@ -20,6 +30,16 @@ export function defaultNetworkPolicy({ spec }: NetworkPolicy): void {
     for (const port of rule.ports ?? []) port.protocol ||= 'TCP';
   }
   if (!spec.policyTypes?.length) spec.policyTypes = spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'];
+}
+
+export function defaultCalicoPolicy({ spec }: CalicoNetworkPolicy | GlobalNetworkPolicy): void {
+  if (!spec) return;
+  spec.tier ||= 'default';
+  spec.types = calicoTypes(spec);
+}
+
+export function defaultCalicoTier({ spec }: CalicoTier): void {
+  if (spec) spec.defaultAction ??= 'Deny';
 }
 
 export function defaultIngressClass({ spec }: IngressClass): void {

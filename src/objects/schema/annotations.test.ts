@@ -106,7 +106,7 @@ test('every kind says that it can be patched strategically and that the server v
       kind.kind,
     );
     const { group, version } = kind;
-    assert.deepEqual(patch['x-kubernetes-group-version-kind'], { group, version, kind: kind.kind });
+    assert.deepEqual(patch['x-kubernetes-group-version-kind'], { group, version, kind: kind.apiKind });
   }
 });
 

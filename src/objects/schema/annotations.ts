@@ -25,9 +25,12 @@ lists('', 'V1ObjectMeta.finalizers V1NodeSpec.podCIDRs');
 lists('', 'V1ContainerRestartRuleOnExitCodes.values V1NodeAllocatableResourceClaimStatus.containers', { merge: false });
 lists('', 'V1Endpoint.addresses', { merge: false });
 lists('', 'V1alpha1LBPoolSpec.addresses V1alpha1LBPoolSpec.namespaces', { merge: false });
+lists('', 'V1alpha2EgressPeer.networks V1alpha2EgressPeer.domainNames V3EntityRule.nets V3EntityRule.notNets', {
+  merge: false,
+});
 lists(
   'type',
-  `V1NamespaceStatus.conditions V1NodeStatus.addresses V1NodeStatus.conditions V1PodStatus.conditions
+  `V1alpha2ClusterNetworkPolicyStatus.conditions V1NamespaceStatus.conditions V1NodeStatus.addresses V1NodeStatus.conditions V1PodStatus.conditions
   V1ServiceStatus.conditions V1ReplicationControllerStatus.conditions V1DeploymentStatus.conditions
   V1ReplicaSetStatus.conditions`,
 );

@@ -73,7 +73,7 @@ function fieldSchema(models: Models, model: string, name: string, field: Field, 
 }
 
 function groupVersionKind(kind: KindRow, suffix = ''): Json {
-  return { group: kind.group, kind: `${kind.kind}${suffix}`, version: kind.version };
+  return { group: kind.group, kind: `${kind.apiKind}${suffix}`, version: kind.version };
 }
 
 /** Which kinds a model stands for: shared ones such as DeleteOptions stand for every group's. */

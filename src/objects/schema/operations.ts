@@ -134,7 +134,7 @@ class PathWriter {
     const operation: Json = {
       operationId: `${action}${path.replace(/[^a-z0-9]+(.)?/gi, (_, next: string | undefined) => next?.toUpperCase() ?? '')}`,
       'x-kubernetes-action': action,
-      'x-kubernetes-group-version-kind': { group: kind.group, kind: kind.kind, version: kind.version },
+      'x-kubernetes-group-version-kind': { group: kind.group, kind: kind.apiKind, version: kind.version },
       parameters: query.map((name) => this.#parameter('query', name)),
       responses: {
         200:

@@ -1,16 +1,6 @@
-// Room objects: the models of our own kinds (podwire.io), in the form in which the generator reads those of Kubernetes.
-import type { Documented } from './dialect.ts';
-
-type Fields = Readonly<Record<string, readonly [type: string, description: string]>>;
-
-function model(name: string, description: string, fields: Fields): Documented {
-  return {
-    name,
-    description,
-    fields: Object.fromEntries(Object.entries(fields).map(([field, [type]]) => [field, type])),
-    descriptions: Object.fromEntries(Object.entries(fields).map(([field, [, text]]) => [field, text])),
-  };
-}
+// Room objects: the models of kinds that Kubernetes' own packages do not have, ours (podwire.io) among them, in the form in which the generator reads those of Kubernetes.
+import { type Documented, type Fields, model } from './dialect.ts';
+import { POLICY_MODELS } from './policy-models.ts';
 
 const TYPE: Fields = {
   apiVersion: ['string', 'Group and version of this object: podwire.io/v1alpha1.'],
@@ -18,6 +8,7 @@ const TYPE: Fields = {
 };
 
 export const OWN_MODELS: ReadonlyMap<string, Documented> = new Map([
+  ...POLICY_MODELS,
   [
     'V1alpha1LBPool',
     model('podwire.v1alpha1.LBPool', 'Addresses from which Services of type LoadBalancer get theirs.', {

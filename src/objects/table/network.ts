@@ -1,7 +1,11 @@
 // Room objects: columns of Services, their endpoints and addresses, NetworkPolicies, Ingresses, IngressClasses and LBPools.
 import type {
+  CalicoNetworkPolicy,
+  CalicoTier,
+  ClusterNetworkPolicy,
   EndpointSlice,
   Endpoints,
+  GlobalNetworkPolicy,
   Ingress,
   IngressClass,
   IPAddress,
@@ -79,6 +83,27 @@ export const endpointSliceColumns: readonly Column<EndpointSlice>[] = [
 export const networkPolicyColumns: readonly Column<NetworkPolicy>[] = [
   NAME,
   column('Pod-Selector', ({ spec }) => selectorCell(spec?.podSelector)),
+  AGE,
+];
+
+export const clusterNetworkPolicyColumns: readonly Column<ClusterNetworkPolicy>[] = [
+  NAME,
+  column('Tier', ({ spec }) => spec.tier),
+  column('Priority', ({ spec }) => String(spec.priority)),
+  AGE,
+];
+
+export const calicoPolicyColumns: readonly Column<CalicoNetworkPolicy | GlobalNetworkPolicy>[] = [
+  NAME,
+  column('Tier', ({ spec }) => spec.tier ?? 'default'),
+  column('Order', ({ spec }) => (spec.order === undefined ? NONE : String(spec.order))),
+  AGE,
+];
+
+export const calicoTierColumns: readonly Column<CalicoTier>[] = [
+  NAME,
+  column('Order', ({ spec }) => (spec?.order === undefined ? NONE : String(spec.order))),
+  column('DefaultAction', ({ spec }) => spec?.defaultAction ?? 'Deny'),
   AGE,
 ];
 

@@ -5,6 +5,9 @@ import { since } from './age.ts';
 import { type Column, column } from './column.ts';
 import { configMapColumns, eventColumns, leaseColumns, secretColumns, serviceAccountColumns } from './config.ts';
 import {
+  calicoPolicyColumns,
+  calicoTierColumns,
+  clusterNetworkPolicyColumns,
   endpointSliceColumns,
   endpointsColumns,
   ingressClassColumns,
@@ -73,6 +76,10 @@ const COLUMNS: { readonly [K in Kind]?: readonly Column<KindTypes[K]>[] } = {
   IPAddress: ipAddressColumns,
   Lease: leaseColumns,
   LBPool: lbPoolColumns,
+  ClusterNetworkPolicy: clusterNetworkPolicyColumns,
+  CalicoNetworkPolicy: calicoPolicyColumns,
+  GlobalNetworkPolicy: calicoPolicyColumns,
+  CalicoTier: calicoTierColumns,
 };
 
 const PLAIN: readonly Column<KubeObject>[] = [

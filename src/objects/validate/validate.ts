@@ -2,8 +2,10 @@
 import type { KindRow } from '../kinds.ts';
 import { failure, type StatusCause, type StatusError } from '../status.ts';
 import type { DraftObject, Kind, KindTypes, KubeObject } from '../types.ts';
+import { validateCalicoNetworkPolicy, validateCalicoTier, validateGlobalNetworkPolicy } from './calico-policy.ts';
 import type { Causes } from './causes.ts';
 import { validateEvent, validateLease, validateNode, validateNodeUpdate } from './cluster.ts';
+import { validateClusterNetworkPolicy } from './cluster-network-policy.ts';
 import { validateConfigMap, validateConfigMapUpdate, validateSecret, validateSecretUpdate } from './config.ts';
 import { validateEndpointSlice, validateEndpointSliceUpdate, validateEndpoints } from './endpoints.ts';
 import { validateIngress, validateIngressClass, validateIngressClassUpdate } from './ingress.ts';
@@ -54,6 +56,10 @@ const RULES: { readonly [K in Kind]?: Rules<KindTypes[K]> } = {
   IPAddress: { always: validateIPAddress, onUpdate: validateIPAddressUpdate },
   Lease: { always: validateLease },
   LBPool: { always: validateLBPool },
+  ClusterNetworkPolicy: { always: validateClusterNetworkPolicy },
+  CalicoNetworkPolicy: { always: validateCalicoNetworkPolicy },
+  GlobalNetworkPolicy: { always: validateGlobalNetworkPolicy },
+  CalicoTier: { always: validateCalicoTier },
 };
 
 /**
@@ -80,11 +86,11 @@ export function validate(
 export function invalid(kind: KindRow, name: string, causes: readonly StatusCause[]): StatusError {
   const texts = new Set(causes.map(({ field, message }) => (field ? `${field}: ${message}` : message)));
   const list = [...texts].join(', ');
-  const qualified = kind.group ? `${kind.kind}.${kind.group}` : kind.kind;
+  const qualified = kind.group ? `${kind.apiKind}.${kind.group}` : kind.apiKind;
   return failure(
     422,
     'Invalid',
     `${qualified} ${JSON.stringify(name)} is invalid: ${texts.size > 1 ? `[${list}]` : list}`,
-    { name, group: kind.group, kind: kind.kind, causes: [...causes] },
+    { name, group: kind.group, kind: kind.apiKind, causes: [...causes] },
   );
 }

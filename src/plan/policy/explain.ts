@@ -50,7 +50,8 @@ function stagedText({ staged, allowed }: Side): string {
   return `; with what is staged it would be ${reasonText(staged)}`;
 }
 
-function matchText({ rule, peer }: Match): string {
+/** `NetworkPolicy/shop/web ingress[0] (namespace shop pods (app=web))` */
+export function matchText({ rule, peer }: Match): string {
   return `${ruleText(rule)} (${peer ? peer.key : 'everybody'})`;
 }
 
