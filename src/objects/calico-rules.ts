@@ -4,24 +4,28 @@ import type { StatusCause } from './status.ts';
 import { forbidden } from './validate/causes.ts';
 
 /** Protocols that a rule may name, by name in lower case and by number. */
-export const CALICO_PROTOCOLS: Readonly<Record<string, 'TCP' | 'UDP' | 'SCTP' | 'ICMP' | 'ICMPv6' | 'UDPLite'>> = {
-  icmp: 'ICMP',
-  1: 'ICMP',
-  tcp: 'TCP',
-  6: 'TCP',
-  udp: 'UDP',
-  17: 'UDP',
-  icmpv6: 'ICMPv6',
-  58: 'ICMPv6',
-  sctp: 'SCTP',
-  132: 'SCTP',
-  udplite: 'UDPLite',
-  136: 'UDPLite',
-};
+const PROTOCOLS = new Map([
+  ['icmp', 'ICMP'],
+  ['1', 'ICMP'],
+  ['tcp', 'TCP'],
+  ['6', 'TCP'],
+  ['udp', 'UDP'],
+  ['17', 'UDP'],
+  ['icmpv6', 'ICMPv6'],
+  ['58', 'ICMPv6'],
+  ['sctp', 'SCTP'],
+  ['132', 'SCTP'],
+  ['udplite', 'UDPLite'],
+  ['136', 'UDPLite'],
+] as const);
 
 export function calicoProtocol(text: number | string | undefined) {
-  return text === undefined ? undefined : CALICO_PROTOCOLS[String(text).toLowerCase()];
+  return text === undefined
+    ? undefined
+    : (PROTOCOLS as ReadonlyMap<string, CalicoProtocol>).get(String(text).toLowerCase());
 }
+
+type CalicoProtocol = 'TCP' | 'UDP' | 'SCTP' | 'ICMP' | 'ICMPv6' | 'UDPLite';
 
 /** `80`, `"80"`, `"80:90"`; undefined for a name. */
 export function calicoPorts(port: number | string): { readonly first: number; readonly last: number } | undefined {

@@ -111,7 +111,7 @@ const FIXED: Readonly<Record<string, { readonly order: number; readonly defaultA
 
 export function validateCalicoTier(causes: Causes, { metadata, spec }: CalicoTier): void {
   checkOptionalOneOf(causes, 'spec.defaultAction', spec?.defaultAction, ['Deny', 'Pass']);
-  const fixed = FIXED[metadata.name];
+  const fixed = Object.hasOwn(FIXED, metadata.name) && FIXED[metadata.name];
   if (!fixed) return;
   if (spec?.order !== fixed.order) {
     causes.push(invalidValue('spec.order', spec?.order, `${metadata.name} tier order must be ${fixed.order}`));
