@@ -141,22 +141,40 @@ export function stagesOfPod(engine: PolicyEngine, pod: PolicyPod, direction: Dir
   return stages.length > 0 ? stages : undefined;
 }
 
-/** Whether the pod's policies let the peer pass; `server` is the pod that is spoken to. */
-export function allows(
+type PortOfFlow = Pick<Flow, 'protocol' | 'port'>;
+
+interface Remaining {
+  readonly rule: Rule;
+  /** Ports by name, of which the peer must have one so; absent: the rule is for the port, whoever is spoken to. */
+  readonly names: readonly PortMatch[] | undefined;
+}
+
+/** Whether the pod's policies let a peer pass on the port: read once, to be asked of many peers. */
+export function gateOf(
   engine: PolicyEngine,
-  stages: readonly Stage[],
-  direction: Direction,
-  peer: PolicyPod,
-  server: PolicyPod,
-  flow: Pick<Flow, 'protocol' | 'port'>,
-): boolean {
-  const ip = peer.ips[0]!;
-  const applies = ({ peers, ports }: Rule) =>
-    (!ports || ports.some((each) => portMatches(each, server, flow))) &&
-    (!peers || peers.some((each) => isPeer(engine, each, ip, peer)))
-      ? true
-      : undefined;
-  return walk(stages, applies, ({ policies }) => policies.flatMap(({ rules }) => rules[direction])).allowed;
+  { pod, stages, direction }: { pod: PolicyPod; stages: readonly Stage[]; direction: Direction },
+  port: PortOfFlow,
+): (peer: PolicyPod) => boolean {
+  const remains = (rule: Rule): Remaining[] => {
+    const server = direction === 'ingress' ? pod : undefined;
+    if (!rule.ports || rule.ports.some((each) => portMatches(each, server, port))) return [{ rule, names: undefined }];
+    const names = direction === 'egress' ? rule.ports.filter(({ kind }) => kind === 'name') : [];
+    return names.length > 0 ? [{ rule, names }] : [];
+  };
+  const remaining = stages.map(({ tier, policies }) => {
+    return { end: tier.end, rules: policies.flatMap(({ rules }) => rules[direction]).flatMap(remains) };
+  });
+  const applies = ({ rule: { peers }, names }: Remaining, peer: PolicyPod) =>
+    (!names || names.some((each) => portMatches(each, peer, port))) &&
+    (!peers || peers.some((each) => isPeer(engine, each, peer.ips[0]!, peer)));
+  return (peer) => {
+    for (const { end, rules } of remaining) {
+      const decides = rules.find((each) => each.rule.action !== 'log' && applies(each, peer));
+      const action = decides ? decides.rule.action : end;
+      if (action !== 'pass') return action === 'allow';
+    }
+    return true;
+  };
 }
 
 function isPeer(engine: PolicyEngine, peer: Peer, ip: IP, pod: PolicyPod | undefined): boolean {
@@ -171,11 +189,7 @@ function isAtom(engine: PolicyEngine, peer: AtomicPeer, ip: IP, pod: PolicyPod |
 }
 
 /** A name means what the pod that is spoken to calls so. */
-function portMatches(
-  match: PortMatch,
-  server: PolicyPod | undefined,
-  { protocol, port }: Pick<Flow, 'protocol' | 'port'>,
-): boolean {
+function portMatches(match: PortMatch, server: PolicyPod | undefined, { protocol, port }: PortOfFlow): boolean {
   if (match.protocol !== protocol) return false;
   if (match.kind === 'all') return true;
   if (match.kind === 'range') return match.first <= port && port <= match.last;

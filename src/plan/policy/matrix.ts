@@ -1,9 +1,8 @@
 // Room plan: who may speak to whom on what, over all pods; pods that policies cannot tell apart stand in one row.
 import type { PolicyEngine } from './engine.ts';
-import { allows, type Flow, stagesOfPod } from './judge.ts';
+import { type Flow, gateOf, stagesOfPod } from './judge.ts';
 import type { PolicyPod } from './pod.ts';
-import { atomsOf, type Protocol } from './rules.ts';
-import type { Stage } from './tiers.ts';
+import { atomsOf, type Direction, type Protocol } from './rules.ts';
 
 /** Pods of one namespace that the same policies select, that are the same peers, and call the same ports by the same names. */
 export interface PodGroup {
@@ -37,59 +36,104 @@ export interface AskedPort {
   readonly port: number;
 }
 
+type Port = Pick<Flow, 'protocol' | 'port'>;
+
 /** A port of which no rule speaks by number: what is allowed there is allowed on any. */
-const NEVER: Pick<Flow, 'protocol' | 'port'> = { protocol: 'other', port: 0 };
+const NEVER: Port = { protocol: 'other', port: 0 };
 
 /** `ports`: absent, those that the pod spoken to has a name for, those that rules speak of, and `more`. */
 export function matrixOf(engine: PolicyEngine, ports?: readonly AskedPort[], more: readonly AskedPort[] = []): Matrix {
   const groups = groupsOf(engine);
   const spoken = ports ?? [...portsOfRules(engine), ...more];
-  const sides = groups.map(({ name, members }) => ({ name, members, sides: sidesOf(engine, members[0]!) }));
-  const cells = sides.flatMap((from) =>
-    sides.map((to): Cell => {
-      const ends = { engine, from: from.sides, to: to.sides };
+  const from = groups.map(({ members }) => new Gates(engine, members[0]!, 'egress'));
+  const to = groups.map(({ members }) => {
+    const [pod] = members as [PolicyPod];
+    const asked = ports ? spoken : uniquePorts([...spoken, ...portsOfPod(pod)]);
+    return new Target(new Gates(engine, pod, 'ingress'), asked, ports !== undefined);
+  });
+  const cells: Cell[] = [];
+  for (const [i, sender] of from.entries()) {
+    for (const [j, target] of to.entries()) {
       // One alone speaks to itself; of several that are alike, one speaks to another.
-      const itself = from === to && from.members.length === 1;
-      if (itself || (!ends.from.egress && !ends.to.ingress)) return cell(from, to, ports ? textsOf(spoken) : 'all');
-      const asked = ports ? spoken : uniquePorts([...spoken, ...portsOfPod(to.members[0]!)]);
-      const allowed = asked.filter((port) => mayPass(ends, port));
-      if (ports || !mayPass(ends, NEVER)) return cell(from, to, textsOf(allowed));
-      const allBut = textsOf(asked.filter((port) => !allowed.includes(port)));
-      return cell(from, to, allBut.length > 0 ? { allBut } : 'all');
-    }),
-  );
+      const itself = i === j && groups[i]!.members.length === 1;
+      const allowed = itself ? target.everything : target.allowed(sender);
+      cells.push({ from: groups[i]!.name, to: groups[j]!.name, allowed });
+    }
+  }
   return { groups: groups.map(({ name, members }) => ({ name, pods: members.map(({ key }) => key) })), cells };
 }
 
-function cell({ name: from }: Members, { name: to }: Members, allowed: Allowed): Cell {
-  return { from, to, allowed };
+type Gate = (peer: PolicyPod) => boolean;
+
+/** What the policies of a pod say in one direction, port by port. */
+class Gates {
+  readonly pod: PolicyPod;
+  /** Gates of ports; undefined: no policy has a say. */
+  readonly #byPort: Map<Port, Gate> | undefined;
+  readonly #make: (port: Port) => Gate;
+
+  constructor(engine: PolicyEngine, pod: PolicyPod, direction: Direction) {
+    this.pod = pod;
+    const stages = stagesOfPod(engine, pod, direction);
+    this.#byPort = stages && new Map();
+    this.#make = (port) => gateOf(engine, { pod, stages: stages ?? [], direction }, port);
+  }
+
+  get isOpen(): boolean {
+    return this.#byPort === undefined;
+  }
+
+  lets(peer: PolicyPod, port: Port): boolean {
+    if (!this.#byPort) return true;
+    let gate = this.#byPort.get(port);
+    if (!gate) {
+      gate = this.#make(port);
+      this.#byPort.set(port, gate);
+    }
+    return gate(peer);
+  }
+}
+
+/** Whom is spoken to. Of a million cells those that say the same share what they say. */
+class Target {
+  readonly everything: Allowed;
+  readonly #ingress: Gates;
+  readonly #asked: readonly AskedPort[];
+  /** Only these ports are asked of. */
+  readonly #isWhole: boolean;
+  readonly #said = new Map<string, Allowed>();
+
+  constructor(ingress: Gates, asked: readonly AskedPort[], isWhole: boolean) {
+    this.#ingress = ingress;
+    this.#asked = asked;
+    this.#isWhole = isWhole;
+    this.everything = isWhole ? textsOf(asked) : 'all';
+  }
+
+  allowed(sender: Gates): Allowed {
+    if (sender.isOpen && this.#ingress.isOpen) return this.everything;
+    const passes = (port: Port) => sender.lets(this.#ingress.pod, port) && this.#ingress.lets(sender.pod, port);
+    let key = '';
+    for (const port of this.#asked) key += passes(port) ? '1' : '0';
+    if (!this.#isWhole) key += passes(NEVER) ? '+' : '-';
+    let said = this.#said.get(key);
+    if (!said) {
+      said = this.#say(key);
+      this.#said.set(key, said);
+    }
+    return said;
+  }
+
+  #say(key: string): Allowed {
+    const are = (digit: string) => textsOf(this.#asked.filter((_, i) => key[i] === digit));
+    if (!key.endsWith('+')) return are('1');
+    const allBut = are('0');
+    return allBut.length > 0 ? { allBut } : 'all';
+  }
 }
 
 function textsOf(ports: readonly AskedPort[]): string[] {
   return ports.map(({ protocol, port }) => `${protocol} ${port}`);
-}
-
-interface PodSides {
-  readonly pod: PolicyPod;
-  readonly egress: readonly Stage[] | undefined;
-  readonly ingress: readonly Stage[] | undefined;
-}
-
-function sidesOf(engine: PolicyEngine, pod: PolicyPod): PodSides {
-  return { pod, egress: stagesOfPod(engine, pod, 'egress'), ingress: stagesOfPod(engine, pod, 'ingress') };
-}
-
-interface Ends {
-  readonly engine: PolicyEngine;
-  readonly from: PodSides;
-  readonly to: PodSides;
-}
-
-function mayPass({ engine, from, to }: Ends, port: Pick<Flow, 'protocol' | 'port'>): boolean {
-  return (
-    (!from.egress || allows(engine, from.egress, 'egress', to.pod, to.pod, port)) &&
-    (!to.ingress || allows(engine, to.ingress, 'ingress', from.pod, to.pod, port))
-  );
 }
 
 interface Members {
@@ -98,6 +142,7 @@ interface Members {
 }
 
 function groupsOf(engine: PolicyEngine): Members[] {
+  const hasBlocks = speakOfBlocks(engine);
   const byLooks = Map.groupBy(
     [...engine.pods.values()].filter(({ ips }) => ips.length > 0),
     (pod) => {
@@ -107,7 +152,8 @@ function groupsOf(engine: PolicyEngine): Members[] {
         policies,
         [...pod.peers].sort(),
         [...pod.ports].sort(),
-        blocksOf(engine, pod),
+        // Where blocks tell pods apart, each stands for itself.
+        hasBlocks ? pod.key : '',
       ]);
     },
   );
@@ -119,11 +165,9 @@ function groupsOf(engine: PolicyEngine): Members[] {
   return groups.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Where blocks tell pods apart, each stands for itself. */
-function blocksOf(engine: PolicyEngine, pod: PolicyPod): string {
-  const all = [...engine.policies.values()].flatMap(({ rules }) => [...rules.ingress, ...rules.egress]);
-  const has = all.some(({ peers }) => peers?.flatMap(atomsOf).some(({ kind }) => kind === 'block'));
-  return has ? pod.key : '';
+function speakOfBlocks({ policies }: PolicyEngine): boolean {
+  const all = [...policies.values()].flatMap(({ rules }) => [...rules.ingress, ...rules.egress]);
+  return all.some(({ peers }) => peers?.flatMap(atomsOf).some(({ kind }) => kind === 'block'));
 }
 
 /** Ports that rules speak of, and that pods have names for. */
