@@ -103,8 +103,8 @@ k8s:
     ({ from, to, ports, expect }) => `${from} ${to} ${ports[0]!.protocol} ${ports[0]!.port} ${expect}`,
   );
   assert.deepEqual(text, [
-    'deployment/default/front svc/default/middle TCP 80 allow',
-    'deployment/default/front svc/default/middle TCP 81 deny',
+    'deployment/default/front middle.default.svc TCP 80 allow',
+    'deployment/default/front middle.default.svc TCP 81 deny',
     'deployment/default/front base.default.svc.cluster.local UDP 53 allow',
     'deployment/default/front base.default.svc.cluster.local TCP 22 deny',
   ]);

@@ -9,7 +9,7 @@ import { netassertExpectations } from './netassert-file.ts';
 type Entry = Readonly<Record<string, unknown>>;
 
 const FIELDS = ['name', 'from', 'to', 'port', 'ports', 'expect', 'http', 'dns', 'answers', 'static', 'attempts'];
-const EXAMPLE = 'expectations: [{from: shop/web, to: shop/db, port: 5432, expect: allow}]';
+const EXAMPLE = 'write expectations: [{from: shop/web, to: shop/db, port: 5432, expect: allow}]';
 
 /** Throws a Fault that names the file and the entry at fault; a file that expects nothing is one too. */
 export function readExpectations(file: string, namespace: string): Expectation[] {

@@ -86,7 +86,7 @@ function ofVersion1(file: string, kinds: unknown): Expectation[] {
           }
           const expect = closed || text.includes(':-') ? 'deny' : 'allow';
           // A word without dots is a Service of the namespace, as a pod's resolver would have it.
-          const to = host.includes('.') ? host : `svc/${namespace}/${host}`;
+          const to = host.includes('.') ? host : `${host}.${namespace}.svc`;
           const asked: ExpectedPort = { protocol: protocol as 'TCP' | 'UDP', port: Number(port) };
           return { name: `${source} -> ${host} ${text} ${expect}`, from, to, ports: [asked], expect, attempts: 3 };
         }),
