@@ -90,7 +90,7 @@ function word(fields: Entry, field: string): string | undefined {
 }
 
 /** A pod without a namespace is of the asked one; what has dots, colons or slashes says itself what it is. */
-function qualified(end: string, namespace: string): string {
+export function qualified(end: string, namespace: string): string {
   return /[./:]/.test(end) ? end : `${namespace}/${end}`;
 }
 

@@ -117,13 +117,15 @@ function program(): Command {
     'may a pod speak to another, and who says so',
     'podwire policy explain shop/web shop/db 5432',
   )
-    .argument('<from>', 'a pod, NAMESPACE/NAME, or an address')
-    .argument('<to>', 'the same')
+    .argument('<from>', 'a pod or a workload, NAMESPACE/NAME, a node, node/NAME, or an address')
+    .argument('<to>', 'the same, or a Service: svc/NAMESPACE/NAME')
     .argument('<port>', '80, 53/UDP, or a name')
     .option(...manifests)
     .option(...namespaced)
     .option('-o, --output <format>', 'json, or text', 'text')
-    .action(async (from, to, port, options) => (await policies()).runPolicyExplain(from, to, port, options));
+    .action(async (from, to, port, options) =>
+      (await import('./policy-explain.ts')).runPolicyExplain(from, to, port, options),
+    );
   command(
     policy,
     'matrix',

@@ -113,7 +113,10 @@ function report(outcomes: readonly Outcome[], canary: readonly Outcome[], output
   const isDead = canary.some(({ ok }) => !ok);
   if (isDead && output === 'tap')
     console.log('Bail out! the canary was not stopped: whatever passed above proves nothing');
-  if (isDead) console.error('podwire: policies are not enforced on this cluster as they should be: see the canary');
+  if (isDead)
+    console.error(
+      'podwire: policies are not enforced on this cluster as they should be, or one of an earlier tier decides for all namespaces: see the canary',
+    );
   const clashes = outcomes.filter(({ disagrees }) => disagrees);
   if (clashes.length > 0) {
     console.error(`podwire: policies and packets DISAGREE in ${clashes.length} of ${outcomes.length}:`);

@@ -1,14 +1,10 @@
-// Room cli: `podwire policy explain | matrix | diff | lint`: the engine that enforces, asked about a cluster or about manifests.
-import { isIP } from '../addr/ip.ts';
+// Room cli: `podwire policy matrix | diff | lint`: the engine that enforces, asked about a cluster or about manifests.
 import { Fault } from '../observe/fault.ts';
 import { differenceOf } from '../plan/policy/difference.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
-import { reasonText, verdictText } from '../plan/policy/explain.ts';
-import { type Flow, judge, type Side } from '../plan/policy/judge.ts';
 import { lint } from '../plan/policy/lint.ts';
 import { type AskedPort, allowedText, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
-import { namedPort } from '../plan/policy/pod.ts';
-import { type Protocol, ruleText } from '../plan/policy/rules.ts';
+import { expectedPort } from './expectation-file.ts';
 import { matrixPage } from './matrix-page.ts';
 import { ofObjects, policyObjects, policySource, readManifests } from './policy-source.ts';
 import { formatTable } from './table.ts';
@@ -21,62 +17,15 @@ interface PolicyFlags {
   readonly port?: string;
 }
 
-/** Exit code 3: denied. */
-export async function runPolicyExplain(from: string, to: string, port: string, flags: PolicyFlags): Promise<void> {
-  const { engine } = await policySource(flags);
-  const [source, target] = [from, to].map((text) => endOf(engine, text, flags.namespace)) as [string, string];
-  const flow: Flow = { from: source, to: target, ...portOf(port, engine, target) };
-  const verdict = judge(engine, flow);
-  if (flags.output === 'json') {
-    const { egress, ingress, allowed } = verdict;
-    console.log(JSON.stringify({ ...flow, allowed, egress: plain(egress), ingress: plain(ingress) }, undefined, 2));
-  } else console.log(verdictText(verdict).join('\n'));
-  if (!verdict.allowed) process.exitCode = 3;
-}
-
-/** A pod by name, or any address. */
-function endOf(engine: PolicyEngine, text: string, namespace: string): string {
-  if (isIP(text)) return text;
-  const key = text.includes('/') ? text : `${namespace}/${text}`;
-  const pod = engine.pods.get(key);
-  if (!pod)
-    throw new Fault(`there is no pod ${key}`, { mend: 'name it NAMESPACE/NAME, or give an address', exitCode: 2 });
-  const ip = pod.hostNetwork ? engine.nodeIPs(pod.node)[0] : pod.ips[0];
-  if (ip === undefined) throw new Fault(`pod ${key} has no address`);
-  return ip;
-}
-
-function portOf(text: string, engine: PolicyEngine, to: string): AskedPort {
-  const [port = '', word = 'TCP'] = text.split('/');
-  const protocol = word.toUpperCase() as Protocol;
-  const number = /^\d+$/.test(port) ? Number(port) : engine.podAt(to)?.ports.get(namedPort(protocol, port));
-  if (['TCP', 'UDP', 'SCTP'].includes(protocol) && number !== undefined && number > 0 && number < 65536) {
-    return { protocol, port: number };
-  }
-  throw new Fault(`"${text}" is not a port such as 80, 53/UDP, or the name of one that the pod has`, { exitCode: 2 });
-}
-
-function plain(side: Side): object {
-  const { because, allowed, pod, staged } = side;
-  const rules =
-    side.because === 'rule'
-      ? { tier: side.tier, rules: [...new Set(side.matches.map(({ rule }) => ruleText(rule)))] }
-      : {};
-  const isolatedBy =
-    side.because === 'no rule' ? { tier: side.tier, isolatedBy: side.isolatedBy.map(({ id }) => id) } : {};
-  return {
-    ...(pod && { pod: pod.key }),
-    allowed,
-    because,
-    ...rules,
-    ...isolatedBy,
-    ...(staged && { staged: { allowed: staged.allowed, says: reasonText(staged) } }),
-  };
+function portOf(text: string): AskedPort {
+  const asked = expectedPort(text);
+  if (typeof asked?.port === 'number') return { protocol: asked.protocol, port: asked.port };
+  throw new Fault(`"${text}" is not a port such as 80 or 53/UDP`, { exitCode: 2 });
 }
 
 export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
   const { engine } = await policySource(flags);
-  const ports = flags.port === undefined ? undefined : flags.port.split(',').map((each) => portOf(each, engine, ''));
+  const ports = flags.port === undefined ? undefined : flags.port.split(',').map((each) => portOf(each.trim()));
   const matrix = matrixOf(engine, ports);
   if (flags.output === 'json') console.log(JSON.stringify(matrix, undefined, 2));
   else if (flags.output === 'dot') console.log(dot(matrix));
