@@ -121,9 +121,16 @@ async function moveOnce(
   const end = begun + LIMIT_MS;
   for (;;) {
     const rows = await ask<BalancedAddress[]>(cluster, 'lb', {});
-    if (rows.some((row) => row.address === address && row.node === moved.to)) break;
-    if (ConnectingClient.now() > end)
-      throw new Fault(`${moved.to} has not taken ${address} within ${LIMIT_MS / 1000} s`);
+    const node = rows.find((row) => row.address === address)?.node;
+    if (node === moved.to) break;
+    if (ConnectingClient.now() > end) {
+      const now = node === undefined ? 'no node answers for it' : `${node} answers for it`;
+      throw new Fault(`${moved.to} has not taken ${address} within ${LIMIT_MS / 1000} s: ${now}`, {
+        mend: 'podwire lb',
+      });
+    }
+    // On a busy machine: it did not take it in its time, and so somebody else has. Once more.
+    if (node !== undefined) await ask(cluster, 'lb-move', { address, to: moved.to });
   }
   const arrived = ConnectingClient.now();
   if (!(await successes(client, arrived))) {

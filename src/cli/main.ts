@@ -202,6 +202,10 @@ function program(): Command {
       .argument('<node>')
       .action(async (name, options) => (await import('./node.ts')).runNodeVerb(verb, name, options));
   }
+  command(node, 'kill', "end a node's agent without a word, as a crash does", 'podwire node kill node-2')
+    .argument('<node>')
+    .option('--stay', 'it comes back with `podwire node start`, not by itself after a second')
+    .action(async (name, options) => (await import('./node.ts')).runNodeVerb('kill', name, options));
 
   const overlay = podwire.command('overlay').description('how pods of different nodes meet');
   command(overlay, 'set', 'change it while pods talk: connections stay', 'podwire overlay set host-gw')

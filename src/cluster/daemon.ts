@@ -32,8 +32,8 @@ async function run(name: string, demo: boolean): Promise<void> {
   const verbs = {
     overlay: (settings: unknown) => box.live.changeOverlay(settings as OverlaySettings),
     node: (said: unknown) => {
-      const { verb, node } = said as { verb: MemberVerb; node: string };
-      return box.live.changeNodes(verb, node);
+      const { verb, node, stay = false } = said as { verb: MemberVerb; node: string; stay?: boolean };
+      return box.live.changeNodes(verb, node, { stay });
     },
     lb: async () => (await import('./load-balancer.ts')).balancedAddresses(box),
     'lb-move': async (said: unknown) => (await import('./load-balancer.ts')).moveAddress(box, said as Move),

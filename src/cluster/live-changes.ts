@@ -10,7 +10,7 @@ import type { ClusterConfig } from './config.ts';
 import type { FabricOptions } from './fabric.ts';
 import { fabricOptions } from './fabric-options.ts';
 import type { FabricWatch } from './fabric-watch.ts';
-import type { Members, MemberVerb } from './members.ts';
+import type { MemberOptions, Members, MemberVerb } from './members.ts';
 import type { NodeWorker } from './node-worker.ts';
 import { storeConfig } from './slot.ts';
 
@@ -71,12 +71,12 @@ export class LiveChanges {
   }
 
   /** Resolves once it is done; `name` means nothing for `add`. Throws a Fault. */
-  changeNodes(verb: MemberVerb, name: string): Promise<{ readonly node: string }> {
+  changeNodes(verb: MemberVerb, name: string, options: MemberOptions = {}): Promise<{ readonly node: string }> {
     return this.#inTurn(async () => {
       this.#members ??= new (await import('./members.ts')).Members(this.#parts);
       this.#watch?.close();
       try {
-        this.#keep(await this.#members[verb](this.#config, name));
+        this.#keep(await this.#members[verb](this.#config, name, options));
         return { node: verb === 'add' ? `node-${this.#config.nodes}` : name };
       } finally {
         await this.#watchFabric();

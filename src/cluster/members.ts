@@ -13,8 +13,13 @@ import { launchNodeWorker, type NodeWorker } from './node-worker.ts';
 import { nodeDir } from './paths.ts';
 import { markLost, untilNodeReady } from './readiness.ts';
 
-export const MEMBER_VERBS = ['add', 'rm', 'stop', 'start', 'isolate', 'heal'] as const;
+export const MEMBER_VERBS = ['add', 'rm', 'stop', 'start', 'kill', 'isolate', 'heal'] as const;
 export type MemberVerb = (typeof MEMBER_VERBS)[number];
+
+/** Of kill(). */
+export interface MemberOptions {
+  readonly stay?: boolean;
+}
 
 export interface MembersParts {
   readonly client: Client;
@@ -105,6 +110,18 @@ export class Members {
     this.#stopped.add(name);
     this.#setLeg(config, name, false);
     await markLost(this.#parts.client, name);
+    return config;
+  }
+
+  /**
+   * Its agent dies without a word; what runs there runs on, and is reached. It comes back after a moment; with `stay` not before
+   * start().
+   */
+  async kill(config: ClusterConfig, name: string, { stay = false }: MemberOptions): Promise<ClusterConfig> {
+    const worker = this.#find(config, name);
+    if (this.#stopped.has(name)) throw new Fault(`${name} has no agent: it is stopped`);
+    await worker.kill(stay);
+    if (stay) this.#stopped.add(name);
     return config;
   }
 

@@ -10,9 +10,11 @@ import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { podCgroupName } from '../runtime/paths.ts';
 import { closeLeftOpen, createDescriptorTable } from '../sys/descriptors.ts';
+import { netnsPath } from '../sys/netns.ts';
 import type { ClusterConfig } from './config.ts';
 import { settleDatapath, settleProxyMode } from './datapath.ts';
 import { dnsServiceIPs, type NodeLayout } from './layout.ts';
+import { releaseAddresses } from './lost-agent.ts';
 import { imageDir, nodeDir } from './paths.ts';
 import { findRuntime } from './programs.ts';
 import { machineResolvers } from './resolvers.ts';
@@ -44,6 +46,8 @@ export interface NodeWorker {
   changeOverlay(settings: OverlaySettings, step: OverlayStep): Promise<void>;
   /** Gives a load balancer address to another node, `to` where it is given; returns to which, or undefined when the node has it not or nobody else can. */
   moveAddress(ip: string, to?: string): Promise<string | undefined>;
+  /** Ends the agent without a word, as if it had crashed; `stay`: it does not come back by itself. */
+  kill(stay: boolean): Promise<void>;
   /** `leave`: the node is to go, and others are to have its load balancer addresses at once. */
   stop(leave?: boolean): Promise<void>;
 }
@@ -108,6 +112,7 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
   let worker: Worker;
   let alive = false;
   let isCut = false;
+  let staysDead = false;
 
   const launch = () => {
     const descriptors = createDescriptorTable();
@@ -133,8 +138,11 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       alive = false;
       agentEnd?.close();
       closeLeftOpen(descriptors);
+      if (stopping) return;
+      // One that comes back in a moment has what its kernel answers for still, and nobody has noticed.
+      if (staysDead || failures > 0) release(layout);
       // One that cannot live is given longer and longer.
-      if (!stopping) setTimeout(relaunch, Math.min(RESTART_DELAY_MS * 2 ** failures++, LONGEST_DELAY_MS)).unref();
+      if (!staysDead) setTimeout(relaunch, Math.min(RESTART_DELAY_MS * 2 ** failures++, LONGEST_DELAY_MS)).unref();
     });
   };
   const begin = () => {
@@ -173,6 +181,10 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       if (step === 'finish') options = { ...options, overlay: settings };
     },
     moveAddress: (ip, to) => askAddress(worker, ip, to),
+    async kill(stay) {
+      staysDead = stay;
+      if (alive) await worker.terminate();
+    },
     async stop(leave = false) {
       if (stopping) return;
       stopping = true;
@@ -184,6 +196,16 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
       clearTimeout(limit);
     },
   };
+}
+
+function release({ name, netns }: NodeLayout): void {
+  try {
+    const addresses = releaseAddresses(netnsPath(netns));
+    if (addresses.length > 0)
+      log.warn({ node: name, addresses }, 'without its agent the node answers for no load balancer address');
+  } catch (error) {
+    log.error({ node: name, err: error }, 'the addresses of a node without an agent could not be released');
+  }
 }
 
 /** Posts a question and resolves with the first answer that `pick` takes; undefined after the limit. */

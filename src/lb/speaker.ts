@@ -27,6 +27,8 @@ export interface SpeakerOptions {
   readonly link: NodeLink & { readonly name: string };
   readonly reconciler: Reconciler;
   readonly kernel: Pick<Kernel, 'read'>;
+  /** Told of each address that this node answers for from now on. `services`: `namespace/name`. */
+  readonly onClaim?: (ip: IP, services: readonly string[]) => void;
 }
 
 /** What a node tells of an address for which it answers. */
@@ -100,6 +102,7 @@ export class Speaker implements Hands {
     if (!this.#put(ip, refOf(services[0] ?? ''))) return false;
     this.announce(ip);
     log.info({ node: this.#options.node, address: ip, services, why }, `${this.#options.node} claims ${ip}: ${why}`);
+    this.#options.onClaim?.(ip, services);
     return true;
   }
 

@@ -2,6 +2,7 @@
 import type { IP } from '../addr/ip.ts';
 import { parsePrefix } from '../addr/prefix.ts';
 import type { Informer } from '../cache/informer.ts';
+import type { Recorder } from '../client/recorder.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { type EndpointSlice, type Node, objectKey, type Service } from '../objects/types.ts';
@@ -23,6 +24,7 @@ export interface LoadBalancerParts {
   readonly link: NodeLink & { readonly name: string };
   readonly reconciler: Reconciler;
   readonly kernel: Pick<Kernel, 'read'>;
+  readonly recorder: Recorder;
   readonly informers: {
     readonly services: Informer<Service>;
     readonly slices: Informer<EndpointSlice>;
@@ -74,8 +76,19 @@ class NodeLoadBalancer implements LoadBalancer {
     const { Speaker } = await import('./speaker.ts');
     if (this.#closed) return;
     const { clusterName: cluster, nodeName: node, router, link, reconciler, kernel } = this.#parts;
-    this.#speaker = new Speaker({ cluster, node, link, reconciler, kernel, ...(router && { router }) }, held);
+    const onClaim = (_: IP, services: readonly string[]) => this.#noteClaim(services);
+    this.#speaker = new Speaker({ cluster, node, link, reconciler, kernel, onClaim, ...(router && { router }) }, held);
     this.#tell();
+  }
+
+  /** Under the name that users of MetalLB know. */
+  #noteClaim(services: readonly string[]): void {
+    const { recorder, informers, nodeName } = this.#parts;
+    for (const key of services) {
+      const service = informers.services.get(key);
+      if (!service) continue;
+      recorder.event(service, 'Normal', 'nodeAssigned', `announcing from node "${nodeName}" with protocol "layer2"`);
+    }
   }
 
   watch(): void {

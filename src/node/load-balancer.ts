@@ -1,5 +1,6 @@
 // Room node: the load balancer as this node's agent has it.
 import type { Informer } from '../cache/informer.ts';
+import type { Recorder } from '../client/recorder.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { linkFacts } from '../kernel/linux-read.ts';
 import { type LoadBalancer, startLoadBalancer } from '../lb/start.ts';
@@ -13,6 +14,7 @@ export interface NodeLoadBalancerParts {
   readonly nodeLink: string;
   readonly reconciler: Reconciler;
   readonly kernel: Kernel;
+  readonly recorder: Recorder;
   readonly informers: {
     readonly services: Informer<Service>;
     readonly slices: Informer<EndpointSlice>;
@@ -22,7 +24,7 @@ export interface NodeLoadBalancerParts {
 
 /** Throws a Fault when the node's link is no Ethernet. */
 export function startNodeLoadBalancer(parts: NodeLoadBalancerParts): Promise<LoadBalancer> {
-  const { options, nodeLink: name, reconciler, kernel, informers } = parts;
+  const { options, nodeLink: name, reconciler, kernel, recorder, informers } = parts;
   const { clusterName, nodeName, nodeIPs, nodeCIDRs, segmentCIDRs = nodeCIDRs, routers = [] } = options;
   const link = linkFacts(name);
   if (!link) throw new Fault(`the link ${name} of node ${nodeName} has no MAC address`);
@@ -34,6 +36,7 @@ export function startNodeLoadBalancer(parts: NodeLoadBalancerParts): Promise<Loa
     link: { name, ...link, ips: nodeIPs },
     reconciler,
     kernel,
+    recorder,
     informers,
   });
 }

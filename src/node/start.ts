@@ -146,6 +146,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     nodeLink,
     reconciler,
     kernel,
+    recorder: createRecorder(client, 'podwire-lb', { host: options.nodeName }),
     informers: { services, slices: endpointSlices, nodes },
   });
 

@@ -152,6 +152,15 @@ describe('a config file', { skip }, () => {
       const answer = await inPod('dig', '+short', 'www.test.default.svc.shop.internal');
       return answer === 'www.test.\nweb.test.\n192.0.2.10\n';
     });
+    const trace = JSON.parse(
+      await machine.mustPodwire('dns', 'trace', '--name', cluster, '-o', 'json', 'one', 'www.test'),
+    );
+    const path = 'www.test.default.svc.shop.internal.';
+    assert.deepEqual(
+      trace.queries.map(({ name, type }: { name: string; type: string }) => `${name} ${type}`),
+      [`${path} A`, `${path} AAAA`],
+    );
+    assert.deepEqual([trace.addresses, trace.better], [['192.0.2.10'], undefined]);
     await until(
       'the Service answers by name',
       async () => (await inPod('curl', '-s', 'http://one/hostname')) === 'one',

@@ -8,6 +8,7 @@ import { findProgram } from '../../src/cluster/programs.ts';
 import { kubectlSkip, Machine, until } from '../cluster/machine.ts';
 import { type OutsideHost, outsideHost } from '../cluster/outside.ts';
 import { inside, logged, nodeNetns, startCluster } from '../overlay/overlay-cluster.ts';
+import { Claims } from './claims.ts';
 
 const skip = kubectlSkip() ?? (findProgram('arping') ? false : 'arping is not installed');
 const NETWORK = {
@@ -18,9 +19,12 @@ const NETWORK = {
 };
 const V4 = '172.30.87.200';
 const V6 = 'fd00:172:87::1000';
+/** Of the Service that one test makes. */
+const LOCAL = '172.30.87.201';
 
 let machine: Machine;
 let outside: OutsideHost;
+let claims: Claims;
 
 before(async () => {
   if (skip) return;
@@ -28,6 +32,7 @@ before(async () => {
   await startCluster(machine, NETWORK, 3);
   outside = await outsideHost(machine, '172.30.87.99');
   await outside.run('ip', ['addr', 'add', 'fd00:172:87::99/64', 'dev', 'eth0', 'nodad']);
+  claims = await Claims.watch(outside, `${machine.netns}-out`, [V4, V6, LOCAL]);
   await service('web', { ipFamilyPolicy: 'RequireDualStack' });
 });
 
@@ -71,21 +76,8 @@ function macOf(node: string): string {
   return link!.address;
 }
 
-/** MACs of all who answer, by programs that know nothing of us: all answers to ARP, the first to NDP. */
-async function answering(address: string): Promise<string[]> {
-  if (address.includes(':')) {
-    // Who gets no answer ends with an error.
-    const ask = `ip -6 neigh flush dev eth0; ping -c1 -W2 ${address} >&2 || true`;
-    await outside.run('sh', ['-c', ask]);
-    const mac = await knownMac(address);
-    return mac === undefined ? [] : [mac];
-  }
-  const text = await outside.run('sh', ['-c', `arping -b -c 2 -w 2 -I eth0 ${address} || true`]);
-  return [...new Set(text.toLowerCase().match(/\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b/g) ?? [])];
-}
-
 async function onlyOneAnswers(address: string, node: string): Promise<void> {
-  assert.deepEqual(await answering(address), [macOf(node)], `${address} at ${node}`);
+  assert.deepEqual(await claims.answering(address), [macOf(node)], `${address} at ${node}`);
 }
 
 /** What the host beside the cluster knows, without asking anew. */
@@ -108,12 +100,53 @@ test('one node answers for each address, in ARP and NDP, and pings come back', {
     await outside.run('ping', ['-c1', '-W5', address]);
   }
   assert.match(await machine.kubectl('get', 'lbpools'), /default +true +172\.30\.87\.200-172\.30\.87\.250/);
+  await until('the Service tells of its node', async () => {
+    const events = await machine.kubectl('describe', 'service', 'web');
+    return /nodeAssigned +\S+ +podwire-lb +announcing from node "node-\d" with protocol "layer2"/.test(events);
+  });
   assert.match(await machine.mustPodwire('lb'), /default\/web +172\.30\.87\.200 +node-\d +\S+Z +default/);
 });
 
 test('traffic to the address reaches the Service, over IPv4 and IPv6', { skip }, async () => {
   for (const url of [`http://${V4}/hostname`, `http://[${V6}]/hostname`]) {
     await until(`${url} answers`, async () => /node-\d-\d/.test(await outside.run('curl', ['-gs', '-m5', url])));
+  }
+});
+
+test('Services of one sharing key are at one address and one node, each on its port; a pool that makes no sense is refused', {
+  skip,
+}, async () => {
+  const shared = { metadata: { annotations: { 'podwire.io/allow-shared-ip': 'front' } } };
+  const port = (number: number) => ({ ports: [{ name: 'http', port: number, targetPort: 8080 }] });
+  for (const number of [81, 82]) await service(`front-${number}`, port(number), shared.metadata);
+  const addresses = await until('both have an address', async () => {
+    const mine = (await rows()).filter((row) => row.service.startsWith('front-') && row.node !== undefined);
+    return mine.length === 2 && mine.map(({ address, node }) => `${address} ${node}`);
+  });
+  assert.equal(new Set(addresses).size, 1, addresses.join(', '));
+  const [address] = addresses[0]!.split(' ');
+  for (const number of [81, 82]) {
+    const url = `http://${address}:${number}/hostname`;
+    await until(`${url} answers`, async () => /node-\d-\d/.test(await outside.run('curl', ['-s', '-m5', url])));
+  }
+  assert.match(
+    await machine.kubectl('describe', 'service', 'front-81'),
+    /AddressAssigned +\S+ +podwire-lb +\S+ of LBPool default/,
+  );
+  await machine.kubectl('delete', 'service', 'front-81', 'front-82');
+  const bad = {
+    apiVersion: 'podwire.io/v1alpha1',
+    kind: 'LBPool',
+    metadata: { name: 'bad' },
+    spec: { addresses: ['10.0.0.9-10.0.0.1', 'web'] },
+  };
+  const refused = await machine.run('kubectl', ['create', '-f', '-'], JSON.stringify(bad));
+  assert.equal(refused.code, 1);
+  for (const field of [
+    'spec.addresses[0]: Invalid value: "10.0.0.9-10.0.0.1"',
+    'spec.addresses[1]: Invalid value: "web"',
+  ]) {
+    assert.ok(refused.stderr.includes(field), refused.stderr);
   }
 });
 
@@ -127,15 +160,54 @@ test('a node that is cut off stops answering by itself, another announces itself
   const second = await held(V4, (node) => node !== first);
   // Nobody has asked: it was told.
   await until('the host was told', async () => (await knownMac(V4)) === macOf(second));
-  await until('the old node holds nothing', async () => !heldBy(first).includes(V4));
-  await machine.mustPodwire('node', 'heal', first);
-  await until('the healed node is Ready', async () =>
-    /^node\/\S+ condition met/.test(
-      await machine.kubectl('wait', '--for=condition=Ready', `node/${first}`, '--timeout=30s'),
-    ),
-  );
+  await until('the old node holds nothing', async () => heldBy(first) === '');
+  const second6 = await held(V6, (node) => node !== first);
+  await claims.forget();
+  // Not at one moment: of all that is said from before the plug is in again until the node is Ready nothing comes from another.
+  await claims.whileAsked(async () => {
+    await until('they answer', async () => (await claims.macs(V4)).length + (await claims.macs(V6)).length === 2);
+    await machine.mustPodwire('node', 'heal', first);
+    await machine.kubectl('wait', '--for=condition=Ready', `node/${first}`, '--timeout=30s');
+    await until('the healed node has heard the others', async () => (await rows()).every(({ node }) => node));
+  });
+  assert.deepEqual([await claims.macs(V4), await claims.macs(V6)], [[macOf(second)], [macOf(second6)]]);
   await onlyOneAnswers(V4, second);
+  await onlyOneAnswers(V6, second6);
   assert.equal(await holderOf(V4), second);
+});
+
+test('an agent that dies and comes back costs nothing: its kernel answers all the while, and nobody else', {
+  skip,
+}, async () => {
+  const before = [await held(V4), await held(V6)];
+  await claims.forget();
+  await claims.whileAsked(async () => {
+    await machine.mustPodwire('node', 'kill', before[0]!);
+    await until('its agent has taken up what the kernel holds', async () => (await holderOf(V4)) === before[0]);
+    await logged(machine, /load balancer addresses of an earlier agent are taken over/);
+  });
+  assert.deepEqual(
+    [await claims.macs(V4), await claims.macs(V6)],
+    before.map((node) => [macOf(node)]),
+  );
+});
+
+test('an agent that dies and stays away: others have its addresses, and its node answers for none', {
+  skip,
+}, async () => {
+  const first = await held(V4);
+  await machine.mustPodwire('node', 'kill', first, '--stay');
+  const second = await held(V4, (node) => node !== first);
+  const second6 = await held(V6, (node) => node !== first);
+  assert.equal(heldBy(first), '');
+  await logged(machine, /without its agent the node answers for no load balancer address/);
+  await claims.forget();
+  await claims.whileAsked(() => machine.mustPodwire('node', 'start', first));
+  await onlyOneAnswers(V4, second);
+  assert.deepEqual([await claims.macs(V4), await claims.answering(V6)], [[macOf(second)], [macOf(second6)]]);
+  await until('traffic flows', async () =>
+    /node-\d-\d/.test(await outside.run('curl', ['-gs', '-m5', `http://${V4}/hostname`])),
+  );
 });
 
 test('a node that stops hands its addresses over', { skip }, async () => {
@@ -222,6 +294,7 @@ test('only nodes that may answer do: not excluded ones, and with externalTraffic
     const row = (await rows()).find((each) => each.service === 'local');
     return row?.address;
   });
+  assert.equal(address, LOCAL);
   assert.equal(await held(address), 'node-2');
   await machine.kubectl('patch', 'service', 'local', '-p', JSON.stringify({ spec: { selector: { place: 'third' } } }));
   assert.equal(await held(address, (node) => node !== 'node-2'), 'node-3');
@@ -234,13 +307,13 @@ test('only nodes that may answer do: not excluded ones, and with externalTraffic
     JSON.stringify({ spec: { selector: { place: 'nowhere' } } }),
   );
   await until('nobody answers', async () => (await holderOf(address)) === undefined);
-  assert.deepEqual(await answering(address), []);
+  assert.deepEqual(await claims.answering(address), []);
   await machine.kubectl('delete', 'service', 'local');
 });
 
 test('a Service that goes leaves no node answering', { skip }, async () => {
   await machine.kubectl('delete', 'service', 'web');
   await until('no node holds it', async () => ['node-1', 'node-2', 'node-3'].every((node) => heldBy(node) === ''));
-  assert.deepEqual(await answering(V4), []);
-  assert.deepEqual(await answering(V6), []);
+  assert.deepEqual(await claims.answering(V4), []);
+  assert.deepEqual(await claims.answering(V6), []);
 });
