@@ -149,3 +149,22 @@ test('what cannot be a request is said so', () => {
   const two = { 'podwire.io/load-balancer-ips': '172.30.0.1,172.30.0.2' };
   assert.match(text({ annotations: two }), /more than one address of IPv4/);
 });
+
+test('what users of MetalLB and of kube-vip write means the same; our own word goes first', () => {
+  const { ips } = world(
+    pool('a', { addresses: ['10.9.1.0/29'] }),
+    pool('b', { addresses: ['10.9.2.0/29'], autoAssign: false }),
+  );
+  const cases: [name: string, annotations: Record<string, string>, ip: string][] = [
+    ['one', { 'metallb.io/loadBalancerIPs': '10.9.1.3' }, '10.9.1.3'],
+    ['two', { 'metallb.universe.tf/loadBalancerIPs': '10.9.1.4' }, '10.9.1.4'],
+    ['three', { 'kube-vip.io/loadbalancerIPs': '10.9.1.5' }, '10.9.1.5'],
+    ['four', { 'metallb.io/address-pool': 'b' }, '10.9.2.0'],
+    ['five', { 'metallb.universe.tf/address-pool': 'b', 'podwire.io/load-balancer-ips': '10.9.2.6' }, '10.9.2.6'],
+    ['six', { 'metallb.io/loadBalancerIPs': '10.9.1.3', 'podwire.io/load-balancer-ips': '10.9.1.6' }, '10.9.1.6'],
+  ];
+  for (const [name, annotations, ip] of cases) assert.deepEqual(ips(service(name, { annotations })), [ip], name);
+  const shared = (name: string, port: number, key: string) => service(name, { port, annotations: { [key]: 'front' } });
+  const [first] = ips(shared('seven', 80, 'metallb.io/allow-shared-ip'));
+  assert.deepEqual(ips(shared('eight', 81, 'metallb.universe.tf/allow-shared-ip')), [first]);
+});

@@ -5,9 +5,29 @@ import type { Holder } from './book.ts';
 
 /** The class that is ours; a Service without a class is ours as well. */
 export const LB_CLASS = 'podwire.io/l2';
-export const ADDRESSES_ANNOTATION = 'podwire.io/load-balancer-ips';
-export const POOL_ANNOTATION = 'podwire.io/load-balancer-pool';
-export const SHARING_ANNOTATION = 'podwire.io/allow-shared-ip';
+/** Annotations of a Service, ours first; then those under which users of other balancers say the same, so that their manifests do as they are. */
+const ANNOTATIONS = {
+  addresses: [
+    'podwire.io/load-balancer-ips',
+    'metallb.io/loadBalancerIPs',
+    'metallb.universe.tf/loadBalancerIPs',
+    'kube-vip.io/loadbalancerIPs',
+  ],
+  pool: ['podwire.io/load-balancer-pool', 'metallb.io/address-pool', 'metallb.universe.tf/address-pool'],
+  sharingKey: ['podwire.io/allow-shared-ip', 'metallb.io/allow-shared-ip', 'metallb.universe.tf/allow-shared-ip'],
+} as const;
+
+/** Under which name it is said, and what; undefined when it is not. */
+function annotated(
+  { metadata }: Service,
+  what: keyof typeof ANNOTATIONS,
+): { readonly name: string; readonly value: string } | undefined {
+  for (const name of ANNOTATIONS[what]) {
+    const value = metadata.annotations?.[name];
+    if (value) return { name, value };
+  }
+  return undefined;
+}
 
 export interface AddressRequest {
   readonly holder: Holder;
@@ -27,14 +47,13 @@ export function isOurs({ spec }: Pick<Service, 'spec'>): boolean {
 
 /** A text instead of a request: what is wrong with it, and how to put it right. */
 export function requestOf(service: Service): AddressRequest | string {
-  const { spec, metadata } = service;
-  const annotations = metadata.annotations ?? {};
+  const { spec } = service;
   const named = spec.ipFamilies?.length ? spec.ipFamilies.map((family) => (family === 'IPv6' ? 6 : 4)) : undefined;
   const families: readonly Family[] = named ?? [...new Set((spec.clusterIPs ?? []).filter(isIP).map(familyOf))];
-  const list = annotations[ADDRESSES_ANNOTATION];
-  const texts = (list ?? spec.loadBalancerIP ?? '').split(',').map((text) => text.trim());
+  const list = annotated(service, 'addresses');
+  const texts = (list?.value ?? spec.loadBalancerIP ?? '').split(',').map((text) => text.trim());
   const ips = texts.filter((text) => text !== '');
-  const where = list === undefined ? 'spec.loadBalancerIP' : `annotation ${ADDRESSES_ANNOTATION}`;
+  const where = list === undefined ? 'spec.loadBalancerIP' : `annotation ${list.name}`;
   for (const [i, ip] of ips.entries()) {
     if (!isIP(ip)) return `${where}: "${ip}" is not an IP address`;
     if (!families.includes(familyOf(ip))) return `${where}: the Service has no IPv${familyOf(ip)}: see spec.ipFamilies`;
@@ -47,7 +66,7 @@ export function requestOf(service: Service): AddressRequest | string {
     families,
     allFamilies: spec.ipFamilyPolicy !== 'PreferDualStack',
     ips: ips.map((ip) => formatIP(parseIP(ip)!)),
-    pool: annotations[POOL_ANNOTATION] || undefined,
+    pool: annotated(service, 'pool')?.value,
   };
 }
 
@@ -57,7 +76,7 @@ export function holderOf(service: Service): Holder {
   return {
     key: objectKey(service),
     ports: (spec.ports ?? []).map(({ port, protocol = 'TCP' }) => `${protocol}/${port}`),
-    sharingKey: metadata.annotations?.[SHARING_ANNOTATION] || undefined,
+    sharingKey: annotated(service, 'sharingKey')?.value,
     placement: spec.externalTrafficPolicy === 'Local' ? JSON.stringify([metadata.namespace, selector]) : '',
   };
 }
