@@ -216,7 +216,15 @@ function program(): Command {
     .option('-o, --output <format>', 'json, or text', 'text')
     .action(async (options) => (await import('./overlay.ts')).runOverlayShow(options));
 
-  const dns = podwire.command('dns').description('names: what a lookup costs');
+  const dns = command(
+    podwire,
+    'dns',
+    "what each node's DNS server does, and what of its resolvers answers",
+    'podwire dns',
+  )
+    .addOption(tableOrJson())
+    .enablePositionalOptions()
+    .action(async (options) => (await import('./dns-status.ts')).runDnsStatus(options));
   command(
     dns,
     'trace',

@@ -27,7 +27,8 @@ export async function runStatus(flags: StatusFlags): Promise<void> {
   }
 }
 
-async function readStatus(name: string): Promise<ClusterStatus> {
+/** Throws a Fault when there is no cluster, or no daemon of it. */
+export async function readStatus(name: string): Promise<ClusterStatus> {
   const paths = clusterPaths(name);
   if (!existsSync(paths.config)) throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up' });
   requireRoot();

@@ -183,19 +183,25 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     moveAddress: (ip, to) => askAddress(worker, ip, to),
     async kill(stay) {
       staysDead = stay;
-      if (alive) await worker.terminate();
+      // Not terminate(): of a thread that is called back from outside of JavaScript that ends the whole process.
+      if (alive) await exitAfter(worker, { type: 'die' });
     },
     async stop(leave = false) {
       if (stopping) return;
       stopping = true;
       if (!alive) return;
-      const exited = new Promise((resolve) => worker.once('exit', resolve));
-      worker.postMessage({ type: 'stop', leave });
-      const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
-      await exited;
-      clearTimeout(limit);
+      await exitAfter(worker, { type: 'stop', leave });
     },
   };
+}
+
+/** Tells the agent to end, and ends it when it does not. */
+async function exitAfter(worker: Worker, message: object): Promise<void> {
+  const exited = new Promise((resolve) => worker.once('exit', resolve));
+  worker.postMessage(message);
+  const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
+  await exited;
+  clearTimeout(limit);
 }
 
 function release({ name, netns }: NodeLayout): void {

@@ -7,13 +7,14 @@ import { logger } from '../observe/log.ts';
 import { SysError } from '../sys/ffi.ts';
 import type { SearchesOf } from './autopath.ts';
 import { chain } from './chain.ts';
+import type { ForwardCounts } from './forward.ts';
 import { staticHosts } from './hosts.ts';
 import { listenTcp } from './listen-tcp.ts';
 import { listenUdp, type UdpOptions } from './listen-udp.ts';
 import type { Listener } from './listener.ts';
-import { servePages } from './metrics-server.ts';
-import { openOutside } from './outside.ts';
+import { type Outside, openOutside } from './outside.ts';
 import { PacketCache } from './packet-cache.ts';
+import { serveDnsPages } from './pages.ts';
 import { ClusterRecords } from './records.ts';
 import { type Respond, responder } from './respond.ts';
 import { DEFAULT_SETTINGS, type ServerSettings } from './settings.ts';
@@ -56,6 +57,8 @@ export interface StartDns {
 export interface DnsStatus extends DnsCounts {
   readonly synced: boolean;
   readonly upstreams: readonly UpstreamStatus[];
+  /** Of answers from outside: how many are kept, and how often one was there. */
+  readonly cache: { readonly entries: number; readonly hits: number; readonly misses: number };
 }
 
 export interface DnsServer {
@@ -109,9 +112,9 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
   const pages = { isReady: () => synced, sources, log };
   const { metricsPort, readyPort } = settings;
   const pageServers = [
-    servePages({ ...pages, ips: [...options.dnsIPs, ...(options.nodeIPs ?? [])], port: metricsPort }),
+    serveDnsPages({ ...pages, ips: [...options.dnsIPs, ...(options.nodeIPs ?? [])], port: metricsPort }),
     // Where CoreDNS has it; of the nodes' own addresses pods of the nodes' network may want the port.
-    servePages({ ...pages, ips: options.dnsIPs, port: readyPort }),
+    serveDnsPages({ ...pages, ips: options.dnsIPs, port: readyPort }),
   ];
   return {
     ready,
@@ -119,12 +122,24 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
       ...stats.snapshot(),
       synced,
       upstreams: outside.forwarders.flatMap((each) => each.upstreams.status),
+      cache: cacheStatus(outside),
     }),
     close() {
       stopWatching();
       for (const listener of listeners) listener.close();
       for (const server of pageServers) server.close();
     },
+  };
+}
+
+function cacheStatus({ cache, forwarders }: Outside): DnsStatus['cache'] {
+  const { success, denial } = cache.sizes;
+  const sum = (pick: (counts: ForwardCounts) => number) =>
+    forwarders.reduce((all, { counts }) => all + pick(counts), 0);
+  return {
+    entries: success + denial,
+    hits: sum(({ hits }) => hits.success.count + hits.denial.count),
+    misses: sum(({ misses }) => misses),
   };
 }
 

@@ -101,6 +101,12 @@ export class Election {
     return this.#claims;
   }
 
+  /** Nodes of the segment, and how many of them are heard; with this one. */
+  memberCount(now: number): { all: number; live: number } {
+    const { others } = this.peers;
+    return { all: 1 + others.length, live: 1 + others.filter(({ name }) => this.peers.isLive(name, now)).length };
+  }
+
   /** Something to do: beats are to be sent and ticks to be called. */
   get isActive(): boolean {
     return this.#wanted.size > 0 || this.#claims.size > 0;

@@ -5,6 +5,7 @@ import type { KernelItem } from '../kernel/items.ts';
 import { type Kernel, KernelError } from '../kernel/kernel.ts';
 import type { ObjectRef } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
+import { servePages } from '../observe/pages.ts';
 import { addressFragmentKey, planAddress } from '../plan/lb.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type Beat, encodeBeat } from './beat.ts';
@@ -15,6 +16,8 @@ import type { Member } from './peers.ts';
 const log = logger('lb');
 /** UDP, between the nodes' own addresses. */
 export const LB_PORT = 7946;
+/** Where MetalLB has its metrics. */
+const METRICS_PORT = 7472;
 /** The kernel tells nobody when an entry for NDP goes: it is looked at. */
 const LOOK_MS = 500;
 /** The same is not noted more often. */
@@ -47,6 +50,12 @@ export class Speaker implements Hands {
   readonly #neighbours: Neighbours;
   readonly #socket: Socket;
   readonly #notes = new Map<string, number>();
+  readonly #pages: { close(): void };
+  readonly #counts = {
+    announced: new Map<IP, number>(),
+    claims: new Map<IP, number>(),
+    releases: new Map<IP, number>(),
+  };
   #wanted: ReadonlyMap<IP, Wanted> = new Map();
   #timer: NodeJS.Timeout | undefined;
   #lastLook = 0;
@@ -64,10 +73,33 @@ export class Speaker implements Hands {
     this.#socket.on('error', (error) => log.error({ node, err: error }, 'the socket to the other nodes'));
     this.#socket.bind(LB_PORT, link.ips[0]);
     this.#socket.unref();
+    this.#pages = this.#servePages();
     this.#election.adopt(held, performance.now());
     for (const ip of held) this.#put(ip, { kind: 'Node', name: node });
     if (held.length > 0)
       log.info({ node, addresses: held }, 'load balancer addresses of an earlier agent are taken over');
+  }
+
+  #servePages(): { close(): void } {
+    const { node, link } = this.#options;
+    const sources = () => ({
+      node,
+      claims: this.report(),
+      counts: this.#counts,
+      members: this.#election.memberCount(performance.now()),
+    });
+    return servePages({
+      ips: link.ips,
+      port: METRICS_PORT,
+      pages: {
+        '/metrics': async () => {
+          const { lbMetricsText } = await import('./metrics.ts');
+          return { body: await lbMetricsText(sources()) };
+        },
+      },
+      onRefused: (ip, err) =>
+        log.warn({ node, ip, port: METRICS_PORT, err }, 'no metrics here: the port is not to be had'),
+    });
   }
 
   update(members: readonly Member[], wanted: ReadonlyMap<IP, Wanted>): void {
@@ -100,6 +132,7 @@ export class Speaker implements Hands {
   claim(ip: IP, why: string): boolean {
     const services = this.#wanted.get(ip)?.services ?? [];
     if (!this.#put(ip, refOf(services[0] ?? ''))) return false;
+    count(this.#counts.claims, ip);
     this.announce(ip);
     log.info({ node: this.#options.node, address: ip, services, why }, `${this.#options.node} claims ${ip}: ${why}`);
     this.#options.onClaim?.(ip, services);
@@ -124,6 +157,7 @@ export class Speaker implements Hands {
 
   withdraw(ip: IP, why: string): void {
     this.#plan(ip, new Map([[addressFragmentKey(ip), undefined]]));
+    count(this.#counts.releases, ip);
     const { node } = this.#options;
     log.info(
       { node, address: ip, services: this.#wanted.get(ip)?.services ?? [], why },
@@ -133,6 +167,7 @@ export class Speaker implements Hands {
 
   announce(ip: IP): void {
     this.#neighbours.announce(ip);
+    count(this.#counts.announced, ip);
   }
 
   ask(ip: IP): void {
@@ -190,11 +225,16 @@ export class Speaker implements Hands {
   async close(leave: boolean): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#pages.close();
     if (leave) this.#election.leave(performance.now());
     // What was sent leaves before the socket does.
     await new Promise<void>((resolve) => setImmediate(() => this.#socket.close(resolve)));
     this.#neighbours.close();
   }
+}
+
+function count(counts: Map<IP, number>, ip: IP): void {
+  counts.set(ip, (counts.get(ip) ?? 0) + 1);
 }
 
 function proxiesIn(items: readonly KernelItem[]): Set<IP> {

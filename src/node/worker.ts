@@ -28,11 +28,13 @@ type ToAgent =
   | { type: 'cut'; cut: boolean }
   | { type: 'overlay'; settings: OverlaySettings; step: OverlayStep }
   | { type: 'address'; ip: string; to: string | undefined }
-  | { type: 'stop'; leave: boolean };
+  | { type: 'stop'; leave: boolean }
+  | { type: 'die' };
 
 parentPort!.on('message', (message: ToAgent) => {
   if (message.type === 'start') start(message.port).catch(fail);
   if (message.type === 'stop') void stop(message.leave);
+  if (message.type === 'die') dieAlone(new Error('killed (podwire node kill)'));
   if (message.type === 'overlay') changeOverlay(message.settings, message.step);
   if (message.type === 'cut') cut(message.cut);
   if (message.type === 'address') {

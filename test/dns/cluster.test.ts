@@ -286,6 +286,18 @@ describe('DNS for Services and pods', { skip }, () => {
     assert.equal(await exec('busybox1', 'curl', '-s', `http://${SERVERS[0]}:9153/ready`), 'OK');
   });
 
+  test('podwire dns: what each node has done', async () => {
+    const rows = JSON.parse(await machine.mustPodwire('dns', '-o', 'json'));
+    for (const { node, dns } of rows) {
+      assert.deepEqual([dns.synced, dns.upstreams[0].address], [true, '127.0.0.9#5399'], node);
+      assert.ok(dns.queries.udp > 0 && dns.latency.p99 > 0, node);
+    }
+    assert.match(
+      await machine.mustPodwire('dns'),
+      /^node-1 +yes +\d+ +\d+ % +\d+ % +[\d.]+ ms +[\d.]+ ms +\d+ +\d+ % +127\.0\.0\.9#5399 answers$/m,
+    );
+  });
+
   test('a daemon that is killed and started again: the names are as they were', async () => {
     const file = join(machine.state, 'clusters', machine.cluster, 'daemon.pid');
     const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };

@@ -104,6 +104,19 @@ test('one node answers for each address, in ARP and NDP, and pings come back', {
     const events = await machine.kubectl('describe', 'service', 'web');
     return /nodeAssigned +\S+ +podwire-lb +announcing from node "node-\d" with protocol "layer2"/.test(events);
   });
+  const node = await held(V4);
+  const counted = [
+    `metallb_speaker_announced{service="default/web",protocol="layer2",node="${node}",ip="${V4}"} 1`,
+    `podwire_lb_claims_total{ip="${V4}"} 1`,
+    'podwire_lb_nodes{state="live"} 3',
+  ];
+  await until('its metrics tell of it', async () => {
+    const metrics = await outside.run('curl', ['-s', `http://172.30.87.1${node.at(-1)}:7472/metrics`]);
+    const lines = metrics.split('\n');
+    return (
+      counted.every((line) => lines.includes(line)) && /^metallb_layer2_gratuitous_sent\{.*\} [1-9]/m.test(metrics)
+    );
+  });
   assert.match(await machine.mustPodwire('lb'), /default\/web +172\.30\.87\.200 +node-\d +\S+Z +default/);
 });
 
