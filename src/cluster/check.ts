@@ -33,7 +33,12 @@ export interface CheckRow {
 export async function checkCluster(clusterName: string): Promise<CheckRow[]> {
   if (process.getuid?.() !== 0 || !fabricExists(clusterName)) return [];
   const config = storedConfig(clusterName);
-  return config ? (await import('./path-check.ts')).checkPaths(config) : [];
+  if (!config) return [];
+  const [{ checkPaths }, { checkForeignRules }] = await Promise.all([
+    import('./path-check.ts'),
+    import('./foreign-check.ts'),
+  ]);
+  return [...(await checkPaths(config)), ...checkForeignRules(config)];
 }
 
 export function checkMachine(): CheckRow[] {

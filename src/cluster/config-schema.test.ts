@@ -21,6 +21,13 @@ test('the default config satisfies its own schema', () => {
   assert.doesNotThrow(() => checkConfig(structuredClone(defaultConfig('podwire', 0)), 'the defaults'));
 });
 
+test('where NodePorts are open: CIDRs, or primary', () => {
+  for (const nodePortAddresses of [['primary'], ['172.30.0.0/24', 'fd00::/8'], []]) {
+    const text = JSON.stringify({ network: { nodePortAddresses } });
+    assert.deepEqual(readConfigFile(written(text)).network, { nodePortAddresses });
+  }
+});
+
 test('an empty file changes nothing', () => {
   assert.deepEqual(readConfigFile(written('')), {});
 });
@@ -33,6 +40,8 @@ const REFUSED: [text: string, says: RegExp][] = [
   ['nodes: [1]', /nodes must be integer/],
   ['network: { podCIDRs: [10.0.0.0/33] }', /network\.podCIDRs\.0 must be a CIDR such as/],
   ['network: { nonMasqueradeCIDRs: [10.0.0.1, 10.0.0.0/99] }', /nonMasqueradeCIDRs\.1 must be a CIDR such as/],
+  ['network: { nodePortAddresses: [first] }', /nodePortAddresses\.0 must be a CIDR such as .*, or primary alone/],
+  ['network: { externalCIDRs: ["192.0.2.1"] }', /externalCIDRs\.0 must be a CIDR such as/],
   ['network: { addressRestSeconds: -1 }', /network\.addressRestSeconds must be >= 0/],
   ['network: { vxlan: { vni: 16777216 } }', /network\.vxlan\.vni must be <= 16777215/],
   ['api: { port: 70000 }', /api\.port must be <= 65535/],

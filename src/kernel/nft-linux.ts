@@ -13,9 +13,9 @@ import {
   decodeSet,
   decodeTable,
   dumpBody,
+  isOfTable,
 } from '../wire/nft/dump.ts';
 import {
-  type NftChain,
   type NftCount,
   type NftElement,
   type NftItem,
@@ -65,9 +65,8 @@ class LinuxNft implements NftBackend {
   #readTable(table: NftTable): NftItem[] {
     const rules = Map.groupBy(this.#dump(RULE.GET, table, decodeRule), ({ chain }) => chain);
     const rulesOf = (chain: string): NftRule[] => (rules.get(chain) ?? []).map(({ rule }) => rule);
-    const ofTable = (item: NftChain) => item.table === table.table && item.family === table.family;
-    // GETCHAIN's dump gives the chains of all tables.
-    const chains = this.#dump(CHAIN.GET, table, decodeChain).filter(ofTable);
+    // GETCHAIN's dump gives the chains of all tables, with hooks among them that none of ours has.
+    const chains = this.#dump(CHAIN.GET, table, (body) => (isOfTable(body, table) ? decodeChain(body) : undefined));
     const sets = this.#dump(SET.GET, table, decodeSet);
     for (const set of sets) this.#sets.set(nftIdentity(set), set);
     // What packets put into a set of ours is theirs.

@@ -1,7 +1,7 @@
 // Services while they, their endpoints, the node's tables and the agents change; and what can be seen of them.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { until } from '../cluster/machine.ts';
+import { PODWIRE, until } from '../cluster/machine.ts';
 import { BOTH, type ClusterPart, EVERYBODY, REFUSED } from './cluster-world.ts';
 import { killAgents } from './kills.ts';
 import { HOSTNAMES, LEAVING, UNREADY } from './manifests.ts';
@@ -89,7 +89,11 @@ export function changeTests(part: ClusterPart): void {
       assert.ok(bytes >= before.bytes + 80 * 52, `${bytes} bytes`);
     });
 
-    test('whoever removes a table of ours finds it as it was', async () => {
+    // kubernetes#71305, weaveworks/weave#3465: rules of others are left alone, and named where they may be in the way.
+    test('whoever removes a table of ours finds it as it was, whatever else is there; tables of others are named', async () => {
+      const early = 'chain early { type filter hook ingress device eth0 priority 0; }';
+      const late = 'chain late { type filter hook forward priority 10; policy accept; }';
+      await part.world.sh('node-1', `nft 'table inet firewall { ${early}; ${late}; }'`);
       const tables = (await part.world.sh('node-1', 'nft list tables'))
         .split('\n')
         .filter((line) => /podwire/.test(line));
@@ -105,6 +109,14 @@ export function changeTests(part: ClusterPart): void {
         console.log(`${table}: back after ${Math.round(performance.now() - began)} ms, as far as could be seen`);
       }
       await part.world.reaches('node-1', ip!, 80, BOTH);
+      const check = await part.world.machine.run(PODWIRE, ['check', '-o', 'json']);
+      const rows = JSON.parse(check.stdout) as { what: string; state: string; detail: string }[];
+      const found = rows.filter(({ what }) => what.startsWith('rules of others'));
+      assert.deepEqual(
+        found.map(({ what, state, detail }) => [what, state, detail]),
+        [['rules of others on node-1', 'low', 'table inet firewall (ingress, forward)']],
+      );
+      assert.match(await part.world.sh('node-1', 'nft delete table inet firewall && echo gone'), /gone/);
     });
 
     test('nothing half is left of what is refused: no object, no rule', async () => {

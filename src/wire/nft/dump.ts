@@ -41,6 +41,16 @@ export function dumpBody(of: { family: NftFamily; table: string; set?: string } 
 
 const FAMILIES = new Map(Object.entries(NFPROTO).map(([name, number]) => [number as number, name as NftFamily]));
 
+/** Families in which we have no tables (linux/netfilter.h). */
+const FOREIGN_FAMILIES = new Map([
+  [3, 'arp'],
+  [5, 'netdev'],
+  [7, 'bridge'],
+]);
+
+const INET_HOOKS = [...Object.keys(HOOK_NUMBER), 'ingress'];
+const DEVICE_HOOKS = ['ingress', 'egress'];
+
 /** Undefined for families that we have no tables in. */
 function familyOf(body: Uint8Array): NftFamily | undefined {
   return FAMILIES.get(body[0]!);
@@ -75,6 +85,34 @@ export function decodeChain(body: Uint8Array): NftChain | undefined {
     ...(found.u32(CHAIN.POLICY) === POLICY_DROP && { policy: 'drop' }),
   };
   return { ...chain, base, rules: [] };
+}
+
+/** A chain that packets enter, whoever made it. */
+export interface HookedChain {
+  readonly family: string;
+  readonly table: string;
+  readonly hook: string;
+  /** What no rule of it accepts. */
+  readonly drops: boolean;
+}
+
+/** Undefined for a chain that only others lead to. */
+export function decodeHook(body: Uint8Array): HookedChain | undefined {
+  const found = attributes(body);
+  if (!found.has(CHAIN.HOOK)) return undefined;
+  const number = found.nested(CHAIN.HOOK).u32(HOOK.NUMBER)!;
+  const family = FOREIGN_FAMILIES.get(body[0]!) ?? familyOf(body) ?? `family ${body[0]}`;
+  return {
+    family,
+    table: found.string(CHAIN.TABLE),
+    hook: (family === 'netdev' ? DEVICE_HOOKS : INET_HOOKS)[number] ?? `hook ${number}`,
+    drops: found.u32(CHAIN.POLICY) === POLICY_DROP,
+  };
+}
+
+/** Whether a message is about this table: of a dump of all tables the others need not be understood. */
+export function isOfTable(body: Uint8Array, { family, table }: Pick<NftTable, 'family' | 'table'>): boolean {
+  return familyOf(body) === family && attributes(body).string(CHAIN.TABLE) === table;
 }
 
 function hookOf(number: number | undefined): NftHook['hook'] {
