@@ -1,5 +1,4 @@
 // Test api: a server in a process of its own that writes without end and prints the name of each object once it is acknowledged.
-import { writeSync } from 'node:fs';
 import { startApiServer } from '../../src/api/start.ts';
 import { Client } from '../../src/client/client.ts';
 import { TEST_API_OPTIONS } from './server.ts';
@@ -14,7 +13,7 @@ async function write(writer: number): Promise<void> {
       metadata: { name, namespace: 'default' },
       data: { i: `${i}` },
     });
-    writeSync(1, `${metadata.resourceVersion} ${name}\n`);
+    process.stdout.write(`${metadata.resourceVersion} ${name}\n`);
   }
 }
 
