@@ -14,6 +14,10 @@ const RUNS = {
     what: '1,000,000 inputs each for the netlink decoders and the CNI plugin',
     files: ['test/fuzz/netlink.test.ts', 'test/fuzz/cni.test.ts'],
   },
+  shout: {
+    what: '1,000 pods that a policy isolates shout from their first moment on, and none is heard (root)',
+    files: ['--test-name-pattern=shout', 'test/cluster/policies.test.ts'],
+  },
 };
 
 const wanted = process.argv.slice(2);

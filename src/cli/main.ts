@@ -169,8 +169,9 @@ function program(): Command {
   command(policy, 'diff', 'what manifests would allow and deny that is not so now', 'podwire policy diff -f new.yaml')
     .option('-f, --filename <path>', 'the manifests that are to be applied')
     .option('--base <path>', 'other manifests in place of a cluster, over which they are laid')
+    .option('--flows <file>', 'only of these flows: what `policy recommend --record` wrote, or conntrack -L prints')
     .addOption(tableOrJson())
-    .action(async (options) => (await policies()).runPolicyDiff(options));
+    .action(async (options) => (await import('./policy-diff.ts')).runPolicyDiff(options));
   command(policy, 'lint', 'what in policies is likely not meant', 'podwire policy lint -f manifests/')
     .option(...manifests)
     .addOption(tableOrJson())

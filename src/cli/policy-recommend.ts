@@ -1,13 +1,14 @@
 // Room cli: `podwire policy recommend`: NetworkPolicies that allow what was seen, and nothing else, ready for kubectl apply.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { requireRoot } from '../cluster/root.ts';
-import { readFlows, watchFlows } from '../cluster/seen-flows.ts';
+import { watchFlows } from '../cluster/seen-flows.ts';
 import type { DraftObject } from '../objects/types.ts';
 import { Fault } from '../observe/fault.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
 import { judge } from '../plan/policy/judge.ts';
-import { recommend, type SeenFlow } from '../plan/policy/recommend.ts';
+import { recommend } from '../plan/policy/recommend.ts';
+import { flowsOfFile } from './flow-file.ts';
 import { ofObjects, policyObjects } from './policy-source.ts';
 
 interface RecommendFlags {
@@ -30,7 +31,7 @@ export async function runPolicyRecommend(flags: RecommendFlags): Promise<void> {
   const flows =
     flags.fromFile === undefined
       ? await watched(flags.name, objects, engine, duration)
-      : ofFile(flags.fromFile, engine);
+      : flowsOfFile(flags.fromFile, engine);
   if (flags.record !== undefined)
     writeFileSync(flags.record, flows.map((flow) => `${JSON.stringify(flow)}\n`).join(''));
   const namespaces = flags.namespace && { namespaces: flags.namespace };
@@ -74,18 +75,5 @@ async function watched(cluster: string, objects: readonly DraftObject[], engine:
   });
   if (process.stderr.isTTY) process.stderr.write('\n');
   else console.error(`podwire: ${flows.length} flows`);
-  return flows;
-}
-
-function ofFile(file: string, engine: PolicyEngine): SeenFlow[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new Fault(`${file} cannot be read: ${(cause as Error).message}`, { cause, exitCode: 2 });
-  }
-  const { flows, unread } = readFlows(text, engine);
-  if (unread > 0)
-    console.error(`podwire: ${unread} lines of ${file} name no flow of TCP, UDP or SCTP that was answered`);
   return flows;
 }

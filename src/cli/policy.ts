@@ -1,12 +1,11 @@
-// Room cli: `podwire policy matrix | diff | lint`: the engine that enforces, asked about a cluster or about manifests.
+// Room cli: `podwire policy matrix | lint`: the engine that enforces, asked about a cluster or about manifests.
 import { Fault } from '../observe/fault.ts';
-import { differenceOf } from '../plan/policy/difference.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
 import { lint } from '../plan/policy/lint.ts';
 import { type AskedPort, allowedText, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
 import { expectedPort } from './expectation-file.ts';
 import { matrixPage } from './matrix-page.ts';
-import { ofObjects, policyObjects, policySource, readManifests } from './policy-source.ts';
+import { policySource } from './policy-source.ts';
 import { formatTable } from './table.ts';
 
 interface PolicyFlags {
@@ -59,23 +58,6 @@ function dot({ groups, cells }: Matrix): string {
     .filter(({ from, to, allowed }) => from !== to && allowedText(allowed) !== '-')
     .map((cell) => `  "${cell.from}" -> "${cell.to}" [label="${allowedText(cell.allowed)}"];`);
   return ['digraph policies {', ...groups.map(({ name }) => `  "${name}";`), ...lines, '}'].join('\n');
-}
-
-/** What the manifests would change, laid over the cluster or over other manifests. Exit code 3: something. */
-export async function runPolicyDiff(flags: PolicyFlags & { readonly base?: string }): Promise<void> {
-  if (flags.filename === undefined)
-    throw new Fault('what is to change?', { mend: 'podwire policy diff -f NEW', exitCode: 2 });
-  const { name, base, filename } = flags;
-  const { objects, dns } = await policyObjects({ name, ...(base !== undefined && { filename: base }) });
-  const after = ofObjects([...objects, ...readManifests(filename)], dns);
-  const changes = differenceOf(ofObjects(objects, dns).engine, after.engine);
-  if (flags.output === 'json') console.log(JSON.stringify(changes, undefined, 2));
-  else if (changes.length === 0) console.log('Nothing would be allowed or denied that is not now.');
-  else {
-    const rows = changes.map((each) => [each.from, each.to, allowedText(each.before), allowedText(each.after)]);
-    console.log(formatTable([['FROM', 'TO', 'NOW', 'THEN'], ...rows]));
-  }
-  if (changes.length > 0) process.exitCode = 3;
 }
 
 /** Exit code 3 when there is something to say. */

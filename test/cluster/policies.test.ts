@@ -6,8 +6,10 @@ import { after, before, test } from 'node:test';
 import { kubectlSkip, Machine, until } from './machine.ts';
 
 const skip = kubectlSkip() ?? false;
-/** So many pods shout from their first moment on; PODWIRE_SHOUTERS=1000 for the long run. */
-const SHOUTERS = Number(process.env['PODWIRE_SHOUTERS'] ?? 24);
+/** So many pods shout from their first moment on; `npm run long -- shout` has a thousand. */
+const SHOUTERS = Number(process.env['PODWIRE_SHOUTERS'] ?? (process.env['PODWIRE_LONG'] ? 1000 : 24));
+/** So many at a time: nodes have addresses for 254. */
+const CROWD = 100;
 const PORT = 9999;
 const EAR = '172.30.0.1';
 
@@ -90,7 +92,7 @@ after(async () => {
 
 test('of pods that shout from their first moment on, those that a policy isolates are never heard', {
   skip,
-}, async () => {
+}, async (t) => {
   const listener = machine.spawn(process.execPath, [new URL('./hear.mjs', import.meta.url).pathname, String(PORT)]);
   let heard = '';
   listener.stdout!.on('data', (data: Buffer) => {
@@ -112,18 +114,21 @@ test('of pods that shout from their first moment on, those that a policy isolate
         },
       };
     };
-    // The policy is made in the very moment before its first pods.
-    const silence = policy('quiet', 'no-egress', { podSelector: {}, policyTypes: ['Egress'] });
-    const pods = Array.from({ length: SHOUTERS }, (_, i) => [
-      shouter('quiet', i),
-      ...(i < 4 ? [shouter('loud', i)] : []),
-    ]);
-    await machine.apply(manifest(silence, ...pods.flat()));
-    for (const each of ['quiet', 'loud']) {
-      const done = '--for=jsonpath={.status.phase}=Succeeded';
-      await machine.kubectl('wait', '-n', each, done, 'pod', '--all', '--timeout=200s');
+    for (let first = 0; first < SHOUTERS; first += CROWD) {
+      // The policy is made in the very moment before its first pods.
+      const silence = policy('quiet', 'no-egress', { podSelector: {}, policyTypes: ['Egress'] });
+      const crowd = Array.from({ length: Math.min(CROWD, SHOUTERS - first) }, (_, i) => first + i);
+      const pods = crowd.map((i) => [shouter('quiet', i), ...(i < 4 ? [shouter('loud', i)] : [])]);
+      await machine.apply(manifest(silence, ...pods.flat()));
+      for (const each of first === 0 ? ['quiet', 'loud'] : ['quiet']) {
+        const done = '--for=jsonpath={.status.phase}=Succeeded';
+        await machine.kubectl('wait', '-n', each, done, 'pod', '--all', '--timeout=200s');
+      }
+      if (first + CROWD >= SHOUTERS) break;
+      await machine.kubectl('delete', '-n', 'quiet', 'networkpolicy,pod', '--all');
     }
     await until('the loud ones are heard', async () => /loud-0\n/.test(heard) && /loud-3\n/.test(heard));
+    t.diagnostic(`${SHOUTERS} pods that are isolated`);
     assert.deepEqual(heard.match(/quiet-\d+/g) ?? [], []);
     assert.equal(new Set(heard.match(/loud-\d+/g)).size, 4);
   } finally {
@@ -319,7 +324,17 @@ test('podwire policy recommend: what was seen passes under what it prints, and n
     assert.equal(code, 0, stdout);
   };
   await answers(flow.from, ips.get('Service blue/far')!, flow.port);
-  const policies = await machine.mustPodwire('policy', 'recommend', '--for', '0s', '-n', 'red', 'blue');
+  const seen = join(machine.state, 'flows.jsonl');
+  const words = ['recommend', '--for', '0s', '--record', seen, '-n', 'red', 'blue'];
+  const policies = await machine.mustPodwire('policy', ...words);
+  const deny = join(machine.state, 'deny.yaml');
+  writeFileSync(deny, JSON.stringify(policy('blue', 'deny', { podSelector: { matchLabels: { pod: 'far' } } })));
+  const { stdout } = await machine.podwire('policy', 'diff', '-f', deny, '--flows', seen, '-o', 'json');
+  const denied = JSON.parse(stdout) as { from: string; to: string; port: number; after: boolean }[];
+  assert.ok(
+    denied.some(({ from, to, port, after }) => `${from} ${to} ${port} ${after}` === 'red/near blue/far 8080 false'),
+    stdout,
+  );
   await machine.apply(policies);
   await held(
     { ...flow, expect: 'allow' },
