@@ -106,6 +106,23 @@ await measure(
   },
 );
 await measure(
+  'its agent dies and stays away (node kill --stay)',
+  (node) => verb('node', 'kill', node, '--stay'),
+  async (node) => {
+    await verb('node', 'start', node);
+    await ready(node);
+  },
+);
+await measure(
+  'its agent dies and comes back (node kill)',
+  async (node) => {
+    await verb('node', 'kill', node);
+    await holder();
+  },
+  ready,
+  false,
+);
+await measure(
   'the address is moved on purpose (lb rehearse --stay)',
   (node) => {
     return verb('lb', 'rehearse', 'svc/web', '--stay', '--to', others.find((name) => name !== node)!);
