@@ -24,7 +24,10 @@ export function matrixPage(matrix: Matrix, engine: PolicyEngine, title: string):
   const spaces = [...Map.groupBy(rows, ({ namespace }) => namespace)];
   const body = spaces.map(([namespace, members]) => {
     const lines = members.map((from, i) => {
-      const head = i === 0 ? `<th class="space" rowspan="${members.length}"><span>${text(namespace)}</span></th>` : '';
+      const head =
+        i === 0
+          ? `<th class="space" rowspan="${members.length}" title="${text(namespace)}"><span>${text(namespace)}</span></th>`
+          : '';
       const tds = rows.map((to) => tdOf(cells.get(`${from.name}\n${to.name}`)!, from, to, engine, reasons));
       return `<tr>${head}<th class="pod" title="${text(from.pods.join('\n'))}">${text(from.label)}</th>${tds.join('')}</tr>`;
     });
@@ -47,7 +50,8 @@ class Reasons {
 
 function headOf(spaces: readonly (readonly [string, readonly Row[]])[]): string {
   const bands = spaces.map(
-    ([name, { length }]) => `<th class="space" colspan="${length}"><span>${text(name)}</span></th>`,
+    ([name, { length }]) =>
+      `<th class="space" colspan="${length}" title="${text(name)}"><span>${text(name)}</span></th>`,
   );
   const names = spaces.flatMap(([, rows]) =>
     rows.map(({ label, pods }, i) => {
@@ -117,17 +121,17 @@ input { font: inherit; padding: .15rem .4rem; margin-left: auto }
 main { flex: 1; overflow: auto }
 table { border-collapse: separate; border-spacing: 0; font-size: 12px }
 th, td { border-right: 1px solid var(--line); border-bottom: 1px solid var(--line); font-weight: 400 }
-td { min-width: 3.2em; height: 1.9em; text-align: center; white-space: nowrap; cursor: default }
+td { min-width: 3.2em; height: 1.9em; padding: 0 .4em; text-align: center; white-space: nowrap; cursor: default }
 td.all { color: var(--all) } td.some { color: var(--some); font-weight: 600 } td.none { background: var(--none) }
 th { background: var(--head) }
 thead th { position: sticky; top: 0; z-index: 2 }
-thead .space { height: 1.9em; text-align: left; font-weight: 600; padding: 0 .4em }
+thead .space { height: 1.9em; max-width: 0; text-align: left; font-weight: 600; padding: 0 .4em; white-space: nowrap; overflow: clip; text-overflow: ellipsis }
 thead .space span { position: sticky; left: 17em }
 thead .names th { top: 1.9em; vertical-align: bottom; padding: .4em 0 }
 thead .names span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 14em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; margin: 0 auto; display: block }
 tbody th { position: sticky; z-index: 1 }
 tbody .space { left: 0; width: 2em; min-width: 2em; padding: .3em 0; font-weight: 600; vertical-align: top }
-tbody .space span { writing-mode: vertical-rl; transform: rotate(180deg); margin: 0 auto; display: block }
+tbody .space span { position: absolute; inset: .2em 0; overflow: clip; writing-mode: vertical-rl; transform: rotate(180deg); text-align: right; white-space: nowrap }
 tbody .pod { left: 2em; text-align: right; padding: 0 .5em; max-width: 15em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 .corner { left: 0; z-index: 3 !important; text-align: right; vertical-align: bottom; padding: .4em .5em }
 tbody tr:first-child > * { border-top: 2px solid var(--line) }

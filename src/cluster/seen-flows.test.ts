@@ -2,20 +2,37 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PolicyEngine } from '../plan/policy/engine.ts';
-import { readFlows } from './seen-flows.ts';
+import { flowsOf, readFlows } from './seen-flows.ts';
+
+function pod(name: string, ip: string, node: string) {
+  const facts = { namespace: 'shop', name, labels: {}, ips: [ip], node, hostNetwork: false, ports: new Map() };
+  return { key: `shop/${name}`, ...facts };
+}
+
+test('an entry is a flow where a pod is, and of a datagram without an answer only where it arrived', () => {
+  const engine = new PolicyEngine();
+  engine.setPod(pod('web', '10.1.0.1', 'a'));
+  engine.setPod(pod('db', '10.1.1.1', 'b'));
+  const entry = (dst: string, isAnswered: boolean, protocol = 17) => ({
+    id: 1,
+    isAnswered,
+    original: { src: '10.1.0.1', dst, protocol, srcPort: 40000, dstPort: 53 },
+    reply: { src: dst, dst: '10.1.0.1', protocol, srcPort: 53, dstPort: 40000 },
+  });
+  const found = (node: string, dst: string, isAnswered: boolean, protocol?: number) =>
+    flowsOf(entry(dst, isAnswered, protocol), node, engine).length;
+  assert.deepEqual(
+    [found('a', '10.1.1.1', true), found('b', '10.1.1.1', true), found('c', '10.1.1.1', true)],
+    [1, 1, 0],
+  );
+  // It left the client's node, and the pod's own may have refused it.
+  assert.deepEqual([found('a', '10.1.1.1', false), found('b', '10.1.1.1', false)], [0, 1]);
+  assert.deepEqual([found('a', '192.0.2.1', false), found('a', '192.0.2.1', false, 6)], [1, 0]);
+});
 
 test('lines of JSON, by address and by pod, and lines of conntrack, after the translation of Services', () => {
   const engine = new PolicyEngine();
-  engine.setPod({
-    key: 'shop/db',
-    namespace: 'shop',
-    name: 'db',
-    labels: {},
-    ips: ['10.1.0.9'],
-    node: 'n',
-    hostNetwork: false,
-    ports: new Map(),
-  });
+  engine.setPod(pod('db', '10.1.0.9', 'n'));
   const text = `
 {"from": "10.1.0.1", "to": "shop/db", "protocol": "tcp", "port": 5432}
 {"from": "10.1.0.1", "to": "nobody/here", "port": 1}

@@ -43,7 +43,7 @@ export function flowKey({ from, to, protocol, port }: SeenFlow): string {
  * Where Services were translated, the answer comes from the pod that was spoken to. A pod's own node knows how its clients look to it, and what it
  * asks for; other nodes on the way see one of both at most. TCP that was never answered is no flow.
  */
-function flowsOf({ original, reply, isAnswered }: SeenEntry, node: string, engine: PolicyEngine): SeenFlow[] {
+export function flowsOf({ original, reply, isAnswered }: SeenEntry, node: string, engine: PolicyEngine): SeenFlow[] {
   const protocol = PROTOCOLS[original.protocol];
   if (!protocol || original.srcPort === undefined || reply.srcPort === undefined) return [];
   if (protocol === 'TCP' && !isAnswered) return [];
@@ -52,7 +52,9 @@ function flowsOf({ original, reply, isAnswered }: SeenEntry, node: string, engin
   // Tracking that begins in the middle of a connection takes the first packet that it sees for the client's.
   const flow = isBackward ? { from: reply.src, to: original.src, protocol, port: original.srcPort } : taken;
   const isHere = (ip: IP) => engine.podAt(ip)?.node === node;
-  return isHere(flow.from) || isHere(flow.to) ? [flow] : [];
+  // What a pod's own node refuses has left the client's node and is tracked there.
+  const isTaken = isAnswered || isHere(flow.to) || !engine.podAt(flow.to);
+  return isTaken && (isHere(flow.from) || isHere(flow.to)) ? [flow] : [];
 }
 
 /** One flow a line: JSON of our own (`{"from": "10.244.0.5", "to": "shop/db", "protocol": "TCP", "port": 5432}`), or what `conntrack -L` and `-E` print. */
