@@ -8,7 +8,7 @@ interface Addresses {
 }
 
 /** What takes longer than this is told as that. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 20_000;
 const TOOLS = ['iptables-restore', 'iptables-legacy-restore'] as const;
 
 export function printKubeProxy(): void {

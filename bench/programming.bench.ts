@@ -1,7 +1,7 @@
-// The whole way of a change at 10,000 Services: from the write of an EndpointSlice through API, watch and plan to the kernel of another node.
+// The whole way of a change, at 10,000 Services and 1,000 policies: from a request to the API, over watch and plan, to the kernel of a node.
 import { Client } from '../src/client/client.ts';
 import { openKubeconfig } from '../src/client/kubeconfig.ts';
-import type { Draft, EndpointSlice, Service } from '../src/objects/types.ts';
+import type { Draft, EndpointSlice, NetworkPolicy, Pod, Service } from '../src/objects/types.ts';
 import { NETLINK, NetlinkSocket } from '../src/sys/netlink-socket.ts';
 import { enterNetns } from '../src/sys/netns.ts';
 import { Machine } from '../test/cluster/machine.ts';
@@ -115,6 +115,53 @@ async function metric(machine: Machine): Promise<Record<'count' | 'within' | 'su
   return { count: value('count'), within: value('bucket{le="0.01"}'), sum: value('sum') };
 }
 
+const POLICIES = 1000;
+const POLICY_CHANGES = 200;
+
+function policyAt(name: string, app: string): Draft<NetworkPolicy> {
+  const podSelector = { matchLabels: { app } };
+  const from = [{ podSelector: { matchLabels: { app: 'friend' } } }];
+  return { metadata: { name, namespace: 'default' }, spec: { podSelector, ingress: [{ from }] } };
+}
+
+/** A pod that runs on the node. */
+async function startPod(client: Client, name: string): Promise<void> {
+  const containers = [{ name: 'c', image: 'podwire.io/agnhost', args: ['pause'] }];
+  const metadata = { name, namespace: 'default', labels: { app: name } };
+  await client.create('Pod', { metadata, spec: { nodeName: NODE, containers } } as unknown as Draft<Pod>);
+  const isReady = async () => {
+    const { status } = await client.get('Pod', name, 'default');
+    return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True');
+  };
+  while (!(await isReady())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+async function policyChanges(client: Client, commits: Commits): Promise<void> {
+  await startPod(client, 'guarded');
+  await startPod(client, 'friend');
+  for (let n = 0; n < POLICIES; n++) await client.create('NetworkPolicy', policyAt(`p${n}`, `a${n}`));
+  await commits.quiet();
+  const whole = async (write: () => Promise<unknown>) => {
+    const committed = commits.next(10_000);
+    const sent = performance.now();
+    await write();
+    const at = await committed;
+    if (at === undefined) throw new Error(`a change of policies did not come to ${NODE}`);
+    return at - sent;
+  };
+  const comes: number[] = [];
+  const peers: number[] = [];
+  for (let i = 0; i < POLICY_CHANGES; i++) {
+    const friend = { name: 'friend', namespace: 'default' };
+    comes.push(await whole(() => client.create('NetworkPolicy', policyAt(`guard${i}`, 'guarded'))));
+    peers.push(await whole(() => client.patch('Pod', friend, { metadata: { labels: { app: 'stranger' } } })));
+    peers.push(await whole(() => client.patch('Pod', friend, { metadata: { labels: { app: 'friend' } } })));
+    await whole(() => client.delete('NetworkPolicy', `guard${i}`, 'default'));
+  }
+  printSamples(`a policy beside ${POLICIES}, from the request to the kernel of ${NODE}`, comes);
+  printSamples('a label of a peer, from the request to the kernel', peers);
+}
+
 printMachine();
 if (process.getuid?.() !== 0) console.log('skipped: needs root');
 else {
@@ -131,5 +178,6 @@ else {
   const count = after.count - before.count;
   const mean = (1000 * (after.sum - before.sum)) / count;
   console.log(`${METRIC}: mean ${mean.toFixed(1)} ms, ${after.within - before.within} of ${count} within 10 ms`);
+  await policyChanges(client, commits);
   client.transport.close();
 }

@@ -8,8 +8,10 @@ import {
   deleteElement,
   hasElement,
   loadProgram,
+  type MapEntry,
   programOfCgroup,
   updateElement,
+  updateElements,
 } from '../sys/bpf.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
@@ -112,14 +114,17 @@ export class SocketLb {
     const endpoints = placed(before, frontend.endpoints);
     const { services, backends, members } = this.#maps;
     const known = new Set(before.map(textOf));
-    for (const endpoint of endpoints) {
-      if (!known.delete(textOf(endpoint))) updateElement(members, memberKey(key, endpoint.ip, endpoint.port), PRESENT);
-    }
+    const joining: MapEntry[] = [];
+    const placing: MapEntry[] = [];
     for (const [index, endpoint] of endpoints.entries()) {
       const there = before[index];
-      if (there && textOf(there) === textOf(endpoint)) continue;
-      updateElement(backends, backendKey(key, index), backendValue(endpoint.ip, endpoint.port));
+      const text = textOf(endpoint);
+      if (!known.delete(text)) joining.push({ key: memberKey(key, endpoint.ip, endpoint.port), value: PRESENT });
+      if (there && textOf(there) === text) continue;
+      placing.push({ key: backendKey(key, index), value: backendValue(endpoint.ip, endpoint.port) });
     }
+    updateElements(members, joining);
+    updateElements(backends, placing);
     if (!old || old.seconds !== seconds || before.length !== endpoints.length) {
       updateElement(services, key, serviceValue(endpoints.length, seconds));
     }

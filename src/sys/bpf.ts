@@ -11,6 +11,7 @@ const COMMAND = {
   progLoad: 5,
   progAttach: 8,
   progQuery: 16,
+  mapUpdateBatch: 26,
 } as const;
 const MAP_TYPE = { hash: 1, recent: 9, prefixes: 11 } as const;
 const NO_PREALLOC = 1;
@@ -31,7 +32,14 @@ function command(fields: Parameters<typeof koffi.struct>[0]) {
 
 type Command = ReturnType<typeof command>;
 let defined:
-  | { onMap: Command; onElement: Command; onProgram: Command; onAttach: Command; onQuery: Command }
+  | {
+      onMap: Command;
+      onElement: Command;
+      onBatch: Command;
+      onProgram: Command;
+      onAttach: Command;
+      onQuery: Command;
+    }
   | undefined;
 
 /** `union bpf_attr` as each command sees it. Defined when first used: most nodes never do. */
@@ -49,6 +57,16 @@ function bpf(): NonNullable<typeof defined> {
       pad: 'uint32_t',
       key: 'const uint8_t *',
       value: 'const uint8_t *',
+      flags: 'uint64_t',
+    }),
+    onBatch: command({
+      in_batch: 'uint64_t',
+      out_batch: 'uint64_t',
+      keys: 'const uint8_t *',
+      values: 'const uint8_t *',
+      count: 'uint32_t',
+      map_fd: 'uint32_t',
+      elem_flags: 'uint64_t',
       flags: 'uint64_t',
     }),
     onProgram: command({
@@ -113,6 +131,40 @@ export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, max
 
 export function updateElement(map: number, key: Uint8Array, value: Uint8Array): void {
   done(bpf().onElement(COMMAND.mapUpdate, { map_fd: map, pad: 0, key, value, flags: 0 }), 'bpf map update');
+}
+
+export interface MapEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** Until a kernel before 5.6 says that it knows no batches. */
+let hasBatches = true;
+
+/** One after the other, of a shape, in one call where the kernel can: a tenth of the time. */
+export function updateElements(map: number, entries: readonly MapEntry[]): void {
+  const [first, second] = entries;
+  if (!first) return;
+  if (second && hasBatches) {
+    const batch = { in_batch: 0, out_batch: 0, count: entries.length, map_fd: map, elem_flags: 0, flags: 0 };
+    const [keys, values] = [joined(entries.map(({ key }) => key)), joined(entries.map(({ value }) => value))];
+    const result = bpf().onBatch(COMMAND.mapUpdateBatch, { ...batch, keys, values });
+    hasBatches = result !== -1 || !WITHOUT_BATCHES.has(lastErrno());
+    if (hasBatches) {
+      done(result, 'bpf map update');
+      return;
+    }
+  }
+  for (const { key, value } of entries) updateElement(map, key, value);
+}
+
+/** EINVAL, and what the kernel calls ENOTSUPP. */
+const WITHOUT_BATCHES: ReadonlySet<number> = new Set([22, 524]);
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.length * parts[0]!.length);
+  for (const [i, part] of parts.entries()) all.set(part, i * part.length);
+  return all;
 }
 
 /** Whether the map has this key. */
