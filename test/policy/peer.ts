@@ -64,9 +64,9 @@ function serveUdp(port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => socket.on('error', reject).bind(port, host, resolve));
 }
 
-function askTcp({ host, port, patience }: Question): Promise<boolean> {
+function askTcp({ host, port, patience }: Question, localPort?: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port });
+    const socket = connect({ host, port, ...(localPort && { localPort }) });
     const done = (answered: boolean) => {
       clearTimeout(timer);
       socket.destroy();
@@ -81,7 +81,7 @@ function askTcp({ host, port, patience }: Question): Promise<boolean> {
 }
 
 /** A question may be lost where nobody forbids it: it is asked again until the patience is at its end. */
-function askUdp({ host, port, patience }: Question): Promise<boolean> {
+function askUdp({ host, port, patience }: Question, localPort?: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     const done = (answered: boolean) => {
@@ -95,7 +95,7 @@ function askUdp({ host, port, patience }: Question): Promise<boolean> {
     const again = setInterval(ask, 500);
     socket.on('message', () => done(true));
     socket.on('error', () => {});
-    ask();
+    socket.bind(localPort ?? 0, ask);
   });
 }
 
@@ -120,6 +120,8 @@ function talk(patience: number): Promise<boolean> {
 }
 
 const TICK_MS = 10;
+/** Each attempt has a port of its own, below those that the kernel gives: one that was used before would be a connection that is there. */
+const FIRST_PORT = 10_000;
 
 export function sharedClock(): number {
   return Number(process.hrtime.bigint()) / 1e6;
@@ -130,16 +132,17 @@ async function press(targets: readonly Question[], perSecond: number, seconds: n
   const begin = sharedClock();
   for (let now = begin; now < begin + seconds * 1000; now = sharedClock()) {
     const due = Math.floor(((now - begin) / 1000) * perSecond);
-    while (attempts.length < due) attempts.push(attempt(targets, attempts.length % targets.length));
+    while (attempts.length < due) attempts.push(attempt(targets, attempts.length));
     await new Promise((resolve) => setTimeout(resolve, TICK_MS));
   }
   return Promise.all(attempts);
 }
 
-async function attempt(targets: readonly Question[], target: number): Promise<Attempt> {
+async function attempt(targets: readonly Question[], index: number): Promise<Attempt> {
+  const target = index % targets.length;
   const question = targets[target]!;
   const began = sharedClock();
-  const answered = await (question.protocol === 'TCP' ? askTcp(question) : askUdp(question));
+  const answered = await (question.protocol === 'TCP' ? askTcp : askUdp)(question, FIRST_PORT + index);
   return [target, began, sharedClock(), answered];
 }
 
