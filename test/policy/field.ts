@@ -29,6 +29,7 @@ import type { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
 import { PeerProcess } from '../peer-process.ts';
 import type { PeerCommand, Question } from './peer.ts';
+import type { PolicyObject } from './recipes.ts';
 
 export const NAMESPACES = ['x', 'y', 'z'] as const;
 export const NAMES = ['a', 'b', 'c'] as const;
@@ -108,6 +109,10 @@ export class Field implements AsyncDisposable {
     this.#wire();
     const addresses = NODE_IPS.map((address) => ({ type: 'InternalIP', address }));
     this.nodes.set({ apiVersion: 'v1', kind: 'Node', metadata: meta('node'), status: { addresses } });
+    // The host outside is another node to those who ask for it by its labels.
+    const far = OUTSIDE_IPS.slice(0, 2).map((address) => ({ type: 'InternalIP', address }));
+    const farMeta = { ...meta('far', undefined, { role: 'far' }) };
+    this.nodes.set({ apiVersion: 'v1', kind: 'Node', metadata: farMeta, status: { addresses: far } });
     for (const name of NAMESPACES) this.labelNamespace(name, { ns: name });
     await this.startAgent();
     for (const pod of PODS) this.pods.set(podObject(pod));
@@ -215,22 +220,19 @@ export class Field implements AsyncDisposable {
   }
 
   /** A policy of any kind, as `kubectl apply` has it. */
-  put(policy: {
-    readonly apiVersion: string;
-    readonly kind: string;
-    readonly metadata: { readonly name: string; readonly namespace?: string; readonly annotations?: object };
-    readonly spec: object | undefined;
-  }): void {
+  put(policy: PolicyObject): void {
     const { name, namespace } = policy.metadata;
     const metadata = { ...meta(name, namespace), ...policy.metadata, resourceVersion: String(++this.#version) };
     const stored = { ...policy, metadata } as unknown as AnyPolicy;
-    this.watches.get(policyKind(stored))!.set(stored);
+    if (policy.kind === 'Tier') this.tiers.set(stored as unknown as CalicoTier);
+    else this.watches.get(policyKind(stored))!.set(stored);
   }
 
   clear(): void {
     for (const watch of this.watches.values()) {
       for (const policy of [...watch.list()]) watch.delete(objectKey(policy));
     }
+    for (const tier of [...this.tiers.list()]) this.tiers.delete(objectKey(tier));
   }
 
   /** Events of one tick are planned at its end, and are in the kernel then. */

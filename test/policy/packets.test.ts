@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { addressesOf, Field, OUTSIDE_IPS, PODS, PORTS, type PodName } from './field.ts';
 import type { Question } from './peer.ts';
 import { type Case, RECIPES } from './recipes.ts';
+import { TIER_RECIPES } from './recipes-tiers.ts';
 
 const missing = ['ip', 'nft'].filter((tool) => spawnSync(tool, ['-V']).error !== undefined);
 const skip =
@@ -26,10 +27,11 @@ describe('recipes', { skip }, () => {
     await field?.[Symbol.asyncDispose]();
   });
 
-  for (const { name, policies, allows, outside } of RECIPES) {
+  for (const { name, policies, objects = [], allows, outside } of [...RECIPES, ...TIER_RECIPES]) {
     test(name, async () => {
       field.clear();
       field.apply(...policies);
+      for (const object of objects) field.put(object);
       await field.planned();
       const wrong = await Promise.all(PODS.map((from) => surprises(from, allows)));
       assert.deepEqual(wrong.flat(), []);

@@ -52,7 +52,7 @@ function checkName(side: Side, comment: string): void {
   const wouldDeny = side.allowed && side.staged?.allowed === false;
   assert.equal(comment.startsWith('staged: '), wouldDeny, comment);
   // nft cuts long comments.
-  const start = wouldDeny ? `staged: ${text(side.staged!)}` : text(side);
+  const start = (wouldDeny ? `staged: ${text(side.staged!)}` : text(side)).replaceAll('"', "'");
   const found = comment.replace(/^(staged: )?Pod\/\S+ (?=isolated)/, '$1').replace(/Pod\/\S+: /, '');
   assert.ok(found.startsWith(start) || start.startsWith(found), `${comment} / ${start}`);
 }

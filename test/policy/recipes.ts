@@ -8,6 +8,13 @@ export interface Case {
   readonly protocol: 'TCP' | 'UDP';
 }
 
+export interface PolicyObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly annotations?: object };
+  readonly spec: object | undefined;
+}
+
 export interface Recipe {
   readonly name: string;
   readonly policies: readonly {
@@ -15,6 +22,8 @@ export interface Recipe {
     readonly name: string;
     readonly spec: NetworkPolicy['spec'];
   }[];
+  /** Policies of other kinds, and tiers. */
+  readonly objects?: readonly PolicyObject[];
   /** Of two different pods. A pod reaches itself always. */
   readonly allows: (flow: Case) => boolean;
   /** Whether x/a may ask the host outside at its IPv4, IPv6 and link-local address, on port 80. */

@@ -8,7 +8,7 @@ import type { PolicyPod } from './pod.ts';
 import { type Direction, ruleText } from './rules.ts';
 import { rulingMark, TIER_BLOCKS, TIER_PEERS, tierMap } from './tier-base.ts';
 
-/** nft takes no longer comments. */
+/** nft takes no longer comments, and none with the quotes that it puts around them. */
 const COMMENT_LENGTH = 128;
 
 function element(
@@ -20,7 +20,7 @@ function element(
 ): NftElement {
   const place = { kind: 'element', ...policyPlace(family), set, key } as const;
   const held = data !== undefined && { data: typeof data === 'number' ? [data] : data };
-  return { ...place, ...held, comment: comment.slice(0, COMMENT_LENGTH) };
+  return { ...place, ...held, comment: comment.replaceAll('"', "'").slice(0, COMMENT_LENGTH) };
 }
 
 /** Which chain judges the pod, by direction, and who it is that has it judged. */
