@@ -161,4 +161,87 @@ describe('changes while pods speak', { skip }, () => {
     const named = elements.map(({ elem }: { elem: { comment: string } }) => elem.comment).sort();
     assert.deepEqual(named, ['NetworkPolicy/x/ports ingress[0]', 'NetworkPolicy/x/ports ingress[1]']);
   });
+
+  const X = { namespaces: { matchLabels: { ns: 'x' } } };
+  const EVERYBODY = { from: [{ namespaces: {} }] };
+  const guard = (annotations: object, ...ingress: object[]) => {
+    const spec = { tier: 'Admin', priority: 1, subject: X, ingress };
+    const apiVersion = 'policy.networking.k8s.io/v1alpha2';
+    field.put({ apiVersion, kind: 'ClusterNetworkPolicy', metadata: { name: 'guard', annotations }, spec });
+    return field.planned();
+  };
+  const lines = (verdict: string): FlowLine[] => {
+    const file = flowsFile(field.stateDir);
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    const all = text.split('\n').filter((line) => line !== '');
+    return all.map((line) => JSON.parse(line) as FlowLine).filter((line) => line.verdict === verdict);
+  };
+  const told = (verdict: string, from: string) =>
+    until(() => lines(verdict).find(({ pod, peer }) => pod === 'x/a' && peer === from));
+
+  test('an Admin tier that denies cuts what is there; staged, it tells what it would do and cuts nothing', async () => {
+    await reset();
+    await open('x/b', a4);
+    await open('y/b', a6);
+    assert.deepEqual(await Promise.all([talk('x/b', DUE), talk('y/b', DUE)]), [true, true]);
+    await guard({ 'podwire.io/mode': 'staged' }, { name: 'none', action: 'Deny', ...EVERYBODY });
+    assert.deepEqual(await Promise.all([talk('x/b', DUE), talk('y/b', DUE)]), [true, true]);
+    const asked = await field.ask('y/c', [{ host: a4, port: 80, protocol: 'TCP', patience: DUE }]);
+    assert.deepEqual(asked, [true]);
+    assert.equal(
+      flowLineText(await told('would-deny', 'y/c')),
+      'would-deny ingress x/a <- y/c TCP 80: denied by ClusterNetworkPolicy/guard ingress[0] "none" (namespaces () pods ())',
+    );
+    await guard({}, { name: 'none', action: 'Deny', ...EVERYBODY });
+    assert.deepEqual(await Promise.all([talk('x/b', FORBIDDEN), talk('y/b', FORBIDDEN)]), [false, false]);
+    assert.deepEqual(await field.ask('z/c', [{ host: a4, port: 80, protocol: 'TCP', patience: FORBIDDEN }]), [false]);
+    const line = await told('drop', 'z/c');
+    assert.deepEqual([line.tier, line.policy, line.rule], ['kube-admin', 'ClusterNetworkPolicy/guard', 0]);
+  });
+
+  test('what a policy allows is told of where its annotation asks for it, once a connection', async () => {
+    await reset();
+    const spec = { podSelector: A, ingress: [fromPod('b')] };
+    const metadata = { name: 'told', namespace: 'x', annotations: { 'podwire.io/log': 'allowed' } };
+    field.put({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec });
+    await field.planned();
+    await open('x/b', a6);
+    for (let i = 0; i < 3; i++) assert.equal(await talk('x/b', DUE), true);
+    const line = await told('allow', 'x/b');
+    assert.equal(
+      flowLineText(line),
+      'allow ingress x/a <- x/b TCP 80: allowed by NetworkPolicy/x/told ingress[0] (namespace x pods (pod=b))',
+    );
+    assert.equal(lines('allow').filter(({ from }) => from === line.from).length, 1);
+  });
+
+  test('each rule of a tier counts what it decides; nft lists SCTP too', async () => {
+    await reset();
+    await guard(
+      {},
+      { action: 'Deny', ...EVERYBODY, protocols: [{ sctp: {} }, { tcp: { destinationPort: { number: 81 } } }] },
+      { action: 'Accept', ...EVERYBODY, protocols: [{ tcp: { destinationPort: { range: { start: 79, end: 80 } } } }] },
+    );
+    const ask = (port: number, patience: number) => field.ask('y/c', [{ host: a4, port, protocol: 'TCP', patience }]);
+    assert.deepEqual([await ask(80, DUE), await ask(81, FORBIDDEN)], [[true], [false]]);
+    interface Listed {
+      readonly elem: { readonly val: { concat: unknown[] }; readonly comment: string; counter: { packets: number } };
+    }
+    const list = (map: string) => {
+      const json = JSON.parse(field.onNode(`nft -j list map ip podwire-policy ${map}`));
+      const elements = json.nftables[1].map.elem as (readonly [Listed, unknown])[];
+      return elements.map(([{ elem }]) => ({ key: elem.val.concat, by: elem.comment, packets: elem.counter.packets }));
+    };
+    const link = field.linkOf('x/a');
+    const mine = (map: string) => list(map).filter(({ key }) => key[0] === link && key[1] !== 0);
+    assert.deepEqual(
+      mine('ingress-tier-protocols').map(({ key, by }) => [key[2], by]),
+      [['sctp', 'ClusterNetworkPolicy/guard ingress[0] denies']],
+    );
+    const [range] = mine('ingress-tier-ranges');
+    assert.deepEqual([range?.key.slice(2), range?.packets], [['tcp', { range: [79, 80] }], 1]);
+    const [denied] = mine('ingress-tier-ports');
+    assert.deepEqual(denied?.key.slice(2), ['tcp', 81]);
+    assert.ok(denied!.packets >= 1, 'what is denied is counted by its rule');
+  });
 });
