@@ -7,11 +7,9 @@ import { kindRow } from '../kinds.ts';
 import type { DraftObject, Kind, KubeObject } from '../types.ts';
 import { validate } from './validate.ts';
 
-const CLUSTER_SCOPED = new Set<Kind>(['Namespace', 'Node', 'IngressClass', 'ServiceCIDR', 'IPAddress']);
-
 export function prepared(kind: Kind, object: object): DraftObject {
   const { metadata, ...rest } = structuredClone(object) as { metadata?: object };
-  const namespace = CLUSTER_SCOPED.has(kind) ? {} : { namespace: 'default' };
+  const namespace = kindRow(kind).namespaced ? { namespace: 'default' } : {};
   const decoded = decode(kindRow(kind), { metadata: { name: 'web', ...namespace, ...metadata }, ...rest }, 'Strict');
   applyDefaults(kindRow(kind), decoded.object);
   return decoded.object;
