@@ -162,6 +162,21 @@ describe('a Service as elements', () => {
     );
   });
 
+  test('the element of an endpoint that stays is the very one that it was', () => {
+    const before = planService(service({}), [slice(web, ready('10.244.1.5', '10.244.1.6', '10.244.1.7'))], facts)!;
+    const after = planService(
+      service({}),
+      [slice(web, ready('10.244.1.7', '10.244.1.5', '10.244.1.9'))],
+      facts,
+      before,
+    )!;
+    const endpoints = after.items.filter((item) => item.kind === 'element' && item.set === 'endpoints');
+    assert.deepEqual(
+      endpoints.map((item) => before.items.includes(item)),
+      [true, false, true],
+    );
+  });
+
   test('headless, ExternalName and DNS leave nothing to do', () => {
     assert.equal(planService(service({ clusterIPs: ['None'] }), [], facts), undefined);
     assert.equal(planService(service({ type: 'ExternalName', clusterIPs: [] }), [], facts), undefined);
