@@ -1,6 +1,17 @@
 // What every benchmark shares: what it ran on, medians, and a steady way to print them.
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import { libc } from '../src/sys/ffi.ts';
+
+const CLOCK_THREAD_CPUTIME_ID = 3;
+const cClock = libc.func('int clock_gettime(int clock, void *time)');
+const time = new BigInt64Array(2);
+
+/** Milliseconds for which this thread has had a CPU: what work costs, whoever else is at work on the machine. */
+export function threadMilliseconds(): number {
+  cClock(CLOCK_THREAD_CPUTIME_ID, time);
+  return Number(time[0]) * 1e3 + Number(time[1]) / 1e6;
+}
 
 export function printMachine(): void {
   const kernel = readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();

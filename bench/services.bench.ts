@@ -12,7 +12,7 @@ import type { EndpointSlice, Node, Service } from '../src/objects/types.ts';
 import { createReconciler } from '../src/reconcile/loop.ts';
 import { createNetns, netnsPath, removeNamespace } from '../src/sys/netns.ts';
 import { iptablesPeer, printKubeProxy } from './iptables-peer.ts';
-import { printMachine, printSamples } from './measure.ts';
+import { printMachine, printSamples, threadMilliseconds } from './measure.ts';
 
 const options = {
   clusterName: 'bench',
@@ -78,10 +78,16 @@ const usedMB = async () => {
   return (heapUsed + arrayBuffers) / 2 ** 20;
 };
 
-async function milliseconds(act: () => unknown): Promise<number> {
-  const start = process.hrtime.bigint();
+interface Took {
+  readonly wall: number;
+  /** Of this thread. */
+  readonly cpu: number;
+}
+
+async function timed(act: () => unknown): Promise<Took> {
+  const [start, began] = [performance.now(), threadMilliseconds()];
   await act();
-  return Number(process.hrtime.bigint() - start) / 1e6;
+  return { wall: performance.now() - start, cpu: threadMilliseconds() - began };
 }
 
 let count = 0;
@@ -106,41 +112,38 @@ async function round(services: number, size: number, last: boolean): Promise<Rec
   try {
     const client = undefined as unknown as Client;
     const cpu = process.cpuUsage();
-    const thread = process.threadCpuUsage();
     let proxy: ReturnType<typeof startProxy> | undefined;
-    const load = await milliseconds(async () => {
+    const load = await timed(async () => {
       proxy = startProxy({ client, reconciler, kernel, options, informers });
       await proxy.ready;
     });
-    const own = process.threadCpuUsage(thread);
     const all = process.cpuUsage(cpu);
     const figures: Record<string, number[]> = {
-      'first load': [load],
-      'first load, CPU of the thread': [(own.user + own.system) / 1000],
+      'first load': [load.wall],
+      'first load, CPU of the thread': [load.cpu],
       'first load, CPU with V8’s helpers': [(all.user + all.system) / 1000],
       memory: [(await usedMB()) - before],
     };
     if (last) {
-      figures['one endpoint exchanged'] = [];
-      figures['one Service more'] = [];
-      for (let i = 0; i < 500; i++) {
-        const [slice] = slicesAt(7, size, `10.200.${i & 1}.${1 + (i % 200)}`);
-        figures['one endpoint exchanged'].push(
-          await milliseconds(() => {
-            informers.slices.set(slice!);
+      const repeat = async (what: string, times: number, act: (i: number) => void) => {
+        const took: Took[] = [];
+        for (let i = 0; i < times; i++) {
+          const change = () => {
+            act(i);
             return planned();
-          }),
-        );
-      }
-      for (let n = services; n < services + 100; n++) {
-        figures['one Service more'].push(
-          await milliseconds(() => {
-            informers.services.set(serviceAt(n));
-            informers.slices.set(...slicesAt(n, size));
-            return planned();
-          }),
-        );
-      }
+          };
+          took.push(await timed(change));
+        }
+        figures[what] = took.map(({ wall }) => wall);
+        figures[`${what}, CPU of the thread`] = took.map(({ cpu }) => cpu);
+      };
+      await repeat('one endpoint exchanged', 1000, (i) => {
+        informers.slices.set(...slicesAt(7, size, `10.200.${i & 1}.${1 + (i % 200)}`));
+      });
+      await repeat('one Service more', 100, (i) => {
+        informers.services.set(serviceAt(services + i));
+        informers.slices.set(...slicesAt(services + i, size));
+      });
     }
     proxy!.close();
     return figures;
