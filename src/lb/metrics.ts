@@ -1,6 +1,6 @@
 // Room lb: what a node does for load balancer addresses, as Prometheus's text, under MetalLB's names where they match. Loaded when it is asked for.
-import { type Metric, Registry } from 'prom-client';
 import type { IP } from '../addr/ip.ts';
+import { Metrics, type Sample } from '../observe/metrics.ts';
 import type { ClaimReport } from './speaker.ts';
 
 export interface LbCounts {
@@ -18,31 +18,21 @@ export interface LbMetricSources {
   readonly members: { readonly all: number; readonly live: number };
 }
 
-interface Sample {
-  readonly value: number;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
 export function lbMetricsText({ node, claims, counts, members }: LbMetricSources): Promise<string> {
-  const registry = new Registry();
-  const add = (type: 'counter' | 'gauge', name: string, help: string, values: readonly Sample[]) => {
-    const metric = { name, help, type, aggregator: 'sum', get: async () => ({ name, help, type, values }) };
-    registry.registerMetric(metric as unknown as Metric);
-  };
+  const metrics = new Metrics();
   const byAddress = (counted: ReadonlyMap<IP, number>): Sample[] =>
     Array.from(counted, ([ip, value]) => ({ value, labels: { ip } }));
   const announced = claims.flatMap(({ ip, services }) =>
     services.map((service) => ({ value: 1, labels: { service, protocol: 'layer2', node, ip } })),
   );
-  add('gauge', 'metallb_speaker_announced', 'Services for whose address this node answers.', announced);
+  metrics.gauge('metallb_speaker_announced', 'Services for whose address this node answers.', announced);
   const sent = byAddress(counts.announced);
-  add('counter', 'metallb_layer2_gratuitous_sent', 'Gratuitous ARP and unsolicited neighbour advertisements.', sent);
-  add('counter', 'podwire_lb_claims_total', 'How often this node began to answer.', byAddress(counts.claims));
-  add('counter', 'podwire_lb_releases_total', 'How often it ceased to answer.', byAddress(counts.releases));
-  const nodes: Sample[] = [
+  metrics.counter('metallb_layer2_gratuitous_sent', 'Gratuitous ARP and unsolicited neighbour advertisements.', sent);
+  metrics.counter('podwire_lb_claims_total', 'How often this node began to answer.', byAddress(counts.claims));
+  metrics.counter('podwire_lb_releases_total', 'How often it ceased to answer.', byAddress(counts.releases));
+  metrics.gauge('podwire_lb_nodes', 'Nodes of the segment, as this one hears them.', [
     { value: members.live, labels: { state: 'live' } },
     { value: members.all - members.live, labels: { state: 'silent' } },
-  ];
-  add('gauge', 'podwire_lb_nodes', 'Nodes of the segment, as this one hears them.', nodes);
-  return registry.metrics();
+  ]);
+  return metrics.text();
 }
