@@ -1,6 +1,5 @@
 // Room node: Services on one node: watched objects to plans, plans to the reconciler, and connection tracking told of what is stale.
 
-import type { CIDR } from '../addr/prefix.ts';
 import type { Informer } from '../cache/informer.ts';
 import { createInformers } from '../cache/informers.ts';
 import type { Client } from '../client/client.ts';
@@ -12,14 +11,12 @@ import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '..
 import type { Fragment } from '../plan/plan.ts';
 import { planProxyBase } from '../plan/proxy-base.ts';
 import { planChains, uncommonCount } from '../plan/proxy-chains.ts';
-import type { NodeFacts } from '../plan/proxy-names.ts';
 import { localReadyCount } from '../plan/service-endpoints.ts';
-import { cidrsOf } from '../plan/service-ways.ts';
 import { planService, serviceFragmentKey } from '../plan/services.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
 import { HealthChecks } from './health-checks.ts';
-import { factsOf } from './node-facts.ts';
+import { KnownFacts } from './known-facts.ts';
 import { serveProxy } from './proxy-server.ts';
 import { ProxyStats } from './proxy-stats.ts';
 import type { SocketServices } from './socket-services.ts';
@@ -81,7 +78,7 @@ class ServiceProxy implements RunningProxy {
   /** Of any one port so far, where it is more than the base has chains for. */
   #mostEndpoints = 0;
   #chainsFor = 0;
-  #facts: NodeFacts;
+  readonly #known: KnownFacts;
   #baseStale = true;
   #scheduled = false;
   #closed = false;
@@ -90,13 +87,14 @@ class ServiceProxy implements RunningProxy {
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#log = logger('proxy', { node: options.options.nodeName });
-    this.#facts = factsOf(options.options, undefined);
-    this.#healthChecks = new HealthChecks(this.#facts.nodePortIPs ?? this.#facts.nodeIPs);
-    this.#stops.push(() => this.#healthChecks.close());
-    if (options.metricsPort !== undefined) this.#serveMetrics(options.metricsPort);
-    if (this.#facts.nodePortIPs) this.#watchAddresses();
     const own = options.informers ? undefined : ownInformers(options.client);
     this.#informers = options.informers ?? own!;
+    this.#known = new KnownFacts(options.options, this.#informers.serviceCIDRs);
+    const { nodePortIPs, nodeIPs } = this.#known.current;
+    this.#healthChecks = new HealthChecks(nodePortIPs ?? nodeIPs);
+    this.#stops.push(() => this.#healthChecks.close());
+    if (options.metricsPort !== undefined) this.#serveMetrics(options.metricsPort);
+    if (nodePortIPs) this.#watchAddresses();
     if (own) this.#stops.push(() => own.close());
     this.#watch();
     const { services, slices, nodes } = this.#informers;
@@ -107,7 +105,7 @@ class ServiceProxy implements RunningProxy {
   #watch(): void {
     const { services, slices, nodes, serviceCIDRs } = this.#informers;
     this.#stops.push(
-      serviceCIDRs?.onChange(() => this.#learnRanges()) ?? (() => {}),
+      serviceCIDRs?.onChange(() => this.#look()) ?? (() => {}),
       services.onChange(({ object }) => {
         this.#stats.serviceChanges++;
         this.#touch(objectKey(object));
@@ -126,13 +124,13 @@ class ServiceProxy implements RunningProxy {
 
   /** Of the node's interfaces nobody tells us. */
   #watchAddresses(): void {
-    const { nodeName } = this.#options.options;
-    const looking = setInterval(() => {
-      const node = this.#informers.nodes.get(nodeName);
-      if (node && this.#isSynced()) this.#learn(node);
-      if (this.#services.size > 0) this.#schedule();
-    }, LOOK_MS).unref();
+    const looking = setInterval(() => this.#look(), LOOK_MS).unref();
     this.#stops.push(() => clearInterval(looking));
+  }
+
+  #look(): void {
+    this.#learn(this.#informers.nodes.get(this.#options.options.nodeName));
+    if (this.#baseStale || this.#services.size > 0) this.#schedule();
   }
 
   #serveMetrics(port: number): void {
@@ -141,7 +139,7 @@ class ServiceProxy implements RunningProxy {
       {
         kernel,
         plan: reconciler.plan,
-        facts: () => this.#facts,
+        facts: () => this.#known.current,
         stats: this.#stats,
         pending: () => ({ services: this.#services.size, endpoints: this.#pendingEndpoints }),
         mode: this.#options.sockets ? 'ebpf' : 'nftables',
@@ -219,7 +217,7 @@ class ServiceProxy implements RunningProxy {
 
   #addChains(): void {
     if (this.#mostEndpoints <= this.#chainsFor) return;
-    const fragment = planChains(this.#facts, this.#mostEndpoints);
+    const fragment = planChains(this.#known.current, this.#mostEndpoints);
     this.#chainsFor = uncommonCount(fragment);
     this.#apply(new Map([['proxy/chains', fragment]]));
   }
@@ -231,7 +229,7 @@ class ServiceProxy implements RunningProxy {
     const { services, slices } = this.#informers;
     for (const key of keys) {
       const service = services.get(key);
-      sockets.set(key, service ? frontendsOf(service, slices.byIndex('service', key), this.#facts) : []);
+      sockets.set(key, service ? frontendsOf(service, slices.byIndex('service', key), this.#known.current) : []);
     }
     if (this.#services.size === 0) sockets.attach();
   }
@@ -242,44 +240,27 @@ class ServiceProxy implements RunningProxy {
     const { nodes } = this.#informers;
     for (const name of this.#nodes) {
       const node = nodes.get(name);
-      changes.set(masqueradeFragmentKey(name), node && planNodeAddresses(node, this.#facts));
+      changes.set(masqueradeFragmentKey(name), node && planNodeAddresses(node, this.#known.current));
       if (name === nodeName && node) this.#learn(node);
     }
     this.#nodes.clear();
     if (!this.#baseStale) return changes;
     this.#baseStale = false;
-    changes.set('proxy/base', planProxyBase(this.#facts));
-    changes.set('masquerade/base', planMasqueradeBase(this.#facts));
+    changes.set('proxy/base', planProxyBase(this.#known.current));
+    changes.set('masquerade/base', planMasqueradeBase(this.#known.current));
     return changes;
   }
 
-  #furtherCIDRs(): CIDR[] {
-    return [...(this.#informers.serviceCIDRs?.list() ?? [])].flatMap(cidrsOf);
-  }
-
-  #learnRanges(): void {
-    const { nodeName } = this.#options.options;
-    const facts = factsOf(this.#options.options, this.#informers.nodes.get(nodeName), this.#furtherCIDRs());
-    if (facts.serviceCIDRs.join() === this.#facts.serviceCIDRs.join()) return;
-    this.#facts = { ...this.#facts, serviceCIDRs: facts.serviceCIDRs };
-    this.#baseStale = true;
-    this.#schedule();
-  }
-
-  #learn(node: Node): void {
-    const facts = factsOf(this.#options.options, node, this.#furtherCIDRs());
-    const known = this.#facts;
-    // Where this node is decides which endpoints are near.
-    if (facts.zone !== known.zone || facts.nodePortIPs?.join() !== known.nodePortIPs?.join())
-      for (const service of this.#informers.services.list()) this.#services.add(objectKey(service));
-    if (facts.ownPodCIDRs.join() !== known.ownPodCIDRs.join()) this.#baseStale = true;
-    this.#facts = facts;
+  #learn(node: Node | undefined): void {
+    const { base, services } = this.#known.look(node);
+    if (services) for (const service of this.#informers.services.list()) this.#services.add(objectKey(service));
+    this.#baseStale ||= base;
   }
 
   #planService(key: string, before: Fragment | undefined): Fragment | undefined {
     const service = this.#informers.services.get(key);
     if (!service) return undefined;
-    return planService(service, this.#informers.slices.byIndex('service', key), this.#facts, before);
+    return planService(service, this.#informers.slices.byIndex('service', key), this.#known.current, before);
   }
 
   #checkHealth(key: string): void {
@@ -292,7 +273,7 @@ class ServiceProxy implements RunningProxy {
     }
     const { namespace = 'default', name } = service.metadata;
     const slices = this.#informers.slices.byIndex('service', key);
-    const localEndpoints = localReadyCount(slices, this.#facts.nodeName);
+    const localEndpoints = localReadyCount(slices, this.#known.current.nodeName);
     this.#healthChecks.set(key, { namespace, name, port, localEndpoints });
   }
 
