@@ -134,6 +134,7 @@ function program(): Command {
   )
     .option(...manifests)
     .option('--port <ports>', 'only these: 80,53/UDP')
+    .option('--live', 'send a packet for each pair of pods and port, and say where it does not do as the policies say')
     .addOption(
       new Option('-o, --output <format>', 'how to print it').choices(['table', 'json', 'dot', 'html']).default('table'),
     )

@@ -60,7 +60,7 @@ async function withPackets(
   try {
     await using bird = new Canary(client, (pod) => placeOfPod(cluster, pod), listeners);
     const interrupted = cleanUpWhenInterrupted(bird);
-    const run = { cluster, engine, directory, places: placesOf(objects), listeners, listen, silence };
+    const run = { cluster, engine, directory, places: runningPods(objects), listeners, listen, silence };
     const [canary, outcomes] = await Promise.all([bird.fly(nodesOf(objects)), holdAgainstPackets(expectations, run)]);
     interrupted[Symbol.dispose]();
     return { canary, outcomes };
@@ -83,7 +83,7 @@ function cleanUpWhenInterrupted(bird: AsyncDisposable): Disposable {
   };
 }
 
-function placesOf(objects: readonly DraftObject[]): Map<string, PlacedPod> {
+export function runningPods(objects: readonly DraftObject[]): Map<string, PlacedPod> {
   const running = objects.filter(({ kind }) => kind === 'Pod').map((object) => object as unknown as Pod);
   return new Map(
     running.flatMap(({ metadata, spec, status }) => {
@@ -96,7 +96,7 @@ function placesOf(objects: readonly DraftObject[]): Map<string, PlacedPod> {
 
 /** Those that are Ready, and of them those that have pods first. */
 function nodesOf(objects: readonly DraftObject[]): string[] {
-  const busy = new Set([...placesOf(objects).values()].map(({ node }) => node));
+  const busy = new Set([...runningPods(objects).values()].map(({ node }) => node));
   const ready = objects.filter(({ kind }) => kind === 'Node').map((object) => object as unknown as Node);
   const names = ready
     .filter(({ status }) => status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'))

@@ -2,10 +2,10 @@
 import { Fault } from '../observe/fault.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
 import { lint } from '../plan/policy/lint.ts';
-import { type AskedPort, allowedText, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
+import { type AskedPort, allowedText, type Cell, type Matrix, matrixOf } from '../plan/policy/matrix.ts';
 import { expectedPort } from './expectation-file.ts';
 import { matrixPage } from './matrix-page.ts';
-import { policySource } from './policy-source.ts';
+import { policyObjects, policySource } from './policy-source.ts';
 import { formatTable } from './table.ts';
 
 interface PolicyFlags {
@@ -22,9 +22,10 @@ function portOf(text: string): AskedPort {
   throw new Fault(`"${text}" is not a port such as 80 or 53/UDP`, { exitCode: 2 });
 }
 
-export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
-  const { engine } = await policySource(flags);
+export async function runPolicyMatrix(flags: PolicyFlags & { readonly live?: boolean }): Promise<void> {
   const ports = flags.port === undefined ? undefined : flags.port.split(',').map((each) => portOf(each.trim()));
+  if (flags.live) return runLive(flags, ports);
+  const { engine } = await policySource(flags);
   const matrix = matrixOf(engine, ports);
   if (flags.output === 'json') console.log(JSON.stringify(matrix, undefined, 2));
   else if (flags.output === 'dot') console.log(dot(matrix));
@@ -32,9 +33,30 @@ export async function runPolicyMatrix(flags: PolicyFlags): Promise<void> {
   else console.log(table(matrix));
 }
 
-function table({ groups, cells }: Matrix): string {
+/** Exit code 3: packets and policies do not say the same. */
+async function runLive(flags: PolicyFlags, ports: readonly AskedPort[] | undefined): Promise<void> {
+  if (!ports) throw new Fault('--live needs ports to send to', { mend: '--port 80,53/UDP', exitCode: 2 });
+  if (flags.filename !== undefined) throw new Fault('manifests have no pods to send from', { exitCode: 2 });
+  if (!['table', 'json'].includes(flags.output)) throw new Fault('--live is a table or json', { exitCode: 2 });
+  const { objects, dns } = await policyObjects(flags);
+  const { liveMatrix } = await import('./matrix-live.ts');
+  const live = await liveMatrix(flags.name, objects, dns, ports);
+  const wrong = live.cells.filter(({ disagrees }) => disagrees.length > 0);
+  if (flags.output === 'json') console.log(JSON.stringify(live, undefined, 2));
+  else console.log(table(live, ({ disagrees }) => disagrees.map((port) => ` !${port}`).join('')));
+  for (const { from, to, disagrees, why } of wrong)
+    console.error(
+      `podwire: policies and packets DISAGREE: ${from} -> ${to} ${disagrees.join(', ')}\n  ${why.join('\n  ')}`,
+    );
+  if (wrong.length > 0) process.exitCode = 3;
+}
+
+type Cells<T> = Pick<Matrix, 'groups'> & { readonly cells: readonly T[] };
+
+/** `mark`: what stands behind a cell's text. */
+function table<T extends Cell>({ groups, cells }: Cells<T>, mark: (cell: T) => string = () => ''): string {
   const names = groups.map(({ name }) => name);
-  const texts = new Map(cells.map((cell) => [`${cell.from} ${cell.to}`, allowedText(cell.allowed)]));
+  const texts = new Map(cells.map((cell) => [`${cell.from} ${cell.to}`, `${allowedText(cell.allowed)}${mark(cell)}`]));
   const rows = names.map((from) => [from, ...names.map((to) => texts.get(`${from} ${to}`)!)]);
   return formatTable([['FROM \\ TO', ...names], ...rows]);
 }

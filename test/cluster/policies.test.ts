@@ -225,6 +225,15 @@ test('podwire policy test: real packets, a canary of its own, and loud where pol
   assert.equal(holding.found.filter(({ name }) => name.startsWith('canary: ')).length, 5);
   assert.equal(await machine.kubectl('get', 'namespaces', '-o', 'name').then((text) => text.includes('canary')), false);
 
+  const live = JSON.parse(
+    await machine.mustPodwire('policy', 'matrix', '--live', '--port', '8080,9/UDP', '-o', 'json'),
+  );
+  const cell = (from: string, to: string) =>
+    live.cells.find((each: { from: string; to: string }) => each.from === from && each.to === to);
+  assert.deepEqual(cell('red/near', 'red/web').allowed, ['TCP 8080']);
+  assert.deepEqual(cell('blue/other', 'blue/far').allowed, []);
+  assert.equal(live.cells.length, live.groups.length ** 2);
+
   const wrong = await run([{ from: 'blue/other', to: 'blue/far', port: 8080, expect: 'allow', attempts: 1 }]);
   assert.equal(wrong.code, 3);
   assert.deepEqual(
@@ -316,7 +325,7 @@ test('podwire policy recommend: what was seen passes under what it prints, and n
   skip,
 }, async () => {
   const flow = { from: 'red/near', to: 'svc/blue/far', port: 80 };
-  const never = { from: 'blue/far', to: 'red/near', port: 'http' };
+  const never = { from: 'blue/far', to: 'red/near', port: 7 };
   const held = async (...expectations: object[]) => {
     const file = join(machine.state, 'recommended.yaml');
     writeFileSync(file, JSON.stringify({ expectations }));
