@@ -25,6 +25,8 @@ const LONGEST_DELAY_MS = 30_000;
 /** An agent that is stuck is ended; what it runs goes on all the same. */
 const STOP_LIMIT_MS = 5000;
 const REPORT_LIMIT_MS = 1000;
+/** For what an agent has made lately: 48 would be kept by most that need 6, 5 MiB a node. */
+const YOUNG_MIB = 12;
 /** An agent that has never been ready and dies so often will not get better. */
 const DEATHS_BEFORE_READY = 3;
 const OVERLAY_LIMIT_MS = 10_000;
@@ -119,6 +121,7 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     worker = new Worker(programFile('node-worker'), {
       name: layout.name,
       workerData: { options, descriptors },
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
       // Descriptors come and go through system calls of ours that Node knows nothing of: the thread lists them itself.
       trackUnmanagedFds: false,
     });

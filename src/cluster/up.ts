@@ -1,6 +1,7 @@
 // Room cluster: starts the daemon of a cluster and waits until every node is Ready and DNS answers.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
@@ -99,7 +100,7 @@ export async function lockForUp(name: string): Promise<AsyncDisposable> {
 export async function up(options: UpOptions): Promise<UpResult> {
   await using _ = await lockForUp(options.name);
   const { config, adopted } = await prepare(options.name, options.said);
-  const child = spawnDaemon(config.name, options.demo);
+  const child = spawnDaemon(config, options.demo);
   try {
     if (child.pid) writePidfile(clusterPaths(config.name).pid, child.pid);
     const timings = await untilReady(child, config.name, options);
@@ -115,10 +116,12 @@ export async function up(options: UpOptions): Promise<UpResult> {
   }
 }
 
-function spawnDaemon(name: string, demo: boolean): ChildProcess {
+function spawnDaemon({ name, nodes }: ClusterConfig, demo: boolean): ChildProcess {
   const paths = clusterPaths(name);
   const log = openSync(paths.log, 'a', 0o640);
-  const child = spawn(process.execPath, [programFile('daemon'), name, ...(demo ? ['--demo'] : [])], {
+  // With more threads than processors the helpers of their garbage collectors wait for each other: a tenth of all work.
+  const flags = nodes > 2 * availableParallelism() ? ['--single-threaded-gc'] : [];
+  const child = spawn(process.execPath, [...flags, programFile('daemon'), name, ...(demo ? ['--demo'] : [])], {
     cwd: '/',
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
