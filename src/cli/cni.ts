@@ -1,10 +1,12 @@
-// Room cli: `podwire cni agent | install | uninstall`.
+// Room cli: `podwire cni agent | install | show | uninstall`.
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { nodeDir } from '../cluster/paths.ts';
+import { knownClusters, nodeDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
+import { type Attachment, Attachments, networksIn, nodeDataDir } from '../cni/attachment.ts';
 import { nodeSocket } from '../cni/call.ts';
+import { DATA_DIR } from '../cni/config.ts';
 import {
   conflistPath,
   installConflist,
@@ -15,8 +17,11 @@ import {
 } from '../cni/install.ts';
 import { isPrefix } from '../cni/reader.ts';
 import { startResident } from '../cni/resident.ts';
+import { tookText } from '../cni/steps.ts';
 import { Fault } from '../observe/fault.ts';
 import { installed } from '../observe/install.ts';
+import { nodesOf } from './ipam.ts';
+import { formatTable } from './table.ts';
 
 interface PlaceFlags {
   readonly binDir: string;
@@ -88,4 +93,37 @@ function isTaken(socket: string): Promise<boolean> {
     });
     probe.on('error', () => resolve(false));
   });
+}
+
+/** Of the stand-alone plugin, and of other runtimes on nodes of this machine's clusters. */
+export function runCniShow({
+  output,
+  dataDir = DATA_DIR,
+}: {
+  readonly output: string;
+  readonly dataDir?: string;
+}): void {
+  const nodes = knownClusters().flatMap((cluster) =>
+    nodesOf(cluster).flatMap((node) => attachedIn(nodeDataDir(nodeDir(cluster, node)), `node ${cluster}/${node}`)),
+  );
+  const attached = [...attachedIn(dataDir, 'this machine'), ...nodes];
+  if (output === 'json') console.log(JSON.stringify(attached, undefined, 2));
+  else if (attached.length === 0) console.log('Nothing is attached.');
+  else {
+    const rows = attached.map(({ where, network, containerID, ifname, ips, attachedAt, took }) => [
+      where,
+      network,
+      `${containerID.slice(0, 12)}/${ifname}`,
+      ips.join(', '),
+      attachedAt,
+      took ? tookText(took) : 'not finished',
+    ]);
+    console.log(formatTable([['WHERE', 'NETWORK', 'CONTAINER', 'ADDRESSES', 'ATTACHED', 'ADD TOOK'], ...rows]));
+  }
+}
+
+function attachedIn(dataDir: string, where: string): (Attachment & { readonly where: string })[] {
+  return networksIn(dataDir).flatMap((network) =>
+    new Attachments(dataDir, network).all().map((attachment) => ({ where, ...attachment })),
+  );
 }

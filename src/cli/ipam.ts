@@ -29,7 +29,8 @@ function allHeld(dataDir: string): HeldAddress[] {
   return [...nodes, ...heldInNetworks(dataDir)];
 }
 
-function nodesOf(cluster: string): string[] {
+/** Names of a cluster's nodes that have state. */
+export function nodesOf(cluster: string): string[] {
   try {
     return readdirSync(clusterPaths(cluster).nodes).sort();
   } catch {

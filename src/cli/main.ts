@@ -5,6 +5,8 @@ import { podwireVersion } from '../observe/install.ts';
 
 const DEFAULT_NAME = 'podwire';
 
+const CNI_DATA_DIR = ['--data-dir <dir>', 'state of the stand-alone CNI plugin (its dataDir)'] as const;
+
 function program(): Command {
   const podwire = new Command('podwire')
     .description(
@@ -259,22 +261,21 @@ function program(): Command {
 
   const ipam = podwire.command('ipam').description('addresses: who holds which since when, and leaks');
   const ipams = () => import('./ipam.ts');
-  const dataDir = ['--data-dir <dir>', 'state of the stand-alone CNI plugin (its dataDir)'] as const;
   command(ipam, 'show', 'list addresses with their holders', 'podwire ipam show -o json')
     .option('-o, --output <format>', 'json, or a table', 'table')
     .option('--network <name>', 'only of this CNI network')
-    .option(...dataDir)
+    .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamShow(options));
   command(ipam, 'check', 'find addresses whose holder is gone', 'podwire ipam check')
     .option('-o, --output <format>', 'json, or a table', 'table')
-    .option(...dataDir)
+    .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamCheck(options));
   command(ipam, 'release', 'give addresses of CNI networks back', 'podwire ipam release --leaked')
     .argument('[ip...]')
     .option('-o, --output <format>', 'json, or text', 'text')
     .option('--leaked', 'all whose holder is gone')
     .option('--network <name>', 'only of this CNI network')
-    .option(...dataDir)
+    .option(...CNI_DATA_DIR)
     .action(async (ips, options) => (await ipams()).runIpamRelease(ips, options));
   addCni(podwire, command);
   podwire.commands.forEach(strict);
@@ -304,6 +305,10 @@ function addCni(podwire: Command, command: AddCommand): void {
   command(cni, 'agent', 'take the calls of plugins that stand alone: ten times faster', 'podwire cni agent')
     .option(...socket)
     .action(async (options) => (await cnis()).runCniAgent(options));
+  command(cni, 'show', 'list what is attached, and what each ADD spent its time on', 'podwire cni show -o json')
+    .addOption(tableOrJson())
+    .option(...CNI_DATA_DIR)
+    .action(async (options) => (await cnis()).runCniShow(options));
 }
 
 function tableOrJson(): Option {

@@ -17,7 +17,7 @@ import { linkIn, linkNameOf, type Wires, Wiring } from './wiring.ts';
 
 export function add(config: NetConfig, request: Request): Result {
   const netns = request.netns!;
-  checkNamespace(netns);
+  request.host.steps.measure('namespace', () => checkNamespace(netns));
   const ipam = ipamOf(config, request);
   if (ipam) return addInterface(config, request, netns, ipam);
   const previous = config.prevResult;
@@ -38,8 +38,10 @@ export function add(config: NetConfig, request: Request): Result {
 
 function addInterface(config: NetConfig, request: Request, netns: string, ipam: Ipam): Result {
   const { ifname } = request;
-  if (linkIn(netns, ifname)) throw environment('CNI_IFNAME', `${ifname} exists already in ${netns}`);
-  const leased = ipam.add();
+  const { steps } = request.host;
+  if (steps.measure('namespace', () => linkIn(netns, ifname)))
+    throw environment('CNI_IFNAME', `${ifname} exists already in ${netns}`);
+  const leased = steps.measure('ipam', () => ipam.add());
   try {
     if (leased.ips.length === 0)
       throw new CniError(CODE.invalidConfig, `ipam.type: "${config.ipamType}" gave no address`);
@@ -91,11 +93,15 @@ function attachmentOf(config: NetConfig, { containerID, ifname }: Request, netns
 function connect(config: NetConfig, request: Request, attachment: Attachment, wires: Wires | undefined): void {
   const attachments = new Attachments(config.dataDir, config.name, request.host.files);
   // With the lock: the last DEL of all takes the tables away unless it sees us.
-  prepareDataDir(config.dataDir);
-  withFileLock(lockPath(config.dataDir), () => attachments.put(attachment));
-  request.host.sync([attachments.path]);
+  const { host } = request;
+  host.steps.measure('record', () => {
+    prepareDataDir(config.dataDir);
+    withFileLock(lockPath(config.dataDir), () => attachments.put(attachment));
+    host.sync([attachments.path]);
+  });
   try {
-    new Wiring(request.host).connect(attachment, wires);
+    new Wiring(host).connect(attachment, wires);
+    attachments.note(attachment, host.steps.took);
   } catch (error) {
     quietly(() => detach(config, request));
     throw error;

@@ -8,6 +8,7 @@ import { type Holder, holderKey } from '../ipam/file-leases.ts';
 import { type RecordFile, RecordFiles } from '../ipam/record-file.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
+import type { Took } from './steps.ts';
 
 export interface Attachment extends Holder {
   readonly network: string;
@@ -23,6 +24,8 @@ export interface Attachment extends Holder {
   readonly unmasqueraded?: readonly CIDR[];
   /** RFC 3339. */
   readonly attachedAt: string;
+  /** What its ADD spent its time on; absent while it is at it. */
+  readonly took?: Took;
   /** Of a node's agent: under what name it holds the lease, and which namespace it is (an inode's number). */
   readonly sandboxId?: string;
   readonly inode?: string;
@@ -81,6 +84,14 @@ export class Attachments {
 
   put(attachment: Attachment): void {
     this.#file.locked((_, write) => write({ [holderKey(attachment)]: attachment }));
+  }
+
+  /** What its ADD spent its time on; nothing when it is gone meanwhile. */
+  note(holder: Holder, took: Took): void {
+    this.#file.locked((records, write) => {
+      const known = records.get(holderKey(holder));
+      if (known && known !== true) write({ [holderKey(holder)]: { ...known, took } });
+    });
   }
 
   get(holder: Holder): Attachment | undefined {

@@ -4,6 +4,7 @@ import { syncAll } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import type { SharedRules } from './shared-rules.ts';
+import { Steps } from './steps.ts';
 
 export interface Host {
   /** Of the node's network namespace. */
@@ -12,6 +13,8 @@ export interface Host {
   sync(paths: readonly string[]): void;
   /** What it has read of files of state. */
   readonly files: RecordFiles;
+  /** Of the call that it is at. */
+  readonly steps: Steps;
   /** What it knows to be in its kernel; absent: nothing. */
   readonly sharedRules?: SharedRules;
 }
@@ -19,6 +22,7 @@ export interface Host {
 /** Opens what is asked for, and waits for the disk at once. */
 export class OneCall implements Host, Disposable {
   readonly files = new RecordFiles();
+  readonly steps = new Steps();
   #kernel: Kernel | undefined;
 
   kernel(): Kernel {

@@ -6,10 +6,12 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { logger } from '../observe/log.ts';
 import type { Host } from './host.ts';
+import { OUR_IPAM } from './ipam-config.ts';
 import { Leaving } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
 import { SharedRules } from './shared-rules.ts';
+import { Steps } from './steps.ts';
 
 const log = logger('cni');
 
@@ -39,16 +41,28 @@ class Resident implements Answerer {
     this.#host = host;
   }
 
-  /** Paths and routes mean something else in other namespaces. */
-  takes({ net, mounts }: Call): boolean {
-    return same(net, this.#net) && same(mounts, this.#mounts);
+  /** Paths and routes mean something else in other namespaces; and all would wait for an IPAM plugin of others, which takes its time. */
+  takes({ net, mounts, stdin }: Call): boolean {
+    return same(net, this.#net) && same(mounts, this.#mounts) && !delegates(stdin);
   }
 
-  async answer({ role, env, stdin }: Call): Promise<Outcome> {
+  async answer({ role, env, stdin, steps }: Call): Promise<Outcome> {
+    const begun = performance.now();
     await this.#leaving.wait(env);
+    steps.add('the interface before', performance.now() - begun);
+    this.#host.steps = steps;
     const outcome = run(role, { ...this.#env, ...env }, () => stdin, this.#host);
     this.#leaving.note(env, this.#host.kernel());
     return outcome;
+  }
+}
+
+function delegates(stdin: string): boolean {
+  try {
+    const type = (JSON.parse(stdin) as { ipam?: { type?: unknown } } | null)?.ipam?.type;
+    return typeof type === 'string' && type !== '' && type !== OUR_IPAM;
+  } catch {
+    return false;
   }
 }
 
@@ -68,6 +82,7 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
  */
 class ResidentHost implements Host {
   readonly files = new RecordFiles();
+  steps = new Steps();
   readonly sharedRules = new SharedRules();
   #kernel: Kernel | undefined;
   #dirty = new Set<string>();

@@ -5,6 +5,7 @@ import { listenUnix, type UnixMessage, type UnixPeer } from '../sys/unix-listene
 import { ACCEPTED, decodeCall, encodeReply, roleOf } from './call.ts';
 import type { Environment } from './request.ts';
 import type { Outcome, Role } from './run.ts';
+import { Steps } from './steps.ts';
 
 const log = logger('cni');
 /** A call that takes longer is told of. */
@@ -27,6 +28,8 @@ export interface Call {
   readonly mounts: NamespaceId;
   /** An fd of the namespace at CNI_NETNS, where the caller could open it; open until the call is answered. */
   readonly containerFd: number | undefined;
+  /** Whoever answers says here what took how long. */
+  readonly steps: Steps;
 }
 
 export interface Answerer {
@@ -79,6 +82,7 @@ function callOf({ program, env }: { program: string; env: Environment }, fds: re
     net: namespaceId(net),
     mounts: namespaceId(mounts),
     containerFd,
+    steps: new Steps(),
   };
 }
 
@@ -98,6 +102,12 @@ function readWhole(fd: number): string {
   return bytes.toString('utf8', 0, length);
 }
 
+function tell({ env, steps }: Call, ms: number): void {
+  const what = { verb: env['CNI_COMMAND'], container: env['CNI_CONTAINERID'], ms: Math.round(ms), took: steps.took };
+  if (ms > SLOW_MS) log.warn(what, 'slow');
+  else log.debug(what, 'answered');
+}
+
 async function answer(
   peer: UnixPeer,
   call: Call,
@@ -114,9 +124,9 @@ async function answer(
     await new Promise((resolve) => setImmediate(resolve));
     // Nobody is there to hear of it, and what it would use is closed.
     if (closing.aborted) return;
+    call.steps.add('wait', performance.now() - begun);
     const { exitCode, stdout } = await answerer.answer(call);
-    const ms = Math.round(performance.now() - begun);
-    if (ms > SLOW_MS) log.warn({ verb: call.env['CNI_COMMAND'], container: call.env['CNI_CONTAINERID'], ms }, 'slow');
+    tell(call, performance.now() - begun);
     const memory = fds[0]!;
     const offset = fstatSync(memory).size;
     const bytes = Buffer.from(stdout ? `${stdout}\n` : '');

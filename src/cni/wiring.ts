@@ -53,21 +53,24 @@ export class Wiring {
     return this.#host.kernel();
   }
 
-  /** The veth with all that is on it; with the rules in one transaction. Throws a KernelError. */
+  /** The veth with all that is on it, then the rules in one transaction. Throws a KernelError. */
   connect(attachment: Attachment, wires: Wires | undefined): void {
-    const links = wires ? linkItems(attachment, wires) : [];
-    if (needsRules(attachment)) this.#connectWithRules(attachment, links);
-    else if (links.length > 0) this.#node.apply({ add: links, change: [], remove: [] });
+    const { steps } = this.#host;
+    if (wires) {
+      const add = linkItems(attachment, wires);
+      steps.measure('interface', () => this.#node.apply({ add, change: [], remove: [] }));
+    }
+    if (needsRules(attachment)) steps.measure('rules', () => this.#putRules(attachment));
     // A client that speaks all the time would be sent where it was sent before.
     this.#forgetFlows(attachment);
-    this.#shape(attachment);
+    steps.measure('limits', () => this.#shape(attachment));
   }
 
-  #connectWithRules(attachment: Attachment, links: readonly KernelItem[]): void {
+  #putRules(attachment: Attachment): void {
     const { sharedRules: known } = this.#host;
     const own = ownRules(attachment);
     const put = (shared: readonly KernelItem[]) =>
-      this.#node.apply({ add: [...links, ...shared, ...own], change: [], remove: [] });
+      this.#node.apply({ add: [...shared, ...own], change: [], remove: [] });
     const all = sharedRules(attachment);
     const missing = known?.missing(attachment, this.#node) ?? all;
     try {

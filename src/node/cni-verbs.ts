@@ -12,6 +12,7 @@ import { environment, podOf, type Request } from '../cni/request.ts';
 import { EMPTY_RESULT, type Result } from '../cni/result.ts';
 import { type Outcome, type Plugin, runVerb } from '../cni/run.ts';
 import type { Call } from '../cni/serve.ts';
+import { Steps } from '../cni/steps.ts';
 import { linkIn } from '../cni/wiring.ts';
 import type { Holder } from '../ipam/file-leases.ts';
 import { RecordFiles } from '../ipam/record-file.ts';
@@ -45,7 +46,7 @@ export function openVerbs(parts: CniParts): CniVerbs {
 export class CniVerbs {
   readonly #parts: CniParts;
   readonly #dataDir: string;
-  readonly #host: Host;
+  #host: Host;
   readonly #leaving = new Leaving();
   readonly #attached = new Map<string, Attachment>();
   readonly #looking: NodeJS.Timeout;
@@ -54,13 +55,16 @@ export class CniVerbs {
     this.#parts = parts;
     this.#dataDir = nodeDataDir(parts.options.stateDir);
     // Leases and records count in this boot only: nobody waits for the disk.
-    this.#host = { kernel: () => parts.kernel, sync: () => {}, files: new RecordFiles() };
+    this.#host = { kernel: () => parts.kernel, sync: () => {}, files: new RecordFiles(), steps: new Steps() };
     this.#adopt();
     this.#looking = setInterval(() => this.#forgetLost(), LOOK_MS).unref();
   }
 
-  async answer({ env, stdin, containerFd }: Call): Promise<Outcome> {
+  async answer({ env, stdin, containerFd, steps }: Call): Promise<Outcome> {
+    const begun = performance.now();
     await this.#leaving.wait(env);
+    steps.add('the interface before', performance.now() - begun);
+    this.#host = { ...this.#host, steps };
     const outcome = runVerb(
       () => this.#plugin(containerFd),
       env,
@@ -84,14 +88,16 @@ export class CniVerbs {
   #add(config: NetConfig, request: Request, fd: number | undefined): Result {
     const sandboxId = cniSandboxId(config.name, request);
     const netns = request.netns!;
-    const place = placeOf({ path: netns, fd, pinPath: pinPathOf(this.#parts.options.clusterName, sandboxId) });
+    const { steps } = this.#host;
+    const pinPath = pinPathOf(this.#parts.options.clusterName, sandboxId);
+    const place = steps.measure('namespace', () => placeOf({ path: netns, fd, pinPath }));
     try {
       if (linkIn(place.pin ?? netns, request.ifname))
         throw environment('CNI_IFNAME', `${request.ifname} exists already in ${netns}`);
       const wanted = wantedBy(config, request, { ...place, sandboxId, netns });
       const requested = readRequested(config.reader, request.args);
       const attachment = { ...wanted, ips: this.#attach(wanted, requested) };
-      this.#record(attachment);
+      this.#record({ ...attachment, took: steps.took });
       return this.#result(config, attachment);
     } catch (error) {
       if (place.pin && !this.#attached.has(sandboxId)) removeNamespace(place.pin);
@@ -105,10 +111,12 @@ export class CniVerbs {
     const { sandboxId = '', containerID, pod = '', ifname, mac, portMappings: hostPorts, bandwidth } = attachment;
     const [podNamespace = '', podName = ''] = pod.split('/');
     try {
-      const ips = network.attach({
-        ...{ sandboxId, podUid: containerID, podNamespace, podName, netns: placeIn(attachment), ifname },
-        ...{ hostPorts, bandwidth, earlierIPs: [...requested, ...attachment.ips], ...(mac !== undefined && { mac }) },
-      });
+      const wishes = { hostPorts, bandwidth, ...(mac !== undefined && { mac }) };
+      const names = { sandboxId, podUid: containerID, podNamespace, podName, netns: placeIn(attachment), ifname };
+      const ips = network.attach(
+        { ...names, ...wishes, earlierIPs: [...requested, ...attachment.ips] },
+        this.#host.steps,
+      );
       const stray = requested.find((ip) => !ips.includes(ip));
       if (stray === undefined) return ips;
       network.detach(sandboxId);

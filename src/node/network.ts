@@ -2,6 +2,7 @@
 import { closeSync, fstatSync } from 'node:fs';
 import type { IP } from '../addr/ip.ts';
 import { isCniSandbox } from '../cni/attachment.ts';
+import { Steps } from '../cni/steps.ts';
 import { Leases, nodeLeasesPath } from '../ipam/leases.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { linkWithAddress } from '../kernel/linux-read.ts';
@@ -67,15 +68,16 @@ export class RoutedPods implements PodNetwork {
     this.#mtu = overlayMtu(withOverlay(options));
   }
 
-  attach(pod: PodAttachment): readonly IP[] {
+  attach(pod: PodAttachment, steps = new Steps()): readonly IP[] {
     const { sandboxId, podNamespace, podName } = pod;
     const key = podKey(sandboxId);
     const inode = namespaceInode(pod.netns);
     const before = this.#attached.get(sandboxId);
     if (before !== undefined && before.inode !== inode) this.#reconciler.update(new Map([[key, undefined]]));
-    const { ips } = this.#leases.lease(sandboxId, `${podNamespace}/${podName}`, pod.earlierIPs);
+    const holder = `${podNamespace}/${podName}`;
+    const { ips } = steps.measure('ipam', () => this.#leases.lease(sandboxId, holder, pod.earlierIPs));
     try {
-      this.#reconciler.update(new Map([[key, this.#plan(pod, ips)]]));
+      steps.measure('interface and rules', () => this.#reconciler.update(new Map([[key, this.#plan(pod, ips)]])));
     } catch (error) {
       this.detach(sandboxId);
       throw error;

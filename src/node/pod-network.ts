@@ -1,5 +1,6 @@
 // Room node: a pod's place on the network, as the pod lifecycle sees it.
 import type { IP } from '../addr/ip.ts';
+import type { Steps } from '../cni/steps.ts';
 import type { NetnsPath } from '../kernel/items.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
@@ -24,7 +25,7 @@ export interface PodAttachment {
 
 export interface PodNetwork {
   /** Leases addresses and wires the pod's namespace; idempotent for the same sandbox (adoption after a restart). Synchronous work of about a millisecond. */
-  attach(pod: PodAttachment): readonly IP[];
+  attach(pod: PodAttachment, steps?: Steps): readonly IP[];
   /** Releases all; succeeds when it is already gone. */
   detach(sandboxId: string): void;
   /** After a restart: forget every attachment of the node's own pods whose sandbox is not among these. */

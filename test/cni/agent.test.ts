@@ -1,8 +1,8 @@
 // The thin client: calls answered by an agent, and by nobody: dead, hung, of another namespace, not there at all.
 import assert from 'node:assert/strict';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { heldInNetworks } from '../../src/cni/audit.ts';
 import { until } from '../cluster/machine.ts';
@@ -119,6 +119,28 @@ test('the agent and the plugin that needs none share what they know', { skip }, 
   assert.equal(third.ips[0].address, '10.22.0.5/32');
   for (const call of calls) await world.must('DEL', config, call);
   assert.deepEqual(world.remains(), []);
+});
+
+test('an IPAM plugin of others that takes its time keeps nobody from an address', { skip }, async () => {
+  using world = new World();
+  await using _ = await startAgent(world);
+  const program = thinClient(world);
+  const slow = join(dirname(plugin()), 'slow-ipam');
+  const [asked, go] = [join(world.dir, 'asked'), join(world.dir, 'go')];
+  const answer = JSON.stringify({ cniVersion: '1.1.0', ips: [{ address: '10.77.0.5/24' }] });
+  const waits = `[ "$CNI_COMMAND" = ADD ] || exit 0; : > ${asked}; while [ ! -e ${go} ]; do sleep 0.05; done`;
+  writeFileSync(slow, `#!/bin/sh\n${waits}; echo '${answer}'\n`, { mode: 0o755 });
+  const config = world.config({ name: 'slow', ipam: { type: 'slow-ipam' } });
+  const patient = { netns: world.container(), container: 'patient', program };
+  const adding = world.must('ADD', config, patient);
+  await until('the slow plugin is asked', async () => existsSync(asked), 30_000);
+  const other = { netns: world.container(), container: 'other', program };
+  assert.equal((await world.must('ADD', world.config(), other)).ips[0].address, '10.22.0.2/32');
+  writeFileSync(go, '');
+  assert.equal((await adding).ips[0].address, '10.77.0.5/32');
+  await world.must('DEL', config, patient);
+  await world.must('DEL', world.config(), other);
+  await nothingRemains(world);
 });
 
 test('without an agent the thin client gives its input whole to the plugin that needs none', { skip }, async () => {

@@ -1,4 +1,4 @@
-// `podwire ipam show | check | release` on what the plugin that stands alone has given.
+// `podwire ipam show | check | release` and `podwire cni show` on what the plugin that stands alone has given.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -33,6 +33,14 @@ test('show says who holds what since when, check finds what is leaked, release g
     (await ipam('show')).stdout,
     /^ADDRESS +STATE +WHERE +HOLDER +SINCE.*\n10\.22\.0\.2 +held +network net1 +shop\/web /,
   );
+
+  const shown = await machine.podwire('cni', 'show', '-o', 'json', ...at);
+  const [first] = JSON.parse(shown.stdout);
+  assert.deepEqual([first.where, first.network, first.containerID], ['this machine', 'net1', 'kept']);
+  assert.deepEqual(Object.keys(first.took), ['namespace', 'ipam', 'record', 'interface', 'rules', 'limits']);
+  assert.ok(Object.values<number>(first.took).every((ms) => ms >= 0 && ms < 60_000));
+  const table = (await machine.podwire('cni', 'show', ...at)).stdout;
+  assert.match(table, /^WHERE .*\nthis machine +net1 +kept\/eth0 +10\.22\.0\.2 .* ms: namespace [\d.]+, ipam [\d.]+, /);
 
   removeNamespace(lost);
   const checked = await ipam('check', '-o', 'json');
