@@ -6,16 +6,19 @@ import type { CalicoEntity, CalicoPolicySpec, CalicoRule } from '../policy-types
 import type { CalicoNetworkPolicy, CalicoTier, GlobalNetworkPolicy } from '../types.ts';
 import { type Causes, checkOneOf, checkOptionalOneOf, forbidden, invalidValue, required, tooMany } from './causes.ts';
 import { portNameProblems, portNumberProblems } from './names.ts';
+import { checkPolicyAnnotations } from './policy-annotations.ts';
 
 const MOST_RULES = 1024;
 const ONLY_IN_RULES = 'global() can only be used in an EntityRule namespaceSelector';
 
-export function validateCalicoNetworkPolicy(causes: Causes, { spec }: CalicoNetworkPolicy): void {
+export function validateCalicoNetworkPolicy(causes: Causes, { metadata, spec }: CalicoNetworkPolicy): void {
+  checkPolicyAnnotations(causes, metadata);
   if (!spec) causes.push(required('spec'));
   else validateSpec(causes, spec);
 }
 
-export function validateGlobalNetworkPolicy(causes: Causes, { spec }: GlobalNetworkPolicy): void {
+export function validateGlobalNetworkPolicy(causes: Causes, { metadata, spec }: GlobalNetworkPolicy): void {
+  checkPolicyAnnotations(causes, metadata);
   if (!spec) {
     causes.push(required('spec'));
     return;

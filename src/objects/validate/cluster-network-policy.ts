@@ -3,13 +3,15 @@ import { parsePrefix } from '../../addr/prefix.ts';
 import type { ClusterPolicyRule, EgressPeer, NamespacesOrPods, ProtocolMatch, ProtocolPort } from '../policy-types.ts';
 import type { ClusterNetworkPolicy } from '../types.ts';
 import { type Causes, checkOneOf, duplicate, forbidden, invalidValue, required, tooLong, tooMany } from './causes.ts';
+import { checkPolicyAnnotations } from './policy-annotations.ts';
 import { validateSelector } from './selectors.ts';
 
 const MOST = 25;
 const LONGEST_NAME = 100;
 const LONGEST_CIDR = 43;
 
-export function validateClusterNetworkPolicy(causes: Causes, { spec }: ClusterNetworkPolicy): void {
+export function validateClusterNetworkPolicy(causes: Causes, { metadata, spec }: ClusterNetworkPolicy): void {
+  checkPolicyAnnotations(causes, metadata);
   if (!spec) {
     causes.push(required('spec'));
     return;

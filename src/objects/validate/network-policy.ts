@@ -4,9 +4,11 @@ import { type Prefix, parsePrefix } from '../../addr/prefix.ts';
 import type { Json, NetworkPolicy } from '../types.ts';
 import { checkCIDR, checkPort, isStrictSubset, PROTOCOLS } from './addresses.ts';
 import { type Causes, checkOptionalOneOf, forbidden, invalidValue, notSupported, required, tooMany } from './causes.ts';
+import { checkPolicyAnnotations } from './policy-annotations.ts';
 import { validateSelector } from './selectors.ts';
 
-export function validateNetworkPolicy(causes: Causes, { spec }: NetworkPolicy): void {
+export function validateNetworkPolicy(causes: Causes, { metadata, spec }: NetworkPolicy): void {
+  checkPolicyAnnotations(causes, metadata);
   if (!spec) return;
   validateSelector(causes, 'spec.podSelector', spec.podSelector);
   for (const [i, rule] of (spec.ingress ?? []).entries()) {

@@ -45,6 +45,15 @@ validationCases({
   ],
   refused: [
     [
+      'a word for a dry run that there is not',
+      'NetworkPolicy',
+      {
+        metadata: { annotations: { 'podwire.io/mode': 'Staged', 'podwire.io/log': 'allowed' } },
+        spec: { podSelector: {} },
+      },
+      ['metadata.annotations[podwire.io/mode]: Unsupported value: "Staged": supported values: "enforced", "staged"'],
+    ],
+    [
       'tier, priority and subject are required',
       'ClusterNetworkPolicy',
       { spec: {} },

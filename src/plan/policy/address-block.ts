@@ -38,8 +38,15 @@ function without(whole: AddressRange, holes: readonly AddressRange[]): AddressRa
   return rest;
 }
 
-export function inBlock({ family, ranges }: BlockPeer, ip: IP): boolean {
-  if (ip.includes(':') !== (family === 6)) return false;
+export function inBlock(block: BlockPeer, ip: IP): boolean {
+  return blocksWith([block], ip).length > 0;
+}
+
+/** Of these, those that hold the address. */
+export function blocksWith(blocks: Iterable<BlockPeer>, ip: IP): BlockPeer[] {
+  const family = ip.includes(':') ? 6 : 4;
   const number = ipToBigInt(ip);
-  return ranges.some(({ first, last }) => first <= number && number <= last);
+  return [...blocks].filter(
+    (block) => block.family === family && block.ranges.some(({ first, last }) => first <= number && number <= last),
+  );
 }

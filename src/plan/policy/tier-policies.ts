@@ -1,7 +1,7 @@
 // Room plan: what a node must hold of pods that policies of several tiers select: per pod and class of peers the walk's end, for every port.
 import { type Family, familyOf, type IP, ipToBigInt } from '../../addr/ip.ts';
 import type { Fragment } from '../plan.ts';
-import { type BlockPeer, inBlock } from './address-block.ts';
+import { type BlockPeer, blocksWith } from './address-block.ts';
 import { ANYBODY, type NodePolicyFacts } from './base.ts';
 import { disjoint } from './blocks.ts';
 import { type PeerClass, PeerClasses, withoutNumber } from './classes.ts';
@@ -13,7 +13,7 @@ import { type PolicyPod, podRef } from './pod.ts';
 import type { NodePeer } from './rules.ts';
 import { DIRECTIONS, type Direction } from './rules.ts';
 import { planTierBase } from './tier-base.ts';
-import { applicableRules, atomsOfPod, type PeerAtom, stagesOfSides } from './tier-sides.ts';
+import { applicableRules, atomsOfPod, type PeerAtom, portKey, stagesOfSides } from './tier-sides.ts';
 
 export type Changes = Map<string, Fragment | undefined>;
 
@@ -44,6 +44,9 @@ export class TierPolicies {
   readonly #blockClasses = new Map<Family, readonly PeerClass[]>();
   /** Number of a class to the keys of the fragments that decide about it. */
   readonly #decided = new Map<number, Set<string>>();
+  /** Of the interests. */
+  readonly #blocks = new Map<string, BlockPeer>();
+  readonly #touchedBlocks: BlockPeer[] = [];
   readonly #dirtyPeers = new Set<string>();
   #dirtyBlocks = false;
   #hasBase = false;
@@ -73,6 +76,7 @@ export class TierPolicies {
   ): void {
     const spoken = new Map<string, Set<string>>();
     for (const [key, target] of targets) spoken.set(key, this.#readTarget(key, target));
+    this.#touchPodsInBlocks();
     for (const key of peers) this.#dirtyPeers.add(key);
     for (const key of this.#dirtyPeers) this.#readPeer(key, changes);
     this.#dirtyPeers.clear();
@@ -93,20 +97,27 @@ export class TierPolicies {
     const old = new Set(this.#targets.get(key)?.atoms.keys());
     const sides = to ? stagesOfSides(this.#engine.tiers, to.pod) : new Map<Direction, PodStages>();
     const atoms = atomsOfPod(sides);
-    this.#interests.change(key, old, atoms, (_, atom) => this.#touch(atom));
+    this.#interests.change(key, old, atoms, (_, atom, spoken) => this.#touch(atom, spoken));
     if (to && sides.size > 0) this.#targets.set(key, { ...to, sides, atoms });
     else this.#targets.delete(key);
     return new Set([...old, ...atoms.keys()]);
   }
 
   /** Whoever the atom is about is of another class now. */
-  #touch(atom: PeerAtom): void {
+  #touch(atom: PeerAtom, spoken: boolean): void {
     if (atom.kind === 'pods') for (const { key } of this.#engine.members(atom.key)) this.#dirtyPeers.add(key);
     else if (atom.kind === 'port') this.#touchPods(({ ports }) => ports.has(atom.port));
-    else {
-      this.#dirtyBlocks = true;
-      if (atom.kind === 'block') this.#touchPods(({ ips }) => ips.some((ip) => inBlock(atom, ip)));
-    }
+    else this.#dirtyBlocks = true;
+    if (atom.kind !== 'block') return;
+    if (spoken) this.#blocks.set(atom.key, atom);
+    else this.#blocks.delete(atom.key);
+    this.#touchedBlocks.push(atom);
+  }
+
+  /** Pods in blocks that came or went, all blocks at once: there may be many of both. */
+  #touchPodsInBlocks(): void {
+    const blocks = this.#touchedBlocks.splice(0);
+    if (blocks.length > 0) this.#touchPods(({ ips }) => ips.some((ip) => blocksWith(blocks, ip).length > 0));
   }
 
   #touchPods(are: (pod: PolicyPod) => boolean): void {
@@ -135,13 +146,10 @@ export class TierPolicies {
   }
 
   #groupsOf(pod: PolicyPod, ip: IP): string[] {
-    const groups: string[] = [];
-    for (const [key, atom] of this.#interests.entries()) {
-      if (atom.kind === 'pods' ? pod.peers.has(key) : atom.kind === 'block' && inBlock(atom, ip)) groups.push(key);
-      const number = atom.kind === 'port' && pod.ports.get(atom.port);
-      if (number) groups.push(`${key}=${number}`);
-    }
-    return groups.sort();
+    const peers = [...pod.peers].filter((key) => this.#interests.has(key));
+    const ports = [...pod.ports].filter(([port]) => this.#interests.has(portKey(port)));
+    const blocks = blocksWith(this.#blocks.values(), ip).map(({ key }) => key);
+    return [...peers, ...blocks, ...ports.map(([port, number]) => `${portKey(port)}=${number}`)].sort();
   }
 
   #readBlocks(changes: Changes): void {

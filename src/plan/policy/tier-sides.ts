@@ -7,6 +7,11 @@ import { type Stage, stagesOf, type Tier } from './tiers.ts';
 /** What a rule may ask of a peer: to be one of these, or (egress) to have a port of the name. */
 export type PeerAtom = AtomicPeer | { readonly kind: 'port'; readonly key: string; readonly port: string };
 
+/** `TCP/web` -> the key of those who have a port of the name. */
+export function portKey(port: string): string {
+  return `#${port}`;
+}
+
 type PlainPort = Exclude<PortMatch, { kind: 'name' }>;
 
 /** Directions in which some policy has a say, in force or staged. */
@@ -34,7 +39,7 @@ export function atomsOfPod(sides: ReadonlyMap<Direction, PodStages>): Map<string
       for (const port of ports) {
         if (port.kind !== 'name' || direction === 'ingress') continue;
         const name = namedPort(port.protocol, port.name);
-        atoms.set(`#${name}`, { kind: 'port', key: `#${name}`, port: name });
+        atoms.set(portKey(name), { kind: 'port', key: portKey(name), port: name });
       }
     }
   }
@@ -71,7 +76,7 @@ function plainPorts(port: PortMatch, direction: Direction, pod: PolicyPod, group
 }
 
 function numberIn(groups: readonly string[], name: string): number | undefined {
-  const start = `#${name}=`;
+  const start = `${portKey(name)}=`;
   const found = groups.find((group) => group.startsWith(start));
   return found === undefined ? undefined : Number(found.slice(start.length));
 }
