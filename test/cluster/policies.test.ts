@@ -294,6 +294,90 @@ test('DNS is denied and allowed as where pods answer it', { skip }, async () => 
   await answers('red/near', 'far.blue', 80);
 });
 
+test('tiers by kubectl: what Admin denies no NetworkPolicy allows, Calico decides by order, staged policies deny nothing', {
+  skip,
+}, async () => {
+  const team = (name: string) => ({ namespaces: { matchLabels: { team: name } } });
+  const guard = (action: string, annotations = {}) => ({
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    metadata: { name: 'guard', annotations },
+    spec: {
+      tier: 'Admin',
+      priority: 1,
+      subject: team('red'),
+      ingress: [{ name: 'blue', action, from: [team('blue')] }],
+    },
+  });
+  const web = ips.get('Pod red/web')!;
+  const silent = (from: string) => async () => (await ask(from, web, 8080, 1)) === undefined;
+  await machine.apply(
+    manifest(guard('Deny'), policy('red', 'all', { podSelector: {}, policyTypes: ['Ingress'], ingress: [{}] })),
+  );
+  await until('Admin denies', silent('blue/far'));
+  await isSilent('blue/far', ips.get('Service red/web')!, 80);
+  await answers('red/near', web, 8080);
+  const calico = {
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'GlobalNetworkPolicy',
+    metadata: { name: 'no-near' },
+    spec: { order: 10, selector: 'pod == "web"', ingress: [{ action: 'Deny', source: { selector: 'pod == "near"' } }] },
+  };
+  await machine.apply(manifest(calico));
+  await until('Calico denies before NetworkPolicies allow', silent('red/near'));
+  await machine.apply(manifest(guard('Deny', { 'podwire.io/mode': 'staged' })));
+  await answers('blue/far', web, 8080);
+  await until('what a staged policy would deny is told', async () => {
+    const text = await machine.mustPodwire('flows', '--verdict', 'would-deny', '--pod', 'red/web');
+    return text.includes('denied by ClusterNetworkPolicy/guard ingress[0] "blue"');
+  });
+  const table = await machine.kubectl('get', 'cnp,gnp', '--no-headers');
+  assert.match(table, /guard +Admin +1 /);
+  assert.match(table, /no-near +default +10 /);
+  const bad = { ...guard('Allow'), spec: { ...guard('Allow').spec, priority: 1001 } };
+  const { code, stderr } = await machine.run('kubectl', ['apply', '-f', '-'], manifest(bad));
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /spec\.priority: Invalid value: 1001: spec\.priority in body should be less than or equal to 1000/,
+  );
+  await machine.kubectl('delete', 'cnp,gnp', '--all');
+  await machine.kubectl('delete', 'networkpolicy', '-n', 'red', '--all');
+  await answers('red/near', web, 8080);
+});
+
+test('a pod on the network of its host is that node: no policy holds it, no selector means it, its address does', {
+  skip,
+}, async () => {
+  const spec = { hostNetwork: true, nodeName: 'node-2', terminationGracePeriodSeconds: 0 };
+  const containers = [{ name: 'c', image: 'host', command: ['sleep', 'inf'] }];
+  const host = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace: 'red', name: 'host' },
+    spec: { ...spec, containers },
+  };
+  await machine.apply(manifest(host));
+  await machine.kubectl('wait', '-n', 'red', '--for=condition=Ready', 'pod/host', '--timeout=60s');
+  await answers('red/host', ips.get('Pod red/web')!, 8080);
+  const inside = policy('red', 'inside', {
+    podSelector: {},
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [{ from: [{ podSelector: {} }] }],
+    egress: [{ to: [{ podSelector: {} }] }],
+  });
+  await machine.apply(manifest(inside));
+  await until('it is a stranger', async () => (await ask('red/host', ips.get('Pod red/web')!, 8080, 1)) === undefined);
+  await answers('red/host', ips.get('Pod blue/far')!, 8080);
+  await isSilent('red/near', ips.get('Pod blue/far')!, 8080);
+  const nodeIP = await machine.kubectl('get', 'pod', '-n', 'red', 'host', '-o', 'jsonpath={.status.hostIP}');
+  const block = { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: `${nodeIP.trim()}/32` } }] }] };
+  await machine.apply(manifest(policy('red', 'by-address', block)));
+  await answers('red/host', ips.get('Pod red/web')!, 8080);
+  await machine.kubectl('delete', 'networkpolicy', '-n', 'red', '--all');
+  await machine.kubectl('delete', 'pod', '-n', 'red', 'host', '--force');
+});
+
 test('what cannot be is refused in Kubernetes’ words', { skip }, async () => {
   const bad = policy('red', 'bad', {
     podSelector: {},

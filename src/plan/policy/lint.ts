@@ -13,6 +13,7 @@ export interface Finding {
     | 'shadowed'
     | 'never-reached'
     | 'denies-dns'
+    | 'staged'
     | 'host-network';
   /** `NetworkPolicy/shop/web` */
   readonly policy: string;
@@ -30,8 +31,10 @@ export interface Finding {
 export function lint(engine: PolicyEngine, dns?: string): Finding[] {
   return [...engine.policies.values()].flatMap((policy) => {
     const pods = [...engine.pods.values()].filter((pod) => pod.policies.has(policy));
+    const mend = 'take the annotation podwire.io/mode away when it is to be in force';
     return [
       ...selection(engine, policy, pods),
+      ...(policy.staged ? [ofPolicy(policy, 'staged', 'is staged: it denies and allows nothing', mend)] : []),
       ...policy.rules.ingress.flatMap((rule) => [
         ...peersOf(engine, rule),
         ...ingressPorts(rule, pods),
