@@ -172,6 +172,7 @@ function program(): Command {
   command(policy, 'diff', 'what manifests would allow and deny that is not so now', 'podwire policy diff -f new.yaml')
     .option('-f, --filename <path>', 'the manifests that are to be applied')
     .option('--base <path>', 'other manifests in place of a cluster, over which they are laid')
+    .option('--staged', 'as if what is staged were in force; alone: what that would change')
     .option('--flows <file>', 'only of these flows: what `policy recommend --record` wrote, or conntrack -L prints')
     .addOption(tableOrJson())
     .action(async (options) => (await import('./policy-diff.ts')).runPolicyDiff(options));

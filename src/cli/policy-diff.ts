@@ -7,6 +7,7 @@ import { verdictText } from '../plan/policy/explain.ts';
 import { judge } from '../plan/policy/judge.ts';
 import { allowedText } from '../plan/policy/matrix.ts';
 import type { SeenFlow } from '../plan/policy/recommend.ts';
+import { MODE } from '../plan/policy/rules.ts';
 import { flowsOfFile } from './flow-file.ts';
 import { ofObjects, policyObjects, readManifests } from './policy-source.ts';
 import { formatTable } from './table.ts';
@@ -16,21 +17,31 @@ interface DiffFlags {
   readonly filename?: string;
   readonly base?: string;
   readonly flows?: string;
+  /** As if what is staged were in force. */
+  readonly staged?: boolean;
   readonly output: string;
 }
 
 /** Manifests are laid over the cluster or over other manifests. Exit code 3: something would change. */
-export async function runPolicyDiff({ name, base, filename, flows, output }: DiffFlags): Promise<void> {
-  if (filename === undefined)
-    throw new Fault('what is to change?', { mend: 'podwire policy diff -f NEW', exitCode: 2 });
+export async function runPolicyDiff({ name, base, filename, flows, staged, output }: DiffFlags): Promise<void> {
+  if (filename === undefined && !staged)
+    throw new Fault('what is to change?', { mend: 'podwire policy diff -f NEW, or --staged', exitCode: 2 });
   const { objects, dns } = await policyObjects({ name, ...(base !== undefined && { filename: base }) });
   const before = ofObjects(objects, dns).engine;
-  const after = ofObjects([...objects, ...readManifests(filename).filter(isNews(objects))], dns).engine;
+  const news = filename === undefined ? [] : readManifests(filename).filter(isNews(objects));
+  const then = [...objects, ...news];
+  const after = ofObjects(staged ? then.map(inForce) : then, dns).engine;
   const changes = flows === undefined ? ofPods(before, after) : ofFlows(flowsOfFile(flows, before), before, after);
   if (output === 'json') console.log(JSON.stringify(changes.data, undefined, 2));
   else if (changes.data.length === 0) console.log(changes.none);
   else console.log(formatTable(changes.rows));
   if (changes.data.length > 0) process.exitCode = 3;
+}
+
+/** Without the annotation for a dry run. */
+function inForce(object: DraftObject): DraftObject {
+  const { [MODE]: _, ...annotations } = object.metadata.annotations ?? {};
+  return { ...object, metadata: { ...object.metadata, annotations } };
 }
 
 /** Pods that are there have addresses, which those of manifests have not. */

@@ -106,7 +106,7 @@ export function atomsOf(peer: Peer): readonly AtomicPeer[] {
   return peer.kind === 'entity' ? peer.conditions.flatMap(({ anyOf }) => anyOf) : [peer];
 }
 
-const MODE = 'podwire.io/mode';
+export const MODE = 'podwire.io/mode';
 const LOG = 'podwire.io/log';
 
 type Head = Pick<PolicyRules, 'id' | 'key' | 'ref' | 'staged' | 'logsAllowed'>;
