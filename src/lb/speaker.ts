@@ -140,7 +140,8 @@ export class Speaker implements Hands {
   }
 
   #put(ip: IP, service: ObjectRef): boolean {
-    const fragment = planAddress({ ip, link: this.#options.link.name, service });
+    const { name: link, ips: nodeIPs } = this.#options.link;
+    const fragment = planAddress({ ip, link, nodeIPs, service });
     return this.#plan(ip, new Map([[addressFragmentKey(ip), fragment]]));
   }
 

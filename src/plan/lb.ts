@@ -9,6 +9,8 @@ export interface ClaimedAddress {
   readonly ip: IP;
   /** The link on which its neighbours ask for it. */
   readonly link: string;
+  /** The node's own, one per family. */
+  readonly nodeIPs: readonly IP[];
   /** The first of the Services that have it. */
   readonly service: ObjectRef;
 }
@@ -21,8 +23,10 @@ export function addressFragmentKey(ip: IP): string {
  * No link gets the address, so that the node never speaks under it. By a local route the kernel answers ARP for it (arp_process()
  * asks the routes, whatever interface has the address) and takes in what nobody translates; for NDP the link must say so itself.
  */
-export function planAddress({ ip, link, service }: ClaimedAddress): Fragment {
-  const route: KernelItem = { kind: 'route', dst: hostPrefix(ip), type: 'local', link: 'lo' };
+export function planAddress({ ip, link, nodeIPs, service }: ClaimedAddress): Fragment {
+  // Else the node would speak to it under an address of lo: of IPv6 that is the DNS server's, whose packets nobody tracks.
+  const src = nodeIPs.find((own) => familyOf(own) === familyOf(ip));
+  const route: KernelItem = { kind: 'route', dst: hostPrefix(ip), type: 'local', link: 'lo', ...(src && { src }) };
   if (familyOf(ip) === 4) return { cause: service, items: [route] };
   return {
     cause: service,
