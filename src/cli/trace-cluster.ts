@@ -16,6 +16,8 @@ import { factsOf } from '../node/node-facts.ts';
 import { remoteNode, withOverlay } from '../node/overlay.ts';
 import { sandboxId } from '../node/pod-paths.ts';
 import type { Node, Pod } from '../objects/types.ts';
+import { cidrsOf } from '../plan/service-ways.ts';
+import { inNetns } from '../sys/netns.ts';
 import { TracedCluster } from '../trace/cluster.ts';
 import { listensIn } from '../trace/listeners.ts';
 import { ofObjects, policyObjects } from './policy-source.ts';
@@ -30,22 +32,24 @@ export async function liveSource(name: string): Promise<TraceSource> {
   const { objects, dns } = await policyObjects({ name });
   const config = storedConfig(name)!;
   const paths = clusterPaths(name);
-  const [{ services, slices }, claims] = await Promise.all([servicesOf(paths), claimsOf(paths)]);
+  const [{ services, slices, ranges }, claims] = await Promise.all([servicesOf(paths), claimsOf(paths)]);
   const { engine } = ofObjects(objects, dns);
   const ofKind = <T>(kind: string) => objects.filter((each) => each.kind === kind) as unknown as T[];
   const nodes = ofKind<Node>('Node');
+  const netnsOf = (node: string) => placeOfNode(name, node).netns;
+  const furtherCIDRs = ranges.flatMap(cidrsOf);
   const knows = nodeLayouts(config).map((layout) => {
     const options = nodeOptions(config, layout);
     const node = nodes.find(({ metadata }) => metadata.name === layout.name);
     const remotes = nodes.filter((each) => each !== node).map(remoteNode);
     return {
-      facts: factsOf(options, node),
+      // It asks the interfaces of whoever asks.
+      facts: inNetns(netnsOf(layout.name), () => factsOf(options, node, furtherCIDRs)),
       overlay: withOverlay(options, NODE_LEG),
       remotes,
       claims: claims.get(layout.name) ?? [],
     };
   });
-  const netnsOf = (node: string) => placeOfNode(name, node).netns;
   const placeOf = ({ metadata: { uid }, spec }: Pod) => {
     const { netns } = placeOfPod(name, { uid, node: spec.nodeName!, hostNetwork: false });
     return { sandboxId: sandboxId(uid), netns };
@@ -67,8 +71,12 @@ export async function liveSource(name: string): Promise<TraceSource> {
 async function servicesOf({ kubeconfig }: ClusterPaths) {
   const client = new Client(openKubeconfig(kubeconfig));
   try {
-    const [services, slices] = await Promise.all([client.list('Service'), client.list('EndpointSlice')]);
-    return { services: services.items, slices: slices.items };
+    const [services, slices, ranges] = await Promise.all([
+      client.list('Service'),
+      client.list('EndpointSlice'),
+      client.list('ServiceCIDR'),
+    ]);
+    return { services: services.items, slices: slices.items, ranges: ranges.items };
   } finally {
     client.transport.close();
   }

@@ -22,6 +22,11 @@ export async function lookUp(
   name: string,
   flags: { readonly name: string; readonly namespace: string },
 ): Promise<{ end: End; hops: Hop[] } | { dead: Trace }> {
+  if (name.includes('/'))
+    throw new Fault(`nothing is called "${name}"`, {
+      mend: 'kubectl get pods,services -A lists what there is',
+      exitCode: 2,
+    });
   if (source.kind !== 'pod') {
     throw new Fault(`nothing is called "${name}"`, {
       mend: `${endName(source)} asks no cluster DNS: names are looked up for pods`,

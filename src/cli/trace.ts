@@ -8,7 +8,9 @@ import { commonFamily, type End, endName, findEnd, parseTarget, portOf } from '.
 import type { Hop, Question, Trace } from '../trace/hop.ts';
 import { arrives, type Paint, traceText } from '../trace/trace-text.ts';
 import { traceFlow } from '../trace/walker.ts';
+import { formatTable } from './table.ts';
 import { liveSource } from './trace-cluster.ts';
+import { type Followed, follow } from './trace-live.ts';
 import { lookUp } from './trace-name.ts';
 
 export interface TraceFlags {
@@ -16,23 +18,52 @@ export interface TraceFlags {
   readonly namespace: string;
   readonly output: string;
   readonly live?: boolean;
-  readonly filename?: string;
 }
 
 /** What a packet would be, and what was decided before it is one. */
 interface Asked {
   readonly question: Question;
   readonly before: readonly Hop[];
+  readonly sender: End;
 }
 
 /** Exit code 3: it does not arrive; 4: what was seen is not what was said (--live). */
 export async function runTrace(from: string, to: string, flags: TraceFlags): Promise<void> {
   requireRoot();
-  const { cluster } = await liveSource(flags.name);
-  const asked = await askedOf(cluster, from, to, flags);
-  const trace = 'dead' in asked ? asked.dead : traceFlow(cluster, asked.question, asked.before);
-  print(trace, flags.output);
-  if (!arrives(trace)) process.exitCode = 3;
+  const source = await liveSource(flags.name);
+  const asked = await askedOf(source.cluster, from, to, flags);
+  const trace = 'dead' in asked ? asked.dead : traceFlow(source.cluster, asked.question, asked.before);
+  const live = flags.live && !('dead' in asked) ? await follow(source, asked.sender, trace, flags.name) : undefined;
+  if (flags.output === 'json') console.log(JSON.stringify({ ...trace, arrives: arrives(trace), live }, undefined, 2));
+  else
+    console.log(
+      [...traceText(live ? first(trace, live) : trace, paint), ...(live ? ['', ...liveText(live)] : [])].join('\n'),
+    );
+  if (live && !live.same) process.exitCode = 4;
+  else if (!arrives(trace)) process.exitCode = 3;
+}
+
+/** The way that the packet took stands before those that it might have taken. */
+function first(trace: Trace, { way }: Followed): Trace {
+  return { ...trace, ways: [way, ...trace.ways.filter((each) => each !== way)] };
+}
+
+function liveText({ rows, same, fromPort, incomplete, blind }: Followed): string[] {
+  const head = ['', 'AT', 'SAID', `SEEN (sent from port ${fromPort})`];
+  const lines = formatTable([head, ...rows.map((row) => [row.same ? 'ok' : 'NO', row.at, row.said, row.seen])]).split(
+    '\n',
+  );
+  const coloured = lines.map((line, i) => (i === 0 ? line : rows[i - 1]!.same ? line : paint.bad(line)));
+  const notes = [
+    ...blind,
+    ...(incomplete ? ['the kernel told more than could be heard: something may be missing'] : []),
+  ];
+  const verdict = same
+    ? paint.good('What was seen is what was said.')
+    : paint.bad(
+        'What was seen is not what was said: the kernel has something that the plan has not, or changes are under way.',
+      );
+  return [...coloured, ...notes.map((note) => paint.dim(`Note: ${note}.`)), '', verdict];
 }
 
 async function askedOf(
@@ -59,6 +90,7 @@ async function askedOf(
   return {
     question: { from: endName(source), to: target.name === pair.dst ? endName(end) : target.name, packet },
     before: hops,
+    sender: source,
   };
 }
 
@@ -84,11 +116,6 @@ function headless(cluster: TracedCluster, end: Extract<End, { kind: 'service' }>
     .flatMap(({ endpoints = [] }) => endpoints ?? [])
     .filter(({ conditions }) => conditions?.ready !== false);
   return ready.flatMap(({ addresses }) => addresses.slice(0, 1));
-}
-
-function print(trace: Trace, output: string): void {
-  if (output === 'json') console.log(JSON.stringify({ ...trace, arrives: arrives(trace) }, undefined, 2));
-  else console.log(traceText(trace, paint).join('\n'));
 }
 
 /** Node leaves colours out where the output is no terminal, or NO_COLOR is set. */

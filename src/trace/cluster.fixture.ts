@@ -1,16 +1,27 @@
 // A cluster of three nodes out of plain objects, for tests of traces: dual stack, VXLAN, pods at fixed addresses.
-import type { EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service } from '../objects/types.ts';
+import { formatIP, ipBytes } from '../addr/ip.ts';
+import type {
+  CalicoTier,
+  EndpointSlice,
+  Namespace,
+  NetworkPolicy,
+  Node,
+  Pod,
+  Service,
+  ServiceAccount,
+} from '../objects/types.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
 import { dnsPod } from '../plan/policy/pod.ts';
+import type { AnyPolicy } from '../plan/policy/read-policy.ts';
 import { type ClusterParts, TracedCluster } from './cluster.ts';
 import type { NodeKnows } from './node-view.ts';
 
 export const NODES = ['node-1', 'node-2', 'node-3'] as const;
-export const POD_CIDRS = ['10.244.0.0/16', 'fd00:10:244::/56'];
+export const POD_CIDRS = ['10.244.0.0/16', 'fd00:244::/56'];
 export const SERVICE_CIDRS = ['10.96.0.0/16', 'fd00:10:96::/112'];
 export const NODE_CIDRS = ['172.30.0.0/24', 'fd00:30::/64'];
 export const DNS_IPS = ['10.96.0.10', 'fd00:10:96::a'];
-/** The bottom of the network between the nodes: a client that is no part of the cluster. */
+/** The machine's own leg on the network between the nodes: a client that is no part of the cluster. */
 export const OUTSIDE = ['172.30.0.1', 'fd00:30::1'] as const;
 
 export function nodeIPs(i: number): [string, string] {
@@ -18,11 +29,11 @@ export function nodeIPs(i: number): [string, string] {
 }
 
 export function podIPs(node: number, slot: number): [string, string] {
-  return [`10.244.${node}.${slot + 1}`, `fd00:10:244:${node}::${slot + 1}`];
+  return [`10.244.${node}.${slot + 1}`, formatIP(ipBytes(`fd00:244:0:${node}::${slot + 1}`))];
 }
 
 export function ownPodCIDRs(node: number): [string, string] {
-  return [`10.244.${node}.0/24`, `fd00:10:244:${node}::/64`];
+  return [`10.244.${node}.0/24`, `fd00:244:0:${node}::/64`];
 }
 
 const meta = (name: string, namespace?: string, labels: Record<string, string> = {}) => ({
@@ -41,7 +52,7 @@ export function nodeObject(i: number, ready: 'True' | 'Unknown' = 'True'): Node 
   return {
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: meta(NODES[i]!),
+    metadata: meta(NODES[i]!, undefined, { zone: `n${i + 1}` }),
     spec: { podCIDRs: ownPodCIDRs(i) },
     status: { addresses, conditions: [condition] },
   } as unknown as Node;
@@ -116,17 +127,23 @@ export interface Objects {
   readonly pods?: readonly Pod[];
   readonly services?: readonly Service[];
   readonly slices?: readonly EndpointSlice[];
-  readonly policies?: readonly NetworkPolicy[];
+  readonly policies?: readonly AnyPolicy[];
+  readonly tiers?: readonly CalicoTier[];
+  readonly accounts?: readonly ServiceAccount[];
   readonly namespaces?: readonly Namespace[];
   readonly nodes?: readonly Node[];
   /** Load balancer addresses by number of their node. */
   readonly claims?: Readonly<Record<number, readonly string[]>>;
 }
 
-export function engineOf({ pods = [], policies = [], namespaces = [], nodes = allNodes() }: Objects): PolicyEngine {
+export function engineOf(objects: Objects): PolicyEngine {
+  const { pods = [], policies = [], namespaces = [], nodes = allNodes(), tiers = [], accounts = [] } = objects;
   const engine = new PolicyEngine();
   for (const { metadata } of namespaces) engine.setNamespace(metadata.name, metadata.labels ?? {});
   for (const node of nodes) engine.setNode(node);
+  for (const tier of tiers) engine.setTier(tier);
+  for (const { metadata } of accounts)
+    engine.setServiceAccount(metadata.namespace!, metadata.name, metadata.labels ?? {});
   for (const pod of pods) engine.setPod(pod);
   for (const policy of policies) engine.setPolicy(policy);
   engine.setPod(dnsPod(DNS_IPS));

@@ -3,7 +3,7 @@ import type { IP } from '../addr/ip.ts';
 import { prefixContains } from '../addr/prefix.ts';
 import type { EndpointSlice, Node, Pod, Service } from '../objects/types.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
-import { type NodeKnows, NodeView, type PlacedPod } from './node-view.ts';
+import { type NodeKnows, NodeView, type PlacedPod, type RouteFound } from './node-view.ts';
 
 export interface ClusterParts {
   readonly nodes: readonly Node[];
@@ -25,16 +25,17 @@ export class TracedCluster {
   readonly views: ReadonlyMap<string, NodeView>;
   readonly slices: ReadonlyMap<string, readonly EndpointSlice[]>;
   readonly #nodes: ReadonlyMap<string, Node>;
+  readonly #placed: ReadonlyMap<string, readonly PlacedPod[]>;
 
   constructor(parts: ClusterParts) {
     this.parts = parts;
     this.slices = Map.groupBy(parts.slices, serviceOf);
     this.#nodes = new Map(parts.nodes.map((node) => [node.metadata.name, node]));
     const placed = parts.pods.filter(hasPlace).map((pod) => ({ pod, ips: ipsOf(pod), ...parts.placeOf(pod) }));
-    const byNode = Map.groupBy(placed, ({ pod }) => pod.spec.nodeName!);
+    this.#placed = Map.groupBy(placed, ({ pod }) => pod.spec.nodeName!);
     const { nodes, services } = parts;
     const views = parts.knows.map((knows) => {
-      const pods = byNode.get(knows.facts.nodeName) ?? [];
+      const pods = this.podsOf(knows.facts.nodeName);
       return new NodeView(knows, { nodes, services, slices: this.slices, pods });
     });
     this.views = new Map(views.map((view) => [view.name, view]));
@@ -52,17 +53,31 @@ export class TracedCluster {
     return undefined;
   }
 
+  /** Those of a node that have addresses of their own. */
+  podsOf(node: string): readonly PlacedPod[] {
+    return this.#placed.get(node) ?? [];
+  }
+
   nodeAt(ip: IP): NodeView | undefined {
     return this.nodes.find(({ knows }) => knows.facts.nodeIPs.includes(ip));
   }
 
+  /** The node that takes packets for the address in: its own, or a load balancer's for which it answers. */
+  holderOf(ip: IP): NodeView | undefined {
+    return this.nodeAt(ip) ?? this.nodes.find(({ knows }) => knows.claims.includes(ip));
+  }
+
+  /** To which a route to other nodes' pods leads. */
+  nodeBehind({ cause }: RouteFound): NodeView | undefined {
+    return cause.kind === 'Node' ? this.views.get(cause.name) : undefined;
+  }
+
   /** The node at which a packet from beyond the cluster comes in. */
   entranceFor(ip: IP): NodeView | undefined {
-    const holds = ({ knows }: NodeView) => knows.claims.includes(ip) || knows.facts.nodeIPs.includes(ip);
     const leads = ({ knows }: NodeView) => knows.facts.ownPodCIDRs.some((cidr) => prefixContains(cidr, ip));
     const isService = this.nodes[0]?.knows.facts.serviceCIDRs.some((cidr) => prefixContains(cidr, ip));
     const door = isService ? this.nodes.find(({ name }) => this.whyNotReady(name) === undefined) : undefined;
-    return this.nodes.find(holds) ?? this.nodes.find(leads) ?? door;
+    return this.holderOf(ip) ?? this.nodes.find(leads) ?? door;
   }
 
   /** Words for what is wrong with a node; undefined: it is Ready. */

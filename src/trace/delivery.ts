@@ -15,7 +15,8 @@ export interface Arrival {
 }
 
 export type Receiver =
-  | { readonly view: NodeView; readonly pod: PlacedPod }
+  /** `stays`: it sends to itself, and nothing leaves it. */
+  | { readonly view: NodeView; readonly pod: PlacedPod; readonly stays?: true }
   | { readonly view: NodeView; readonly isDns?: boolean }
   /** Beyond the cluster's nodes; `view` is the node that it left last. */
   | { readonly view: NodeView; readonly outside: IP };
@@ -26,7 +27,8 @@ export function deliver(arrival: Arrival, flight: Flight, to: Receiver): Way {
   const { cluster, hops, question } = arrival;
   const { protocol } = question.packet;
   const { name, where } = nameOf(cluster, flight, to);
-  const node = 'outside' in to ? {} : { node: to.view.name };
+  const stays = 'pod' in to && to.stays === true;
+  const node = 'outside' in to || stays ? {} : { node: to.view.name };
   const tuple = `${flight.src} -> ${flight.dst}:${flight.port}`;
   const at = 'pod' in to ? to.pod : to.view.name;
   const open =
@@ -59,7 +61,8 @@ function nameOf(cluster: TracedCluster, { port, dst }: Flight, to: Receiver): { 
   if ('outside' in to) return { name: to.outside, where: 'leaves the cluster' };
   if ('pod' in to) {
     const name = objectKey(to.pod.pod);
-    return { name, where: `pod ${name} (${to.view.linkOf(to.pod)})` };
+    const how = to.stays ? 'within itself, where no rule is' : to.view.linkOf(to.pod);
+    return { name, where: `pod ${name} (${how})` };
   }
   if (to.isDns)
     return { name: `DNS of ${to.view.name}`, where: `the DNS server of ${to.view.name} (as kube-system/kube-dns)` };
@@ -97,7 +100,7 @@ function replyOf({ cluster, nats, question }: Arrival, flight: Flight, to: Recei
     if (!arrived && route?.route.type !== 'unicast') {
       return fail(`the answer to ${target} has no way: ${view.name} has no route there`);
     }
-    const next = route && (cluster.nodeAt(target) ?? cluster.views.get(route.cause.name));
+    const next = route && (cluster.nodeAt(target) ?? cluster.nodeBehind(route));
     if (arrived || !next || next === view) {
       if (open.length > 0)
         return fail(`the answer to ${target} does not come by ${open.at(-1)!.view.name}, which translated`);

@@ -30,6 +30,8 @@ export interface Hop {
   readonly says: string;
   /** Objects that made it: `Service/shop/web`. */
   readonly by: readonly string[];
+  /** The packet after it, where that is another than before. */
+  readonly packet?: Addresses;
   /** What more there is to know, a line each: endpoints and why they are or are not chosen. */
   readonly more?: readonly string[];
 }

@@ -5,6 +5,7 @@ import type { KernelItem, Route } from '../kernel/items.ts';
 import type { NftItem } from '../kernel/nft-items.ts';
 import { podHostPorts } from '../objects/pod-ports.ts';
 import { type EndpointSlice, type Node, type ObjectRef, objectKey, type Pod, type Service } from '../objects/types.ts';
+import { causeOf } from '../plan/frontends.ts';
 import { planAddress } from '../plan/lb.ts';
 import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
 import { planNode } from '../plan/node.ts';
@@ -14,6 +15,7 @@ import type { Fragment } from '../plan/plan.ts';
 import { planPod, podLinkName } from '../plan/pods.ts';
 import { planProxyBase } from '../plan/proxy-base.ts';
 import { type NodeFacts, placeOf } from '../plan/proxy-names.ts';
+import { externalPrefixes, planServiceWays } from '../plan/service-ways.ts';
 import { planService, serviceFragmentKey } from '../plan/services.ts';
 import type { Protocol } from './hop.ts';
 import { Ruleset } from './packet-walk.ts';
@@ -99,10 +101,11 @@ export class NodeView {
     return facts.nodeIPs.includes(ip) || facts.dnsIPs.includes(ip) || claims.includes(ip);
   }
 
-  /** The longest prefix of the plan's routes; then the segment on which the node has its own address. */
+  /** The longest prefix among the plan's routes and the segment on which the node has its own address. */
   routeTo(ip: IP): RouteFound | undefined {
     this.#routes ??= routesOf(this.plan, this.knows.overlay);
-    return this.#routes.find(({ route }) => prefixContains(route.dst, ip));
+    const found = this.#routes.find(({ route }) => prefixContains(route.dst, ip));
+    return found?.route.type === 'unreachable' || found?.route.type === 'blackhole' ? undefined : found;
   }
 }
 
@@ -123,14 +126,22 @@ function planOf(knows: NodeKnows, { nodes, services, slices, pods }: NodeObjects
   set('proxy/base', planProxyBase(facts));
   set('masquerade/base', planMasqueradeBase(facts));
   for (const node of nodes) set(masqueradeFragmentKey(node.metadata.name), planNodeAddresses(node, facts));
+  const { nodeIPs, podCIDRs, serviceCIDRs } = facts;
+  const ways = {
+    nodeIPs,
+    nodeLink: overlay.nodeLink,
+    knownCIDRs: [...overlay.nodeCIDRs, ...podCIDRs, ...serviceCIDRs],
+  };
   for (const service of services) {
     const key = objectKey(service);
     set(serviceFragmentKey(key), planService(service, slices.get(key) ?? [], facts));
+    set(`service-ways/Service/${key}`, planServiceWays(causeOf(service), externalPrefixes(service), ways));
   }
-  const [service] = services.filter(({ spec }) => spec.type === 'LoadBalancer');
+  const balanced = services.find(({ spec }) => spec.type === 'LoadBalancer');
   for (const ip of claims) {
-    const { namespace = 'default', name = '' } = service?.metadata ?? {};
-    set(`lb/${ip}`, planAddress({ ip, link: overlay.nodeLink, service: { kind: 'Service', namespace, name } }));
+    const { namespace = 'default', name = '' } = balanced?.metadata ?? {};
+    const service = { kind: 'Service', namespace, name };
+    set(`lb/${ip}`, planAddress({ ip, link: overlay.nodeLink, nodeIPs: facts.nodeIPs, service }));
   }
   return plan;
 }

@@ -5,7 +5,7 @@ import { Socket } from 'node:net';
 import { familyOf, type IP } from '../addr/ip.ts';
 import { SysError } from '../sys/ffi.ts';
 import { socketIn } from '../sys/netns.ts';
-import { bindSocket, socketPort } from '../sys/socket.ts';
+import { bindSocket, SOL, setSocketOption, socketPort } from '../sys/socket.ts';
 
 export interface Probe {
   /** Path of the network namespace that sends; absent: the calling thread's. */
@@ -39,13 +39,17 @@ export interface ProbeResult {
   readonly milliseconds: number;
 }
 
-/** A probe whose port is known before anything is sent: who wants to follow it gets ready in between. Send it once, or close it. */
+/** A probe whose port is known before anything is sent: who wants to follow it gets ready in between. Send it once, or close it; closed
+ * while it is under way, it ends without an answer. */
 export interface OpenProbe {
   readonly fromPort: number;
   send(): Promise<ProbeResult>;
   close(): void;
 }
 
+/** UDP is told that there is no way, too (ip(7)). */
+const IP_RECVERR = 11;
+const IPV6_RECVERR = 25;
 const TIMEOUT_MS = 2000;
 const UDP_PAYLOAD = 'podwire?\n';
 
@@ -60,8 +64,17 @@ export function openProbe(wanted: Probe): OpenProbe {
   const open = () => socketIn(netns, v6 ? 'inet6' : 'inet', protocol === 'TCP' ? 'stream' : 'dgram');
   const fd = cgroup === undefined ? open() : inCgroup(cgroup, open);
   const socket = protocol === 'TCP' ? adoptTcp(fd) : createSocket(v6 ? 'udp6' : 'udp4');
-  const close = () => (socket instanceof Socket ? socket.destroy() : socket.close());
+  let closed = false;
+  const end = Promise.withResolvers<Ending>();
+  const close = () => {
+    end.resolve({ outcome: 'no answer' });
+    if (closed) return;
+    closed = true;
+    if (socket instanceof Socket) socket.destroy();
+    else socket.close();
+  };
   try {
+    if (protocol === 'UDP') setSocketOption(fd, v6 ? SOL.IPV6 : SOL.IP, v6 ? IPV6_RECVERR : IP_RECVERR, 1);
     bindSocket(fd, from ?? (v6 ? '::' : '0.0.0.0'), fromPort);
     if (!(socket instanceof Socket)) socket.bind({ fd, exclusive: true });
   } catch (error) {
@@ -74,11 +87,11 @@ export function openProbe(wanted: Probe): OpenProbe {
     close,
     async send() {
       const began = performance.now();
-      const { promise, resolve } = Promise.withResolvers<Ending>();
-      const limit = setTimeout(resolve, timeoutMs, { outcome: 'no answer' });
-      if (socket instanceof Socket) sendTcp(socket, wanted, resolve);
-      else sendUdp(socket, wanted, resolve);
-      const ending = await promise;
+      // After a pause of our own the timer comes before what has arrived long since.
+      const limit = setTimeout(() => setImmediate(close), timeoutMs);
+      if (socket instanceof Socket) sendTcp(socket, wanted, end.resolve);
+      else sendUdp(socket, wanted, end.resolve, () => closed);
+      const ending = await end.promise;
       clearTimeout(limit);
       close();
       return { ...ending, fromPort: port, milliseconds: Math.round((performance.now() - began) * 100) / 100 };
@@ -105,12 +118,19 @@ function sendTcp(socket: Socket, { to, port, payload }: Probe, done: (ending: En
   socket.connect({ host: to, port });
 }
 
-function sendUdp(socket: UdpSocket, { to, port, payload = UDP_PAYLOAD }: Probe, done: (ending: Ending) => void): void {
-  const fail = (error?: NodeJS.ErrnoException | null) => error && done({ outcome: outcomeOf(error, false) });
+function sendUdp(
+  socket: UdpSocket,
+  { to, port, payload = UDP_PAYLOAD }: Probe,
+  done: (ending: Ending) => void,
+  isClosed: () => boolean,
+): void {
+  // EPERM: a rule of the sender's own namespace took it. Where that is a refusal, it is told next.
+  const fail = (error?: NodeJS.ErrnoException | null) =>
+    error && error.code !== 'EPERM' && done({ outcome: outcomeOf(error, false) });
   socket.on('error', fail);
   socket.on('message', (data) => done({ outcome: 'connected', answer: String(data) }));
   // A connected socket is told of ICMP errors. Where sockets are translated, connect() itself may be refused.
-  socket.on('connect', () => socket.send(payload, fail));
+  socket.on('connect', () => isClosed() || socket.send(payload, fail));
   socket.connect(port, to);
 }
 

@@ -81,7 +81,9 @@ class Walker {
     );
   }
 
-  #fromPod({ view }: PlacedPod & { view: NodeView }, flight: Flight, path: Path): Way[] {
+  #fromPod(pod: PlacedPod & { view: NodeView }, flight: Flight, path: Path): Way[] {
+    const { view } = pod;
+    if (pod.ips.includes(flight.dst)) return [deliver(this.#context(path), flight, { view, pod, stays: true })];
     const found = this.#cluster.parts.proxyMode === 'ebpf' ? this.#services.at(view, flight) : undefined;
     if (!found || !fitsSockets(found.frontend)) return this.#enter(view, 'pod', flight, path);
     const { endpoints } = found.frontend.inside;
@@ -94,7 +96,9 @@ class Walker {
       const to = { ...flight, dst: endpoint.ip, port: endpoint.port };
       const words = this.#services.chosen(view, flight, to, { name: refText(endpoint.cause) });
       const says = `${words.says}, at the pod's socket, before there is a packet`;
-      return this.#enter(view, 'pod', to, add(path, { ...at, ok: true, ...words, says }));
+      const chosen = add(path, { ...at, ok: true, ...words, says, packet: to });
+      if (pod.ips.includes(to.dst)) return [deliver(this.#context(chosen), to, { view, pod, stays: true })];
+      return this.#enter(view, 'pod', to, chosen);
     });
   }
 
@@ -106,6 +110,10 @@ class Walker {
     const onward: Path = { ...path, nodes: path.nodes + 1 };
     // What the node's own DNS server answers is out of connection tracking, and of all translation.
     if (view.knows.facts.dnsIPs.includes(flight.dst)) return [this.#toNode(view, entry, flight, onward)];
+    // What a node sends itself must have a route before the hook is asked.
+    if (entry === 'self' && !view.isLocal(flight.dst) && !view.routeTo(flight.dst)) {
+      return [this.#wayless(view, flight, onward)];
+    }
     const packet = this.#packet(view, flight);
     const hook = entry === 'self' ? 'output' : 'prerouting';
     const rules = view.rules(familyOf(flight.dst));
@@ -142,7 +150,7 @@ class Walker {
     const to: Flight = { ...flight, dst: nat.ip, port: nat.port ?? flight.port };
     const name = walk.found.findLast(({ data }) => Array.isArray(data) && data[0] === nat.ip)?.comment ?? nat.ip;
     const outside = walk.found.some(({ set }) => set === SERVICES_OUTSIDE);
-    const hop = { ...at, ok: true, ...this.#services.chosen(view, flight, to, { name, outside }) };
+    const hop = { ...at, ok: true, ...this.#services.chosen(view, flight, to, { name, outside }), packet: to };
     const translated: Translated = { view, dst: { ip: flight.dst, port: flight.port } };
     return this.#routed(view, entry, to, flight, { ...add(path, hop), nats: [...path.nats, translated] });
   }
@@ -151,12 +159,7 @@ class Walker {
   #routed(view: NodeView, entry: Entry, flight: Flight, before: Flight | false, path: Path): Way[] {
     if (view.isLocal(flight.dst)) return [this.#toNode(view, entry, flight, path)];
     const found = view.routeTo(flight.dst);
-    if (!found || found.route.type === 'unreachable' || found.route.type === 'blackhole') {
-      const says = `${view.name} has no route to ${flight.dst}`;
-      const mend = `nothing in the cluster has ${flight.dst}: look at the address, or at the node whose pods have that prefix`;
-      const hop: Hop = { node: view.name, stage: 'route', ok: false, says, by: [] };
-      return [this.#end(path, flight, hop, 'unreachable', flight.dst, mend)];
-    }
+    if (!found) return [this.#wayless(view, flight, path)];
     const own = view.podWith(flight.dst);
     const judged = entry === 'self' ? path : this.#judge(view, entry, flight, own, path);
     if ('ending' in judged) return [judged];
@@ -211,13 +214,13 @@ class Walker {
     const why = nat.kind === 'masquerade' ? 'it leaves the cluster' : 'the answer must come back through this node';
     const says = `source ${flight.src} becomes ${src}: ${why}`;
     const by = [...new Set([...causesOf(found), `nft ${chains.at(-1)}`])];
-    const hop: Hop = { node: view.name, stage: 'snat', ok: true, says, by };
+    const hop: Hop = { node: view.name, stage: 'snat', ok: true, says, by, packet: { ...flight, src } };
     const nats = [...path.nats, { view, src: flight.src }];
     return { flight: { ...flight, src }, path: { ...add(path, hop), nats } };
   }
 
   #leave(view: NodeView, found: NonNullable<ReturnType<NodeView['routeTo']>>, flight: Flight, path: Path): Way[] {
-    const next = this.#cluster.nodeAt(flight.dst) ?? this.#cluster.views.get(found.cause.name);
+    const next = this.#cluster.holderOf(flight.dst) ?? this.#cluster.nodeBehind(found);
     const { says, by, stage } = overlayWords(view, found);
     const routed = add(path, { node: view.name, stage, ok: true, says, by });
     if (!next || next === view) return [deliver(this.#context(routed), flight, { outside: flight.dst, view })];
@@ -239,6 +242,13 @@ class Walker {
     const judged = isDns && entry === 'pod' ? this.#judgeSide(view, 'egress', flight, path) : path;
     if ('ending' in judged) return judged;
     return deliver(this.#context(judged), flight, { view, isDns });
+  }
+
+  #wayless(view: NodeView, flight: Flight, path: Path): Way {
+    const says = `${view.name} has no route to ${flight.dst}`;
+    const mend = `nothing in the cluster has ${flight.dst}: look at the address, or at the node whose pods have that prefix`;
+    const hop: Hop = { node: view.name, stage: 'route', ok: false, says, by: [] };
+    return this.#end(path, flight, hop, 'unreachable', flight.dst, mend);
   }
 
   #context(path: Path) {

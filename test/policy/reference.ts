@@ -30,7 +30,7 @@ export function allowedByReference(world: World, flow: ReferenceFlow, staged = f
   return sideAllows(inForce, flow, 'Egress') && sideAllows(inForce, flow, 'Ingress');
 }
 
-function sideAllows(world: World, flow: ReferenceFlow, type: 'Ingress' | 'Egress'): boolean {
+export function sideAllows(world: World, flow: ReferenceFlow, type: 'Ingress' | 'Egress'): boolean {
   const ownIP = type === 'Ingress' ? flow.to : flow.from;
   const peerIP = type === 'Ingress' ? flow.from : flow.to;
   const own = podWith(world, ownIP);

@@ -47,7 +47,8 @@ export function decodeLoggedPacket(body: Uint8Array): LoggedPacket | undefined {
   return packet && { prefix: found.string(PACKET.PREFIX), ...packet };
 }
 
-function readPacket(bytes: Uint8Array): Omit<LoggedPacket, 'prefix'> | undefined {
+/** The first bytes of an IP packet. */
+export function readPacket(bytes: Uint8Array): Omit<LoggedPacket, 'prefix'> | undefined {
   const version = (bytes[0] ?? 0) >> 4;
   if (version === 4 && bytes.length >= 20) {
     const ports = portsAt(bytes, 4 * (bytes[0]! & 15), bytes[9]!);

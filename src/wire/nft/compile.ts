@@ -24,7 +24,7 @@ import {
 } from './expression.ts';
 import { bitwise, compare, expression, type Fill, immediate, load, loadKey, lookup, writeVerdict } from './load.ts';
 import type { NftFamily, NftKeyPart, NftSelector, NftStatement, NftVerdict } from './rule.ts';
-import { CT_SET_MARK, META_SET_MARK, SELECTORS } from './selector.ts';
+import { CT_SET_MARK, META_SET_MARK, META_SET_TRACE, SELECTORS } from './selector.ts';
 
 /** Writes the expressions of one rule, as elements of the open NFTA_RULE_EXPRESSIONS. */
 export function compileStatements(w: NfnetlinkWriter, statements: readonly NftStatement[], family: NftFamily): void {
@@ -73,6 +73,15 @@ function compileStatement(w: NfnetlinkWriter, statement: NftStatement, family: N
       break;
     case 'counter':
       expression(w, 'counter', () => {});
+      break;
+    case 'trace':
+      immediate(w, 0, 1, (bytes, _, at) => {
+        bytes[at] = 1;
+      });
+      expression(w, 'meta', () => {
+        w.u32(META.KEY, META_SET_TRACE);
+        w.u32(META.SREG, register(0));
+      });
       break;
     case 'log':
       expression(w, 'log', () => {

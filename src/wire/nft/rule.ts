@@ -76,6 +76,8 @@ export type NftStatement =
   | { readonly kind: 'reject'; readonly with: 'tcp reset' | 'port-unreachable' | 'admin-prohibited' }
   | { readonly kind: 'notrack' }
   | { readonly kind: 'counter' }
+  /** From here on every rule that the packet meets is told to whoever listens (trace.ts). */
+  | { readonly kind: 'trace' }
   /** With a group: to whoever listens to NFLOG there, else to the kernel's log. */
   | { readonly kind: 'log'; readonly prefix: string; readonly group?: number }
   | { readonly kind: 'set mark'; readonly mark: number }

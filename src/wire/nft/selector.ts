@@ -48,6 +48,7 @@ export const SELECTORS: Readonly<Record<NftSelector, SelectorRow>> = {
 };
 
 export const META_SET_MARK = META.MARK;
+export const META_SET_TRACE = 12;
 export const CT_SET_MARK = CT.MARK;
 
 /** The selector that such an expression loads. `length` tells an IPv4 header's field from an IPv6 header's at the same offset. */

@@ -40,6 +40,8 @@ export function statementText(statement: NftStatement, family: NftFamily): strin
     case 'notrack':
     case 'counter':
       return statement.kind;
+    case 'trace':
+      return 'meta nftrace set 1';
     case 'log':
       return `log prefix "${statement.prefix}"${statement.group === undefined ? '' : ` group ${statement.group}`}`;
     case 'set mark':
