@@ -67,6 +67,8 @@ export const CONFIG_SCHEMA = fields({
         '^[^*]': { type: 'string', format: 'name' },
       },
     },
+    ttl: { type: 'integer', minimum: 0, maximum: 3600 },
+    podNames: { type: 'boolean' },
     autopath: { type: 'boolean' },
     queryLog: { type: 'boolean' },
     metricsPort: { type: 'integer', minimum: 0, maximum: 65535 },

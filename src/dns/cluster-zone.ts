@@ -11,7 +11,7 @@ export function clusterZone(records: ClusterRecords): Handler {
   return (query) => {
     if (!isWithin(query.lower, apex)) return undefined;
     const labels = relativeTo(query.lower, apex);
-    const answer = zoneAnswer(query, { apex, soa: records.apex()[0], find }, records.find(labels));
+    const answer = zoneAnswer(query, { apex, soa: records.apex()[0], ttl: records.ttl, find }, records.find(labels));
     const dependsOn = records.dependencyOf(labels);
     return dependsOn === undefined ? answer : { ...answer, validity: { dependsOn } };
   };

@@ -10,6 +10,7 @@ import {
   type ServiceNames,
   serviceNames,
 } from './service-names.ts';
+import { TTL } from './zone.ts';
 
 /** The version of the Kubernetes DNS specification whose schema the zone has. */
 export const SCHEMA_VERSION = '1.1.0';
@@ -19,6 +20,10 @@ export interface RecordsOptions {
   readonly zone: Name;
   /** Where the zone's name server answers. */
   readonly dnsIPs: readonly IP[];
+  /** Seconds for which answers may be kept; TTL when absent. */
+  readonly ttl?: number;
+  /** Endpoints without a hostname have their pods' names. */
+  readonly podNames?: boolean;
   /** Told what has changed, in the words of dependencyOf() and dependencyOfIP(). */
   readonly onChange?: (dependency: string) => void;
 }
@@ -39,6 +44,8 @@ const NOTHING: readonly RData[] = [];
 
 export class ClusterRecords {
   readonly zone: Name;
+  readonly ttl: number;
+  readonly #podNames: boolean;
   readonly #dnsIPs: readonly IP[];
   readonly #onChange: (dependency: string) => void;
   readonly #namespaces = new Set<string>();
@@ -52,6 +59,8 @@ export class ClusterRecords {
 
   constructor(options: RecordsOptions) {
     this.zone = options.zone.toLowerCase();
+    this.ttl = options.ttl ?? TTL;
+    this.#podNames = options.podNames ?? false;
     this.#dnsIPs = options.dnsIPs;
     this.#onChange = options.onChange ?? (() => {});
   }
@@ -156,7 +165,7 @@ export class ClusterRecords {
     const entry = this.#services.get(name);
     if (!entry?.service) return undefined;
     if (entry.names === 'stale') {
-      entry.names = serviceNames(entry.service, entry.slices.values(), this.#fullName(name));
+      entry.names = serviceNames(entry.service, entry.slices.values(), this.#fullName(name), this.#podNames);
     }
     if (parts.length === 3) return entry.names?.at;
     return entry.names?.below.get(parts.slice(0, -3).join('.'));
@@ -189,7 +198,7 @@ export class ClusterRecords {
   /** SOA and NS, the same for the zone and for the reverse zones. */
   apex(): [RData & { type: 'SOA' }, RData & { type: 'NS' }] {
     const mname = `ns.dns.${this.zone}`;
-    const times = { serial: this.serial, refresh: 7200, retry: 1800, expire: 86400, minimum: 5 };
+    const times = { serial: this.serial, refresh: 7200, retry: 1800, expire: 86400, minimum: this.ttl };
     return [
       { type: 'SOA', mname, rname: `hostmaster.${this.zone}`, ...times },
       { type: 'NS', target: mname },
@@ -223,7 +232,8 @@ export class ClusterRecords {
     if (!entry.service) return [];
     const { name, namespace } = entry.service.metadata;
     const service = this.#fullName(`${name}.${namespace}`);
-    return Array.from(namedEndpoints(entry.service, slice), ({ ip, hostname }) => [ip, `${hostname}.${service}`]);
+    const endpoints = namedEndpoints(entry.service, slice, this.#podNames);
+    return Array.from(endpoints, ({ ip, hostname }) => [ip, `${hostname}.${service}`]);
   }
 
   #replaceReverse(entry: ServiceEntry, source: string, pointers: readonly [IP, Name][]): void {

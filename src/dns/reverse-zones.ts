@@ -63,7 +63,7 @@ export function reverseZones(records: ClusterRecords, cidrs: readonly CIDR[]): H
     if (name.labels.length === apexLabels && !name.beyond) data.push(soa, ns);
     // Above full length every name within the zone has names below it, or may have at any moment.
     const exists = data.length > 0 || !(name.full || name.beyond);
-    const answer = zoneAnswer(query, { apex, soa }, exists ? data : undefined);
+    const answer = zoneAnswer(query, { apex, soa, ttl: records.ttl }, exists ? data : undefined);
     return name.full ? { ...answer, validity: { dependsOn: records.dependencyOfIP(name.ip) } } : answer;
   };
 }

@@ -33,9 +33,14 @@ function canonical(ip: string): IP {
 }
 
 /** Undefined while nothing is there to be found: no address yet, or headless without a ready endpoint (then NXDOMAIN). */
-export function serviceNames(service: Service, slices: Iterable<EndpointSlice>, name: Name): ServiceNames | undefined {
+export function serviceNames(
+  service: Service,
+  slices: Iterable<EndpointSlice>,
+  name: Name,
+  podNames = false,
+): ServiceNames | undefined {
   if (service.spec.type === 'ExternalName') return externalNames(service.spec.externalName ?? '');
-  return isHeadless(service) ? headlessNames(service, slices, name) : clusterIPNames(service, name);
+  return isHeadless(service) ? headlessNames(service, slices, name, podNames) : clusterIPNames(service, name);
 }
 
 /** An address is no name for a CNAME: then the name exists without records. */
@@ -53,10 +58,15 @@ function clusterIPNames(service: Service, name: Name): ServiceNames | undefined 
   return names.finish();
 }
 
-function headlessNames(service: Service, slices: Iterable<EndpointSlice>, name: Name): ServiceNames | undefined {
+function headlessNames(
+  service: Service,
+  slices: Iterable<EndpointSlice>,
+  name: Name,
+  podNames: boolean,
+): ServiceNames | undefined {
   const names = new NameSet();
   for (const slice of slices) {
-    for (const { hostname, ip } of namedEndpoints(service, slice)) {
+    for (const { hostname, ip } of namedEndpoints(service, slice, podNames)) {
       names.add('', addressData(ip));
       names.add(hostname, addressData(ip));
       for (const { name: port, protocol, port: number } of slice.ports ?? []) {
@@ -67,8 +77,11 @@ function headlessNames(service: Service, slices: Iterable<EndpointSlice>, name: 
   return names.isEmpty ? undefined : names.finish();
 }
 
-/** The endpoints of a headless Service's slice that can be found by name. */
-export function* namedEndpoints(service: Service, slice: EndpointSlice): Generator<NamedEndpoint> {
+/**
+ * The endpoints of a headless Service's slice that can be found by name. `podNames`: one without a hostname has its pod's name, where
+ * it has a pod, in the place of its address.
+ */
+export function* namedEndpoints(service: Service, slice: EndpointSlice, podNames: boolean): Generator<NamedEndpoint> {
   if (slice.addressType === 'FQDN' || !isHeadless(service)) return;
   for (const endpoint of slice.endpoints ?? []) {
     // `ready` unknown counts as ready (the API's own words on EndpointConditions).
@@ -76,7 +89,8 @@ export function* namedEndpoints(service: Service, slice: EndpointSlice): Generat
     for (const address of endpoint.addresses) {
       if (!isIP(address)) continue;
       const ip = canonical(address);
-      yield { ip, hostname: endpoint.hostname?.toLowerCase() || ip.replaceAll(/[.:]/g, '-') };
+      const pod = podNames && endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef.name : undefined;
+      yield { ip, hostname: endpoint.hostname?.toLowerCase() || pod || ip.replaceAll(/[.:]/g, '-') };
     }
   }
 }

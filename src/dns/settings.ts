@@ -25,6 +25,10 @@ export interface ServerSettings {
    * of them. The first that fits is taken.
    */
   readonly rewrites: Readonly<Record<Name, Name>>;
+  /** Seconds for which the cluster's own names may be kept by who asks (CoreDNS: `ttl`). */
+  readonly ttl: number;
+  /** Endpoints of headless Services that have no hostname have their pods' names (CoreDNS: `endpoint_pod_names`). */
+  readonly podNames: boolean;
   /** Walk a pod's search list for it. */
   readonly autopath: boolean;
   /** One line of log for each question. */
@@ -40,6 +44,8 @@ export const DEFAULT_SETTINGS: ServerSettings = {
   stubDomains: {},
   hosts: {},
   rewrites: {},
+  ttl: 5,
+  podNames: false,
   autopath: false,
   queryLog: false,
   metricsPort: 9153,

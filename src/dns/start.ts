@@ -79,6 +79,8 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
   const records = new ClusterRecords({
     zone: options.clusterDomain,
     dnsIPs: options.dnsIPs,
+    ttl: settings.ttl,
+    podNames: settings.podNames,
     onChange: (dependency) => packets.drop(dependency),
   });
   const netns = unlessOwn(upstreamNetns ?? '/proc/self/ns/net');

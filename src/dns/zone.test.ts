@@ -343,3 +343,35 @@ test('the order of several addresses changes from answer to answer', async () =>
   }
   assert.equal(firsts.size, 2);
 });
+
+test('by config: another TTL, and pods by their names where endpoints have no hostname', async () => {
+  const records = new ClusterRecords({ zone: 'cluster.local', dnsIPs: ['10.96.0.10'], ttl: 30, podNames: true });
+  records.setNamespace('shop', true);
+  records.setService('shop/db', service('shop/db', { ...headless }));
+  const pod = (name: string) => ({ targetRef: { kind: 'Pod', namespace: 'shop', name } });
+  const endpoints = [
+    { ...ready('10.244.1.4', 'db-0'), ...pod('one') },
+    { ...ready('10.244.1.5'), ...pod('two') },
+    ready('10.244.1.6'),
+  ];
+  records.setSlice(slice('shop/db-1', 'db', endpoints));
+  const lines = (name: string) =>
+    records.find(`${name}.db.shop.svc`)?.map((data) => (data.type === 'A' ? data.address : ''));
+  assert.deepEqual(['db-0', 'one', 'two', '10-244-1-5', '10-244-1-6'].map(lines), [
+    ['10.244.1.4'],
+    undefined,
+    ['10.244.1.5'],
+    undefined,
+    ['10.244.1.6'],
+  ]);
+  assert.deepEqual(records.namesOf('10.244.1.5'), ['two.db.shop.svc.cluster.local']);
+  const resolve = chain({ records, isSynced: () => true, reverseCIDRs: [], forward: () => failed(RCODE.REFUSED) });
+  const flags = { recursionDesired: true, dnssecOk: false, checkingDisabled: false };
+  const ask = async (name: string) => resolve({ name, lower: name, type: TYPE.A, ...flags });
+  assert.deepEqual(
+    (await ask('two.db.shop.svc.cluster.local')).answers.map(({ ttl }) => ttl),
+    [30],
+  );
+  const [soa] = (await ask('nobody.shop.svc.cluster.local')).authorities;
+  assert.deepEqual([soa?.ttl, soa?.type === 'SOA' && soa.minimum], [30, 30]);
+});
