@@ -14,7 +14,7 @@ const SERVERS: readonly PodName[] = ['x/a', 'y/a', 'z/a'];
 const PER_SECOND = 1000 / CLIENTS.length;
 const SECONDS = 6;
 /** Long enough for the second SYN, and the third: whoever is allowed all the while is answered on any machine. */
-const PATIENCE = 4000;
+const PATIENCE = 8000;
 /** Most give up before they ask a second time: so that it is known in which state they asked. */
 const HASTE = 150;
 const STEP_MS = 120;
@@ -83,7 +83,8 @@ describe('changes under load', { skip }, () => {
 
   async function changeUntil(end: number): Promise<State[]> {
     const states: State[] = [{ world: world(), asked: 0, held: 0 }];
-    for (let i = 0; now() < end; i++) {
+    // Once round at least, however slow the machine is.
+    for (let i = 0; now() < end || i < CHANGES.length; i++) {
       const asked = now();
       CHANGES[i % CHANGES.length]!(field);
       const after = world();
@@ -140,7 +141,6 @@ describe('changes under load', { skip }, () => {
     const total = attempts.flat().length;
     t.diagnostic(`${total} attempts in ${SECONDS} s, ${passed} passed, over ${states.length - 1} changes`);
     assert.deepEqual(wrong.slice(0, 10), [], `${wrong.length} of ${total} are wrong`);
-    assert.ok(states.length > CHANGES.length, `${states.length} states`);
     assert.ok(passed > 0 && passed < total, `${passed} of ${total} passed`);
   });
 });
