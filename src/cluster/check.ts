@@ -34,11 +34,12 @@ export async function checkCluster(clusterName: string): Promise<CheckRow[]> {
   if (process.getuid?.() !== 0 || !fabricExists(clusterName)) return [];
   const config = storedConfig(clusterName);
   if (!config) return [];
-  const [{ checkPaths }, { checkForeignRules }] = await Promise.all([
+  const [{ checkPaths }, { checkForeignRules }, { checkNeighbours }] = await Promise.all([
     import('./path-check.ts'),
     import('./foreign-check.ts'),
+    import('./neighbour-check.ts'),
   ]);
-  return [...(await checkPaths(config)), ...checkForeignRules(config)];
+  return [...(await checkPaths(config)), ...checkForeignRules(config), ...checkNeighbours(config)];
 }
 
 export function checkMachine(): CheckRow[] {
@@ -248,7 +249,7 @@ const LIMITS: readonly Limit[] = [
     what: 'net.ipv4.neigh.default.gc_thresh3',
     file: '/proc/sys/net/ipv4/neigh/default/gc_thresh3',
     least: 1024,
-    why: 'one a pod and node',
+    why: 'one for each two nodes that speak',
   },
 ];
 
