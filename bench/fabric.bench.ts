@@ -115,6 +115,7 @@ async function measure(size: number): Promise<void> {
   const start = performance.now() - began;
   const pid = daemonPid(machine);
   const memory = pssMiB(pid);
+  const cpu = cpuSeconds(pid);
   const idle = await idleShare(pid);
   enterNetns(`/run/netns/${machine.netns}`);
   const client = new Client(openKubeconfig(machine.env['KUBECONFIG']!));
@@ -126,7 +127,7 @@ async function measure(size: number): Promise<void> {
   client.transport.close();
   const of = (pick: (each: Convergence) => number) => quantile(added.map(pick), 0.5).toFixed(0);
   console.log(
-    `${size} nodes: up ${(start / 1000).toFixed(1)} s (${(start / size).toFixed(0)} ms a node), ` +
+    `${size} nodes: up ${(start / 1000).toFixed(1)} s (${(start / size).toFixed(0)} ms a node, ${((1000 * cpu) / size).toFixed(0)} ms of it CPU), ` +
       `${memory.toFixed(0)} MiB (${(memory / size).toFixed(1)} a node), idle ${(idle * 100).toFixed(1)} % of one CPU; ` +
       `node add: ${of((each) => each.command)} ms till Ready, known by all ${of((each) => each.spread)} ms after its Node is there; ` +
       `the same entries by ip -batch, one namespace after the other: ${byScript(size).toFixed(0)} ms`,

@@ -34,7 +34,9 @@ export interface UpResult {
   readonly daemon: ChildProcess;
 }
 
+/** On a machine that is busy with other things; and for each node. */
 const START_LIMIT_MS = 180_000;
+const START_LIMIT_NODE_MS = 2000;
 
 /** Checks what can be known before anything is made, and decides the config. Throws a Fault. */
 export async function prepare(
@@ -103,7 +105,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   const child = spawnDaemon(config, options.demo);
   try {
     if (child.pid) writePidfile(clusterPaths(config.name).pid, child.pid);
-    const timings = await untilReady(child, config.name, options);
+    const timings = await untilReady(child, config, options);
     return { config, timings, adopted, daemon: child };
   } catch (error) {
     child.kill('SIGKILL');
@@ -132,7 +134,7 @@ function spawnDaemon({ name, nodes }: ClusterConfig, demo: boolean): ChildProces
 
 function untilReady(
   child: ChildProcess,
-  name: string,
+  { name, nodes }: ClusterConfig,
   { onStep, signal }: UpOptions,
 ): Promise<Readonly<Record<string, number>>> {
   return new Promise((resolve, reject) => {
@@ -141,10 +143,8 @@ function untilReady(
       clearTimeout(limit);
       reject(new Fault(what, { mend: mend ?? `the log is ${log}${lastError(log)}` }));
     };
-    const limit = setTimeout(
-      () => fail(`cluster ${name} was not ready after ${START_LIMIT_MS / 1000} s`),
-      START_LIMIT_MS,
-    );
+    const limitMs = START_LIMIT_MS + nodes * START_LIMIT_NODE_MS;
+    const limit = setTimeout(() => fail(`cluster ${name} was not ready after ${limitMs / 1000} s`), limitMs);
     const interrupt = () => {
       clearTimeout(limit);
       reject(new Fault(`interrupted before cluster ${name} was ready`, { exitCode: 130 }));
