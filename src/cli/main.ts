@@ -107,6 +107,7 @@ function program(): Command {
     .argument('<to>', 'the same or a DNS name, then :PORT[/udp]; a port may be named')
     .option('-n, --namespace <namespace>', 'of what is named without one', 'default')
     .option('-o, --output <format>', 'json, or text', 'text')
+    .option('-f, --filename <path>', 'manifests of a file or a folder in place of a cluster')
     .option('--live', 'send the packet, follow it through the kernel, and hold what is seen against what is said')
     .action(async (from, to, options) => (await import('./trace.ts')).runTrace(from, to, options));
 

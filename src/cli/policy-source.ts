@@ -27,6 +27,8 @@ import { type AnyPolicy, POLICY_KINDS, policyId, policyKind } from '../plan/poli
 export interface PolicySource {
   readonly engine: PolicyEngine;
   readonly directory: Directory;
+  /** Of manifests, one for each workload too. */
+  readonly pods: readonly Pod[];
   /** Where pods ask for names. */
   readonly dns: string;
 }
@@ -99,6 +101,11 @@ export function readManifests(path: string): DraftObject[] {
 
 export function ofObjects(objects: readonly DraftObject[], dns: readonly string[] = [DNS_OF_MANIFESTS]): PolicySource {
   const engine = new PolicyEngine();
+  const pods: Pod[] = [];
+  const setPod = (pod: Pod) => {
+    pods.push(pod);
+    engine.setPod(pod);
+  };
   let count = 0;
   const address = () => `240.${(++count >> 16) & 255}.${(count >> 8) & 255}.${count & 255}`;
   for (const object of objects) {
@@ -109,11 +116,11 @@ export function ofObjects(objects: readonly DraftObject[], dns: readonly string[
     else if (kind === 'Tier' && isCalico(object)) engine.setTier(object as unknown as CalicoTier);
     else if (kind === 'ServiceAccount') {
       engine.setServiceAccount(metadata.namespace ?? 'default', metadata.name!, metadata.labels ?? {});
-    } else if (kind === 'Pod') engine.setPod(podOf(object, object, address()));
-    else if (WORKLOADS.includes(kind)) engine.setPod(podOf(object, templateOf(object), address()));
+    } else if (kind === 'Pod') setPod(podOf(object, object, address()));
+    else if (WORKLOADS.includes(kind)) setPod(podOf(object, templateOf(object), address()));
   }
   engine.setPod(dnsPod(dns));
-  return { engine, directory: directoryOf(objects), dns: dns[0]! };
+  return { engine, directory: directoryOf(objects), pods, dns: dns[0]! };
 }
 
 function isCalico({ apiVersion }: DraftObject): boolean {

@@ -11,6 +11,7 @@ import { traceFlow } from '../trace/walker.ts';
 import { formatTable } from './table.ts';
 import { liveSource } from './trace-cluster.ts';
 import { type Followed, follow } from './trace-live.ts';
+import { lookUpOffline, manifestCluster } from './trace-manifests.ts';
 import { lookUp } from './trace-name.ts';
 
 export interface TraceFlags {
@@ -18,6 +19,7 @@ export interface TraceFlags {
   readonly namespace: string;
   readonly output: string;
   readonly live?: boolean;
+  readonly filename?: string;
 }
 
 /** What a packet would be, and what was decided before it is one. */
@@ -29,12 +31,28 @@ interface Asked {
 
 /** Exit code 3: it does not arrive; 4: what was seen is not what was said (--live). */
 export async function runTrace(from: string, to: string, flags: TraceFlags): Promise<void> {
+  if (flags.filename !== undefined) {
+    if (flags.live) throw new Fault('--live sends packets: there are none in manifests', { exitCode: 2 });
+    const cluster = await manifestCluster(flags.filename);
+    const { trace } = await traceOf(cluster, from, to, flags);
+    return print(trace, undefined, flags.output);
+  }
   requireRoot();
   const source = await liveSource(flags.name);
-  const asked = await askedOf(source.cluster, from, to, flags);
-  const trace = 'dead' in asked ? asked.dead : traceFlow(source.cluster, asked.question, asked.before);
-  const live = flags.live && !('dead' in asked) ? await follow(source, asked.sender, trace, flags.name) : undefined;
-  if (flags.output === 'json') console.log(JSON.stringify({ ...trace, arrives: arrives(trace), live }, undefined, 2));
+  const { trace, sender } = await traceOf(source.cluster, from, to, flags);
+  const live = flags.live && sender ? await follow(source, sender, trace, flags.name) : undefined;
+  print(trace, live, flags.output);
+}
+
+/** `sender` is absent where there is nothing to send: the name is nothing. */
+async function traceOf(cluster: TracedCluster, from: string, to: string, flags: TraceFlags) {
+  const asked = await askedOf(cluster, from, to, flags);
+  if ('dead' in asked) return { trace: asked.dead };
+  return { trace: traceFlow(cluster, asked.question, asked.before), sender: asked.sender };
+}
+
+function print(trace: Trace, live: Followed | undefined, output: string): void {
+  if (output === 'json') console.log(JSON.stringify({ ...trace, arrives: arrives(trace), live }, undefined, 2));
   else
     console.log(
       [...traceText(live ? first(trace, live) : trace, paint), ...(live ? ['', ...liveText(live)] : [])].join('\n'),
@@ -76,7 +94,7 @@ async function askedOf(
   const target = parseTarget(to);
   const namespace = source.kind === 'pod' ? source.pod.metadata.namespace! : flags.namespace;
   const found = findEnd(cluster, target.name, flags.namespace);
-  const looked = found ? { end: found, hops: [] } : await lookUp(cluster, source, target.name, { ...flags, namespace });
+  const looked = found ? { end: found, hops: [] } : await named(cluster, source, target.name, { ...flags, namespace });
   if ('dead' in looked) return looked;
   const { end, hops } = looked;
   const ips = end.kind === 'service' && end.ips.length === 0 ? headless(cluster, end) : end.ips;
@@ -92,6 +110,12 @@ async function askedOf(
     before: hops,
     sender: source,
   };
+}
+
+/** A name that is no object's: what a pod's lookup would give. */
+function named(cluster: TracedCluster, source: End, name: string, flags: TraceFlags): ReturnType<typeof lookUp> {
+  if (flags.filename === undefined) return lookUp(cluster, source, name, flags);
+  return Promise.resolve(lookUpOffline(cluster, source, name, flags.namespace));
 }
 
 /** Who sends: of a Service or a workload one of its pods. */

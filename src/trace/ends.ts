@@ -113,8 +113,9 @@ function ownedEnd(cluster: TracedCluster, kind: string, namespace: string, name:
   const isOwn = ({ metadata }: Pod) =>
     metadata.namespace === namespace &&
     metadata.ownerReferences?.some((owner) => {
-      if (kind !== 'Deployment') return owner.kind === kind && owner.name === name;
-      return owner.kind === 'ReplicaSet' && owner.name === `${name}-${metadata.labels?.['pod-template-hash']}`;
+      if (owner.kind === kind) return owner.name === name;
+      const replicas = `${name}-${metadata.labels?.['pod-template-hash']}`;
+      return kind === 'Deployment' && owner.kind === 'ReplicaSet' && owner.name === replicas;
     });
   const pods = cluster.parts.pods.filter(isOwn);
   const pod = pods.find(isReady) ?? pods[0];

@@ -20,6 +20,7 @@ const skip =
 /** 10,000 flows. */
 const CLUSTERS = 50;
 const FLOWS = 200;
+const LIMIT_MS = 180_000;
 const seed = Number(process.env['PODWIRE_SEED'] ?? Date.now() % 2 ** 31);
 
 describe(`trace, reference and packets (seed ${seed})`, { skip }, () => {
@@ -45,7 +46,8 @@ describe(`trace, reference and packets (seed ${seed})`, { skip }, () => {
       );
       assert.deepEqual(wrong, []);
     });
-    await fc.assert(property, { numRuns: CLUSTERS, seed, endOnFailure: true });
+    // A slow machine tries fewer; of a difference the smallest world that is found in this time is told.
+    await fc.assert(property, { numRuns: CLUSTERS, seed, interruptAfterTimeLimit: LIMIT_MS });
     t.diagnostic(`${count} flows`);
   });
 });
