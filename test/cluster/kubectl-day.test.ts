@@ -185,6 +185,17 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: one}
 spec: {ingressClassName: one, defaultBackend: {service: {name: one, port: {number: 80}}}}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: one}
+spec: {tier: Baseline, priority: 1, subject: {namespaces: {matchLabels: {of: nobody}}}}
+---
+{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: one}, spec: {order: 10}}
+---
+{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: one}, spec: {selector: of == 'nobody'}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: one}, spec: {selector: of == 'nobody'}}
 `;
 
 /** kubectl before 1.33 describes these by networking.k8s.io/v1beta1, which Kubernetes 1.36 does not serve either. */
@@ -207,9 +218,9 @@ test('every kind is listed, described, explained and printed in all forms', { sk
     assert.match(wide, /\S/, row.kind);
     const list = JSON.parse(json) as { items: { kind: string; apiVersion: string }[] };
     assert.ok(list.items.length > 0, row.kind);
-    assert.deepEqual([list.items[0]!.kind, list.items[0]!.apiVersion], [row.kind, apiVersionOf(row)]);
+    assert.deepEqual([list.items[0]!.kind, list.items[0]!.apiVersion], [row.apiKind, apiVersionOf(row)]);
     assert.match(described, /^Name:\s+\S/m, row.kind);
-    assert.match(explained, new RegExp(`KIND:\\s+${row.kind}\\n`), row.kind);
+    assert.match(explained, new RegExp(`KIND:\\s+${row.apiKind}\\n`), row.kind);
   }
   await machine.must('kubectl', ['delete', '-f', '-'], ALL_KINDS);
 });
