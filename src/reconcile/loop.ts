@@ -40,7 +40,7 @@ class ReconcileLoop implements Reconciler {
     const unsure = [...this.#unsure.keys()];
     const others = unsure.filter((slot) => !touched.has(slot));
     const due = others.length > 0 && this.#due;
-    if (due || others.length < unsure.length) this.#refresh(this.#kernel.read(), unsure);
+    if (due || others.length < unsure.length) this.#readAnew(unsure);
     // What failed before must not hold up what is new: when both together are refused, that goes alone.
     if (due && this.#retry([...others, ...touched])) return;
     this.#applyAmong(touched);
@@ -88,24 +88,26 @@ class ReconcileLoop implements Reconciler {
     return this.#desired.slots.named(identity)?.want;
   }
 
-  /** With a slot for each. */
-  #readState(part?: KernelPart): KernelItem[] {
-    const read = this.#kernel.read(part);
-    for (const item of read) this.#desired.slots.of(item);
-    return read;
+  #readState(part?: KernelPart): Map<Slot, KernelItem> {
+    return new Map(this.#kernel.read(part).map((item) => [this.#desired.slots.of(item), item]));
+  }
+
+  #readAnew(slots: readonly Slot[]): void {
+    const read = this.#readState();
+    this.#refresh(read, slots);
+    for (const slot of read.keys()) this.#desired.slots.release(slot);
   }
 
   /**
    * Corrects what we believe of these. What a dump does not tell (a pod's side, sysctls) counts as absent while it
    * is wanted, and as present once it is not: putting and removing it again does no harm.
    */
-  #refresh(read: readonly KernelItem[], slots: Iterable<Slot>): void {
-    const there = new Map(read.map((item) => [this.#desired.slots.find(item), item]));
+  #refresh(read: ReadonlyMap<Slot, KernelItem>, slots: Iterable<Slot>): void {
     for (const slot of slots) {
       const { want } = slot;
       const known = this.#unsure.get(slot) ?? slot.have ?? want;
       const blind = known && !isReadable(known);
-      const have = blind ? (want ? undefined : known) : there.get(slot);
+      const have = blind ? (want ? undefined : known) : read.get(slot);
       slot.have = have && want && satisfies(have, want) ? want : have;
     }
   }
@@ -167,7 +169,7 @@ class ReconcileLoop implements Reconciler {
   #repairPart({ part, touched }: Suspicion): string[] {
     const read = this.#readState(part);
     const inPart = (item: KernelItem) => isReadable(item) && isLinkItem(item) === (part === 'links');
-    const all = new Set(read.map((item) => this.#desired.slots.of(item)));
+    const all = new Set(read.keys());
     for (const slot of this.#desired.slots.values()) if (slot.want && inPart(slot.want)) all.add(slot);
     this.#refresh(read, all);
     const seen = diff(all);

@@ -48,11 +48,6 @@ export class Slots {
     return slot;
   }
 
-  find(item: KernelItem): Slot | undefined {
-    const group = item.kind === 'element' ? this.#elements.get(groupName(item)) : this.#others;
-    return group?.slots.get(nameOf(item));
-  }
-
   /** By identityOf() of what is no element. */
   named(identity: string): Slot | undefined {
     return this.#others.slots.get(identity);
@@ -91,7 +86,9 @@ function nameOf(item: KernelItem): string {
 }
 
 function groupName({ family, table, set, key }: NftElement): string {
-  return `${family} ${table} ${set} ${key.slice(0, -1).join(' . ')}`;
+  let name = `${family} ${table} ${set}`;
+  for (let i = 0; i < key.length - 1; i++) name += ` ${key[i]}`;
+  return name;
 }
 
 function areSiblings(a: NftElement, b: NftElement): boolean {
