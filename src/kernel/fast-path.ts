@@ -37,8 +37,11 @@ const BUILDERS = { pod: fromPod, wire: fromWire } as const;
 export class FastPathLinks {
   readonly #socket: NetlinkSocket;
   readonly #numbers: ConntrackNumbers | undefined;
-  readonly #programs = new Map<FastPath['from'], number>();
+  readonly #programs = new Map<string, number>();
   #maps: FastPathMaps | undefined;
+  /** By destination; and the index that each link had when it was last attached to. */
+  readonly #routes = new Map<string, FastRoute>();
+  readonly #indexes = new Map<string, number>();
 
   constructor(socket: NetlinkSocket, numbers: ConntrackNumbers | undefined) {
     this.#socket = socket;
@@ -51,7 +54,12 @@ export class FastPathLinks {
     this.#maps ??= this.#ownMaps();
     if (item.kind === 'fast-path') this.#attach(item, index, this.#maps);
     else if (item.kind === 'fast-pod') updateElement(this.#maps.pods, addressKey(item.ip), podValue(index));
-    else updateElement(this.#maps.routes, routeKey(item.dst), routeValue(index, item.via, item.straight));
+    else this.#putRoute(item, index, this.#maps);
+  }
+
+  #putRoute(item: FastRoute, index: number, maps: FastPathMaps): void {
+    updateElement(maps.routes, routeKey(item.dst), routeValue(index, item.dst, item.via, item.straight));
+    this.#routes.set(item.dst, item);
   }
 
   #ownMaps(): FastPathMaps {
@@ -63,17 +71,22 @@ export class FastPathLinks {
 
   #attach(item: FastPath, index: number, maps: FastPathMaps): void {
     requestOr(this.#socket, newClsact(index), 'EEXIST');
-    const program = this.#programs.get(item.from) ?? this.#load(item, maps);
+    const program = this.#programs.get(programKey(item)) ?? this.#load(item, maps);
     const filter = { index, direction: 'ingress', priority: PRIORITY } as const;
     this.#socket.request(replaceFilter(filter, program, `podwire-fast-path-${item.from}`));
+    // A link that was made anew, as a node's leg is, has another index, and nobody tells of the routes over it.
+    const before = this.#indexes.get(item.link);
+    this.#indexes.set(item.link, index);
+    if (before === undefined || before === index) return;
+    for (const route of this.#routes.values()) if (route.link === item.link) this.#putRoute(route, index, maps);
   }
 
   /** One program serves all links of its kind. */
   #load(item: FastPath, maps: FastPathMaps): number {
     const numbers = this.#numbers ?? conntrackNumbers();
     if (!numbers) throw new KernelError('add fast-path', 'EOPNOTSUPP', NO_CONNTRACK, item);
-    const program = own(loadProgram(SCHED_CLS, BUILDERS[item.from](maps, numbers)));
-    this.#programs.set(item.from, program);
+    const program = own(loadProgram(SCHED_CLS, BUILDERS[item.from](maps, numbers, item.vxlan)));
+    this.#programs.set(programKey(item), program);
     return program;
   }
 
@@ -83,6 +96,7 @@ export class FastPathLinks {
       const filter = { index: index ?? 0, direction: 'ingress', priority: PRIORITY } as const;
       if (index !== undefined) requestOr(this.#socket, deleteFilter(filter), ...GONE);
     } else if (this.#maps) removeEntry(this.#maps, item);
+    if (item.kind === 'fast-route') this.#routes.delete(item.dst);
   }
 
   /** Attached programs go on with their maps. */
@@ -92,6 +106,10 @@ export class FastPathLinks {
     this.#programs.clear();
     this.#maps = undefined;
   }
+}
+
+function programKey({ from, vxlan }: FastPath): string {
+  return vxlan ? `${from} ${vxlan.local} ${vxlan.port} ${vxlan.vni}` : from;
 }
 
 function createMaps(): FastPathMaps {
@@ -130,6 +148,8 @@ export function conntrackNumbers(): ConntrackNumbers | undefined {
   return { lookup, release, status };
 }
 
+const ANY_END = { local: '127.0.0.1', port: 8472, vni: 1 };
+
 /** Whether this kernel takes the programs: what they need to know of it, or what it lacks. Needs root. */
 export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { readonly missing: string } {
   const numbers = conntrackNumbers();
@@ -137,7 +157,7 @@ export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { read
   let maps: FastPathMaps | undefined;
   try {
     maps = createMaps();
-    for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers)));
+    for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers, ANY_END)));
     closeSync(loadSwitch([]));
     return { numbers };
   } catch (error) {

@@ -28,7 +28,7 @@ function bareText(item: KernelItem): string {
     case 'bucket':
       return `qdisc dev ${item.link} root tbf rate ${8 * item.rate}bit burst ${item.burst} limit ${item.limit}`;
     case 'fast-path':
-      return `fast path dev ${item.link} from ${item.from} by eBPF`;
+      return `fast path dev ${item.link} from ${item.from} by eBPF${item.vxlan ? ', and out of vxlan' : ''}`;
     case 'fast-pod':
       return `fast path to ${item.ip} dev ${item.link}`;
     case 'fast-route':
@@ -50,8 +50,9 @@ function bareText(item: KernelItem): string {
 
 function headText({ straight }: FastRoute): string {
   if (!straight) return '';
-  const { tunnel } = straight;
-  return ` straight to ${straight.to}${tunnel ? ` ipip ${tunnel.local} remote ${tunnel.remote}` : ''}`;
+  const { to, ipip, vxlan } = straight;
+  if (vxlan) return ` straight to ${to} vxlan id ${vxlan.vni} local ${vxlan.local} remote ${vxlan.remote}`;
+  return ` straight to ${to}${ipip ? ` ipip local ${ipip.local} remote ${ipip.remote}` : ''}`;
 }
 
 function portText({ link, mac, open }: FrameSwitch['ports'][number]): string {

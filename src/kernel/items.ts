@@ -130,6 +130,8 @@ export interface FastPath extends InNetns {
   readonly kind: 'fast-path';
   readonly link: string;
   readonly from: 'pod' | 'wire';
+  /** From the wire: also what comes wrapped for this end. */
+  readonly vxlan?: VxlanEnd;
 }
 
 /** The fast path leads to this address over the node's end of the pod's veth. Identity: netns, ip. */
@@ -149,11 +151,19 @@ export interface FastRoute extends InNetns {
   readonly straight?: FrameHead;
 }
 
+export interface VxlanEnd {
+  readonly local: IP;
+  readonly port: number;
+  readonly vni: number;
+}
+
 export interface FrameHead {
   readonly from: MAC;
   readonly to: MAC;
   /** Wrapped into IP in IP between these two. */
-  readonly tunnel?: { readonly local: IP; readonly remote: IP };
+  readonly ipip?: { readonly local: IP; readonly remote: IP };
+  /** Wrapped into VXLAN; the MACs are those of the tunnel's ends. */
+  readonly vxlan?: VxlanEnd & { readonly remote: IP; readonly from: MAC; readonly to: MAC };
 }
 
 /**

@@ -1,10 +1,10 @@
 // Room plan: what the eBPF fast path needs beside the plan of the normal path, all of it drawn from that plan.
-import type { IP } from '../addr/ip.ts';
+import { familyOf, type IP } from '../addr/ip.ts';
 import { type MAC, macFromIP } from '../addr/mac.ts';
-import type { CIDR } from '../addr/prefix.ts';
-import type { FastRoute, FrameHead, KernelItem, Sysctl } from '../kernel/items.ts';
+import { type CIDR, prefixContains } from '../addr/prefix.ts';
+import type { FastRoute, FrameHead, KernelItem, Sysctl, VxlanEnd } from '../kernel/items.ts';
 import type { OverlayFacts, RemoteNode } from './overlay/backend.ts';
-import { VXLAN_LINK } from './overlay/vxlan.ts';
+import { VXLAN_LINK, vtepMac } from './overlay/vxlan.ts';
 
 /**
  * Packets that go past the node's stack are not seen by connection tracking: it must not take what ends a connection for
@@ -21,10 +21,24 @@ export function fastPod(link: string, ips: readonly IP[]): KernelItem[] {
   return [{ kind: 'fast-path', link, from: 'pod' }, ...ips.map((ip) => ({ kind: 'fast-pod', ip, link }) as const)];
 }
 
-/** Links over which packets come as they were sent by other nodes' pods, or as an overlay's program unwraps them. */
-export function fastWires({ overlay, nodeLink }: OverlayFacts): KernelItem[] {
-  const links = overlay.backend === 'vxlan' ? [nodeLink, VXLAN_LINK] : [nodeLink];
-  return links.map((link) => ({ kind: 'fast-path', link, from: 'wire' }));
+/**
+ * Links over which packets come as they were sent by other nodes' pods, or as an overlay's program unwraps them. On a fabric of ours
+ * VXLAN is unwrapped on the leg; what is none of a known flow comes over the device.
+ */
+export function fastWires(facts: OverlayFacts): KernelItem[] {
+  const { overlay, nodeLink } = facts;
+  if (overlay.backend !== 'vxlan') return [{ kind: 'fast-path', link: nodeLink, from: 'wire' }];
+  const vxlan = facts.ourFabric && vxlanEnd(facts);
+  return [
+    { kind: 'fast-path', link: nodeLink, from: 'wire', ...(vxlan && { vxlan }) },
+    { kind: 'fast-path', link: VXLAN_LINK, from: 'wire' },
+  ];
+}
+
+/** Undefined over IPv6, which the programs do not know around VXLAN. */
+function vxlanEnd({ nodeIPs, vxlan: { vni, port } }: OverlayFacts): VxlanEnd | undefined {
+  const local = nodeIPs[0]!;
+  return familyOf(local) === 4 ? { local, port, vni } : undefined;
 }
 
 const NODE_ROLE = 0x4e;
@@ -44,18 +58,37 @@ export function fastRoutes(
   { ips }: Pick<RemoteNode, 'ips'>,
   podMtu: number,
 ): FastRoute[] {
+  const { nodeLink } = facts;
   return items.flatMap((item): FastRoute[] => {
     if (item.kind !== 'route' || item.via === undefined) return [];
     const { dst, via, link, mtu = podMtu } = item;
-    if (mtu < podMtu || (link !== facts.nodeLink && link !== VXLAN_LINK)) return [];
-    // A router has a MAC that nobody knows beforehand.
-    const isNext = facts.ourFabric && link === facts.nodeLink && ips.includes(via);
-    return [{ kind: 'fast-route', dst, link, via, ...(isNext && { straight: frameTo(facts, ips, items, dst) }) }];
+    if (mtu < podMtu) return [];
+    const kind = 'fast-route';
+    if (link === nodeLink) {
+      const straight = frameTo(facts, ips, via, ipipTo(items, dst, facts));
+      return [{ kind, dst, link, via, ...(straight && { straight }) }];
+    }
+    if (link !== VXLAN_LINK) return [];
+    const remote = ips.find((ip) => familyOf(ip) === 4);
+    const end = vxlanEnd(facts);
+    const vxlan = end && remote && { ...end, remote, from: vtepMac(end.local), to: vtepMac(remote) };
+    const straight = vxlan && frameTo(facts, ips, remote, { vxlan });
+    return [straight ? { kind, dst, link: nodeLink, via: remote, straight } : { kind, dst, link, via }];
   });
 }
 
-function frameTo({ nodeIPs }: OverlayFacts, ips: readonly IP[], items: readonly KernelItem[], dst: CIDR): FrameHead {
-  const wrapped = items.find((item) => item.kind === 'ipip-peer' && item.dst === dst);
-  const tunnel = wrapped?.kind === 'ipip-peer' && { local: nodeIPs[0]!, remote: wrapped.remote };
-  return { from: legMac(nodeIPs), to: legMac(ips), ...(tunnel && { tunnel }) };
+function ipipTo(items: readonly KernelItem[], dst: CIDR, { nodeIPs }: OverlayFacts): Pick<FrameHead, 'ipip'> {
+  const peer = items.find((item) => item.kind === 'ipip-peer' && item.dst === dst);
+  return peer?.kind === 'ipip-peer' ? { ipip: { local: nodeIPs[0]!, remote: peer.remote } } : {};
+}
+
+/** Undefined where the next hop is not the node itself: a router has a MAC that nobody knows beforehand. */
+function frameTo(
+  { ourFabric, nodeIPs, segmentCIDRs }: OverlayFacts,
+  ips: readonly IP[],
+  next: IP,
+  wrapped: Pick<FrameHead, 'ipip' | 'vxlan'>,
+): FrameHead | undefined {
+  const isNear = ips.includes(next) && segmentCIDRs.some((cidr) => prefixContains(cidr, next));
+  return ourFabric && isNear ? { from: legMac(nodeIPs), to: legMac(ips), ...wrapped } : undefined;
 }

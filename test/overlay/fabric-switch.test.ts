@@ -12,7 +12,9 @@ import { linkFacts } from '../../src/kernel/linux-read.ts';
 import { Neighbours } from '../../src/lb/neighbours.ts';
 import type { NodeOptions } from '../../src/node/agent.ts';
 import { watchDrift } from '../../src/node/drift.ts';
+import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import type { OverlaySettings } from '../../src/plan/overlay/backend.ts';
+import { podLinkName } from '../../src/plan/pods.ts';
 import { inNetns, netnsPath, socketIn } from '../../src/sys/netns.ts';
 import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, type TestNode, type TestPod, talk } from '../node/cluster-net.ts';
@@ -34,7 +36,10 @@ const FEW = 40;
 
 function fastNet(role: string, overlay: OverlaySettings, nodes: ClusterNet['fabric']['nodes'] = NODES): ClusterNet {
   const settings: Partial<NodeOptions> = datapath ? { datapath, overlay } : { overlay };
-  return new ClusterNet(`t${process.pid}${role}`, nodes, settings);
+  const net = new ClusterNet(`t${process.pid}${role}`, nodes, settings);
+  // They ask for flows' states, as Services do: without them nothing is tracked.
+  net.enforceRules();
+  return net;
 }
 
 const fabricOf = (net: ClusterNet) => netnsPath(netnsName(net.name, 'fabric'));
@@ -75,6 +80,75 @@ for (const overlay of [hostGw, ipip, { backend: 'vxlan', directRouting: false } 
     await machineReaches(net, two);
   });
 }
+
+/** What the kernel's own device has had of it, to send and to receive. */
+function throughDevice(node: TestNode): number[] {
+  const text = inside(node.netns, 'ip', '-j', '-s', 'link', 'show', 'pw-vxlan');
+  const { rx, tx } = (JSON.parse(text) as { stats64: Record<'rx' | 'tx', { packets: number }> }[])[0]!.stats64;
+  return [tx.packets, rx.packets];
+}
+
+test('vxlan by eBPF passes the kernel’s devices by, and understands them and is understood', { skip }, async () => {
+  using net = fastNet('x', { backend: 'vxlan', directRouting: false });
+  const [one, two] = net.nodes as [TestNode, TestNode];
+  const [from, to] = [net.addPod(one, 'a1'), net.addPod(two, 'b1')];
+  const passed = async (family: 0 | 1) => {
+    const count = () => [...throughDevice(one), ...throughDevice(two)];
+    const before = count();
+    await bulk(net, from, to, family);
+    return count().map((packets, i) => packets - before[i]!);
+  };
+  for (const family of [0, 1] as const) {
+    const [sent, got, sentBack, gotBack] = (await passed(family)) as [number, number, number, number];
+    const all = [sent, got, sentBack, gotBack];
+    assert.ok(
+      all.every((packets) => packets > 0 && packets < FEW),
+      `${all} packets of family ${family}`,
+    );
+  }
+  // From here on node-2 unwraps by its device, and node-1 what that wraps.
+  inside(two.netns, 'tc', 'filter', 'del', 'dev', 'eth0', 'ingress');
+  for (const family of [0, 1] as const) {
+    const [sent, got, , gotBack] = (await passed(family)) as [number, number, number, number];
+    assert.ok(sent < FEW && got < FEW && gotBack > FEW, `${sent} sent, ${got} and ${gotBack} received`);
+  }
+  inside(two.netns, 'tc', 'qdisc', 'del', 'dev', podLinkName('b1'), 'clsact');
+  for (const family of [0, 1] as const) {
+    const [, got, sentBack] = (await passed(family)) as [number, number, number, number];
+    assert.ok(got < FEW && sentBack > FEW, `${got} received, ${sentBack} sent back`);
+  }
+});
+
+for (const overlay of [ipip, { backend: 'vxlan', directRouting: false } as const]) {
+  const lacking = overlay === ipip && !skip && !supportsIpipByEbpf() ? 'the kernel takes no ipip by eBPF' : skip;
+  test(`what a pod passes on is wrapped twice in its life: ${overlay.backend}`, { skip: lacking }, async () => {
+    using net = fastNet(`p${overlay.backend[0]}`, overlay);
+    const [from, over, to] = net.nodes.map((node, i) => net.addPod(node, `p${i}`)) as [TestPod, TestPod, TestPod];
+    await using echo = await serveIn(to.netns, to.ip);
+    const pre = `type nat hook prerouting priority -100; tcp dport 80 dnat to ${to.ip}:${echo.port};`;
+    const post = 'type nat hook postrouting priority 100; masquerade;';
+    inside(over.netns, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+    inside(over.netns, 'nft', `table ip n { chain pre { ${pre} }; chain post { ${post} }; }`);
+    const [seen, echoed] = await talk(from.netns, over.ip, 80, BULK);
+    assert.equal(seen, over.ip);
+    assert.equal(echoed.length, BULK.length);
+  });
+}
+
+test('the overlay changes under a flow, and the near way with it', { skip }, async () => {
+  using net = fastNet('o', hostGw);
+  const [from, to] = [net.addPod(net.nodes[0]!, 'a1'), net.addPod(net.nodes[1]!, 'b1')];
+  await using echo = await serveIn(to.netns, to.ip);
+  using flow = new Flow(from, to, echo.port);
+  const vxlan: OverlaySettings = { backend: 'vxlan', directRouting: false };
+  for (const overlay of [vxlan, ipip, vxlan, hostGw, ipip, hostGw, vxlan]) {
+    for (const step of OVERLAY_STEPS) {
+      for (const node of net.nodes) node.overlay.change(overlay, step);
+      await flow.talk();
+    }
+    assert.ok((await bulk(net, from, to)) < FEW, overlay.backend);
+  }
+});
 
 /** A connection that stays, and on which bytes are echoed when asked. */
 class Flow implements Disposable {
@@ -209,11 +283,7 @@ test('what is deleted by hand of it is back, and turned off it goes; flows go on
   const { name: nodeName, reconciler, kernel, netns } = one;
   const drift = watchDrift({ nodeName, reconciler, kernel, netns, onRepaired: () => {} });
   try {
-    for (const hand of [
-      'tc qdisc del dev pw-node-1 clsact',
-      'tc filter del dev pw-node-1 ingress',
-      'ip link del pw-node-1',
-    ]) {
+    for (const hand of ['tc qdisc del dev pw-node-1 clsact', 'tc filter del dev pw-node-1 ingress']) {
       execFileSync('nsenter', [`--net=${fabricOf(net)}`, ...hand.split(' ')]);
       await until(`${hand} is repaired`, async () => /podwire-switch/.test(programs()));
       await flow.talk();

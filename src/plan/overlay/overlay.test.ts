@@ -203,8 +203,15 @@ test('on a fabric of ours the fast path knows the frames for nodes of the same r
     `fast path to fd00:10:244:1::/64 via fd00:172:30::12 dev eth0 ${head}`,
   ]);
   assert.deepEqual(fast('ipip', 'ebpf'), [
-    `fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0 ${head} ipip 172.30.0.11 remote 172.30.0.12`,
+    `fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0 ${head} ipip local 172.30.0.11 remote 172.30.0.12`,
     'fast path to 10.244.2.0/24 via 172.30.0.2 dev eth0',
   ]);
-  for (const backend of ['vxlan', 'none'] as const) assert.doesNotMatch(fast(backend).join(), /straight/);
+  const ends = 'vxlan id 1 local 172.30.0.11 remote 172.30.0.12';
+  assert.deepEqual(fast('vxlan'), [
+    `fast path to 10.244.1.0/24 via 172.30.0.12 dev eth0 ${head} ${ends}`,
+    `fast path to fd00:10:244:1::/64 via 172.30.0.12 dev eth0 ${head} ${ends}`,
+    'fast path to 10.244.2.0/24 via 10.244.2.0 dev pw-vxlan',
+    'fast path to fd00:10:244:2::/64 via fe80::76:acff:fe1e:8b dev pw-vxlan',
+  ]);
+  assert.doesNotMatch(fast('none').join(), /straight/);
 });

@@ -58,6 +58,10 @@ export class Assembler {
     return this.#emit(0xb4, dst, 0, 0, value);
   }
 
+  mov64(dst: Register, value: bigint): this {
+    return this.#emit(LOAD_64, dst, 0, 0, Number(value & 0xffff_ffffn)).#emit(0, 0, 0, 0, Number(value >> 32n));
+  }
+
   /** dst = the stack's end + offset. */
   stackAddress(dst: Register, offset: number): this {
     return this.mov(dst, { r: 10 }).alu('add', dst, offset);

@@ -1,15 +1,15 @@
 // Room wire: the fast path as two tc programs: packets of known flows go from pod to pod past the node's own stack.
 import { familyOf, type IP, ipBytes } from '../../addr/ip.ts';
-import { type MAC, macBytes } from '../../addr/mac.ts';
 import { type CIDR, parsePrefix } from '../../addr/prefix.ts';
 import { AF_INET, AF_INET6 } from '../netlink/rtnetlink.ts';
 import { Assembler } from './assembler.ts';
-import { adjustRoom, FIELD, IP_HEADER, outerHeader, storeChecksum, WRAPPING } from './ipip.ts';
+import { HEAD_ROOM, headValue, putHead, type Straight } from './straight.ts';
+import { lookInside, unwrap, type VxlanEnd } from './vxlan.ts';
 
 /** `struct __sk_buff` */
 const SKB = { protocol: 16, ifindex: 40, data: 76, dataEnd: 80 } as const;
 const ETHERNET = 14;
-const HELPER = { mapLookup: 1, storeBytes: 9, redirectNeighbour: 152, redirectPeer: 155 } as const;
+const HELPER = { mapLookup: 1, redirectNeighbour: 152, redirectPeer: 155 } as const;
 const TCP = 6;
 const UDP = 17;
 /** FIN, SYN, RST: where a flow begins and ends connection tracking must see it. */
@@ -52,29 +52,18 @@ const OPTIONS = -96;
 const OPTIONS_BYTES = 12;
 const TUPLE_BYTES = -104;
 const IS_REMOTE = -112;
-/** The head of a frame. */
-const HEAD = -152;
+const WRAPPED = -120;
 const CURRENT_NETNS = -1;
 
 /** Address of a pod of this node to the index of its link. */
 export const POD_MAP = { keySize: 16, valueSize: 8 } as const;
 /**
- * Longest prefix of other nodes' pods to the link, and the neighbour there (`struct bpf_redir_neigh`), or the head of the frame with which
- * packets go straight to the link's far end, how much of it there is, and the sum of what is constant in its IP header.
+ * Longest prefix of other nodes' pods to the link, the neighbour there (`struct bpf_redir_neigh`), and the head with which packets go
+ * straight to the link's far end, where they do.
  */
-const ROUTE = { link: 0, neighbour: 4, headBytes: 24, headSum: 28, head: 32 } as const;
+const ROUTE = { link: 0, neighbour: 4, head: 24 } as const;
 const REDIR_NEIGH_BYTES = 20;
-const HEAD_ROOM = 36;
 export const ROUTE_MAP = { keySize: 20, valueSize: ROUTE.head + HEAD_ROOM } as const;
-const MACS = 12;
-const ETHERTYPE_IPV4 = [0x08, 0x00];
-
-/** Where a packet goes past its link's own queue: the frame's addresses, and the ends of the tunnel that wraps it. */
-interface Straight {
-  readonly from: MAC;
-  readonly to: MAC;
-  readonly tunnel?: { readonly local: IP; readonly remote: IP };
-}
 
 /** Numbers of this kernel (BTF): bpf_skb_ct_lookup, bpf_ct_release, and where struct nf_conn has its status. */
 export interface ConntrackNumbers {
@@ -103,20 +92,6 @@ export function podValue(index: number): Uint8Array {
   return value;
 }
 
-/** Addresses alone, or the whole Ethernet header and that of IP in IP. */
-function frameHead({ from, to, tunnel }: Straight): Uint8Array {
-  const macs = [...macBytes(to), ...macBytes(from)];
-  if (!tunnel) return Uint8Array.from(macs);
-  return Uint8Array.of(...macs, ...ETHERTYPE_IPV4, ...outerHeader(tunnel.local, tunnel.remote));
-}
-
-/** Of 16-bit words as this machine reads them: RFC 1071, section 2 (B). */
-function sumOf(bytes: Uint8Array): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += bytes[at]! | (bytes[at + 1]! << 8);
-  return sum;
-}
-
 export function routeKey(dst: CIDR): Uint8Array {
   const { ip, length, family } = parsePrefix(dst);
   const key = new Uint8Array(ROUTE_MAP.keySize);
@@ -125,18 +100,14 @@ export function routeKey(dst: CIDR): Uint8Array {
   return key;
 }
 
-/** `straight`: as in a FastRoute. */
-export function routeValue(index: number, via: IP, straight?: Straight): Uint8Array {
+/** `via`: the neighbour over the link of that index; `straight`: as in a FastRoute. */
+export function routeValue(index: number, dst: CIDR, via: IP, straight?: Straight): Uint8Array {
   const value = new Uint8Array(ROUTE_MAP.valueSize);
   const view = new DataView(value.buffer);
   view.setUint32(ROUTE.link, index, true);
   view.setUint32(ROUTE.neighbour, familyOf(via) === 4 ? AF_INET : AF_INET6, true);
   value.set(ipBytes(via), ROUTE.neighbour + 4);
-  if (!straight) return value;
-  const head = frameHead(straight);
-  value.set(head, ROUTE.head);
-  view.setUint32(ROUTE.headBytes, head.length, true);
-  view.setUint32(ROUTE.headSum, sumOf(head.subarray(ETHERNET)), true);
+  if (straight) value.set(headValue(straight, parsePrefix(dst).family), ROUTE.head);
   return value;
 }
 
@@ -150,31 +121,33 @@ export function fromPod(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8A
   lookUp(asm, maps.routes, ROUTE_KEY).jump('eq', 0, 0, 'pass').label('found').mov(8, { r: 0 });
   requireKnownFlow(asm, conntrack).load('u64', 1, 10, IS_REMOTE).jump('ne', 1, 0, 'remote');
   toPeer(asm);
-  asm.label('remote').load('u32', 7, 8, ROUTE.headBytes).jump('eq', 7, MACS, 'straight').jump('ne', 7, 0, 'wrapped');
-  asm.load('u32', 1, 8, ROUTE.link).mov(2, { r: 8 }).alu('add', 2, ROUTE.neighbour).mov(3, REDIR_NEIGH_BYTES).mov(4, 0);
-  asm.call(HELPER.redirectNeighbour).leave();
-  asm.label('straight').mov(1, { r: 6 }).mov(2, 0).mov(3, { r: 8 }).alu('add', 3, ROUTE.head).mov(4, MACS).mov(5, 0);
-  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'pass');
-  toPeer(asm);
-  wrap(asm.label('wrapped'));
-  toPeer(asm);
+  toPeer(putHead(asm.label('remote'), ROUTE.head));
+  asm.label('neighbour').load('u32', 1, 8, ROUTE.link).mov(2, { r: 8 }).alu('add', 2, ROUTE.neighbour);
+  asm.mov(3, REDIR_NEIGH_BYTES).mov(4, 0).call(HELPER.redirectNeighbour).leave();
   return asm.label('pass').exit(TC_UNSPEC).label('drop').exit(TC_SHOT).assemble();
 }
 
-/** For what comes to the node over a link between nodes, for pods here. */
-export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8Array {
-  const asm = lookUp(parse(), maps.pods, DST).jump('eq', 0, 0, 'pass').mov(8, { r: 0 });
-  toPeer(requireKnownFlow(asm, conntrack));
-  return asm.label('pass').exit(TC_UNSPEC).assemble();
+/** For what comes to the node over a link between nodes, for pods here; `vxlan`: also what is wrapped for this end. */
+export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?: VxlanEnd): Uint8Array {
+  const asm = lookUp(parse(vxlan), maps.pods, DST).jump('eq', 0, 0, 'pass').mov(8, { r: 0 });
+  requireKnownFlow(asm, conntrack);
+  if (vxlan) unwrap(asm, WRAPPED);
+  toPeer(asm);
+  asm.label('pass').exit(TC_UNSPEC);
+  // The verifier refuses what nobody can come to.
+  if (vxlan) asm.label('drop').exit(TC_SHOT);
+  return asm.assemble();
 }
 
 /**
  * Puts addresses and ports on the stack. r6 = the packet, r9 = the bit that conntrack must have for its flow. Passes what is
  * not TCP or UDP, has IP options or extension headers, is a fragment, or begins or ends a connection.
  */
-function parse(): Assembler {
+function parse(vxlan?: VxlanEnd): Assembler {
   const asm = new Assembler().mov(6, { r: 1 }).load('u32', 7, 1, SKB.data).load('u32', 8, 1, SKB.dataEnd);
-  asm.load('u32', 2, 1, SKB.protocol).jump('eq', 2, ETH_P.ipv4, 'ipv4').jump('eq', 2, ETH_P.ipv6, 'ipv6').go('pass');
+  asm.load('u32', 2, 1, SKB.protocol);
+  if (vxlan) lookInside(asm, vxlan, WRAPPED);
+  asm.jump('eq', 2, ETH_P.ipv4, 'ipv4').jump('eq', 2, ETH_P.ipv6, 'ipv6').go('pass');
   parseIp(asm, IPV6).go('parsed');
   parseIp(asm, IPV4);
   return asm.label('parsed');
@@ -237,33 +210,4 @@ function requireKnownFlow(asm: Assembler, { lookup, release, status }: Conntrack
 /** Straight to the pod's end of the veth, as if it had come over it. */
 function toPeer(asm: Assembler): void {
   asm.load('u32', 1, 8, 0).mov(2, 0).call(HELPER.redirectPeer).leave();
-}
-
-/** Around the packet goes the head of its route, with the packet's length and type of service (RFC 6040), and a checksum. */
-function wrap(asm: Assembler): void {
-  const header = HEAD + ETHERNET;
-  for (let at = 0; at < HEAD_ROOM; at += 4)
-    asm.load('u32', 1, 8, ROUTE.head + at).store('u32', 10, HEAD + at, { r: 1 });
-  asm
-    .load('u32', 1, 6, SKB.data)
-    .load('u32', 2, 6, SKB.dataEnd)
-    .mov(3, { r: 1 })
-    .alu('add', 3, ETHERNET + IP_HEADER);
-  asm
-    .jump('gt', 3, { r: 2 }, 'pass')
-    .load('u8', 9, 1, ETHERNET + FIELD.tos)
-    .load('u16', 7, 1, ETHERNET + FIELD.length);
-  asm.swap16(7).alu('add', 7, IP_HEADER).swap16(7);
-  asm.store('u16', 10, header + FIELD.length, { r: 7 }).store('u8', 10, header + FIELD.tos, { r: 9 });
-  // The type of service is the second byte of the first word.
-  asm.load('u32', 1, 8, ROUTE.headSum).alu('add', 1, { r: 7 }).alu('mul', 9, 256).alu('add', 1, { r: 9 });
-  storeChecksum(asm, header);
-  adjustRoom(asm, IP_HEADER, WRAPPING);
-  asm
-    .mov(1, { r: 6 })
-    .mov(2, 0)
-    .stackAddress(3, HEAD)
-    .mov(4, ETHERNET + IP_HEADER)
-    .mov(5, 0);
-  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop');
 }

@@ -8,7 +8,7 @@ const SKB_PROTOCOL = 16;
 const ETH_P_IP = 0x0008;
 const ETHERNET = 14;
 export const IP_HEADER = 20;
-const IPPROTO_IPIP = 4;
+export const IPPROTO_IPIP = 4;
 const VERSION_AND_LENGTH = 0x45;
 const DONT_FRAGMENT = 0x0040;
 const TTL = 64;
@@ -73,10 +73,10 @@ function lookUp(asm: Assembler, map: number): Assembler {
   return asm.jump('eq', 0, 0, 'pass');
 }
 
-/** r6 = the packet. To `drop` where there is no memory for it. */
-export function adjustRoom(asm: Assembler, bytes: number, flags: number): Assembler {
-  asm.mov(1, { r: 6 }).mov(2, bytes).mov(3, ADJUST_MAC).mov(4, flags).call(HELPER.adjustRoom);
-  return asm.jump('ne', 0, 0, 'drop');
+/** r6 = the packet, which is as it was where it goes to `failed`. */
+export function adjustRoom(asm: Assembler, bytes: number, flags: number | bigint, failed = 'drop'): Assembler {
+  asm.mov(1, { r: 6 }).mov(2, bytes).mov(3, ADJUST_MAC).mov64(4, BigInt(flags)).call(HELPER.adjustRoom);
+  return asm.jump('ne', 0, 0, failed);
 }
 
 function end(asm: Assembler): Uint8Array {
@@ -101,7 +101,9 @@ export function encapsulate(map: number, local: IP): Uint8Array {
   asm.store('u16', 10, OUTER + FIELD.checksum, 0);
   asm.store('u32', 10, OUTER + FIELD.src, asWord(local)).store('u32', 10, OUTER + FIELD.dst, { r: 7 });
   checksum(asm);
-  adjustRoom(asm, IP_HEADER, WRAPPING);
+  adjustRoom(asm, IP_HEADER, WRAPPING, 'again').go('wrapped').label('again');
+  // A pod passes on what was wrapped before, and the kernel marks no packet twice: it needs no mark.
+  adjustRoom(asm, IP_HEADER, FIXED_GSO).label('wrapped');
   asm.mov(1, { r: 6 }).mov(2, ETHERNET).stackAddress(3, OUTER).mov(4, IP_HEADER).mov(5, INVALIDATE_HASH);
   asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop');
   return end(asm);
@@ -123,13 +125,13 @@ export function storeChecksum(asm: Assembler, header: number): void {
 }
 
 /** As bytes, without length, type of service and checksum. */
-export function outerHeader(local: IP, remote: IP): Uint8Array {
+export function outerHeader(local: IP, remote: IP, protocol: number): Uint8Array {
   const header = new Uint8Array(IP_HEADER);
   const view = new DataView(header.buffer);
   view.setUint8(0, VERSION_AND_LENGTH);
   view.setUint16(FIELD.fragment, DONT_FRAGMENT, true);
   view.setUint8(FIELD.ttl, TTL);
-  view.setUint8(FIELD.protocol, IPPROTO_IPIP);
+  view.setUint8(FIELD.protocol, protocol);
   header.set(ipBytes(local), FIELD.src);
   header.set(ipBytes(remote), FIELD.dst);
   return header;
