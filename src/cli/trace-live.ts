@@ -1,4 +1,5 @@
 // Room cli: `podwire trace --live`: the packet is sent, followed through the nodes' rules, and what was seen stands beside what was said.
+import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { IP } from '../addr/ip.ts';
 import { type Place, placeOfNode, placeOfPod } from '../cluster/pod-place.ts';
@@ -41,7 +42,8 @@ export async function follow(source: TraceSource, sender: End, trace: Trace, clu
   try {
     const clients = clientsOf(source.cluster, src);
     const flow = { protocol: protocolWord(protocol) as 'tcp' | 'udp', port: probe.fromPort, clients };
-    for (const { name: node } of source.cluster.nodes) {
+    const seeable = source.cluster.nodes.filter(({ name }) => existsSync(source.netnsOf(name)));
+    for (const { name: node } of seeable) {
       const onEvent = (event: Told['event']) => {
         const mark = isOurs(event) ? (event.chain.startsWith(FIRST) ? 'first' : 'last') : undefined;
         told.push({ node, event, ...(mark && { mark }) });
@@ -63,7 +65,7 @@ export async function follow(source: TraceSource, sender: End, trace: Trace, clu
       await new Promise((resolve) => setTimeout(resolve, 20));
       compared = compare(trace, visitsOf(told, probe.fromPort), result);
     }
-    return { ...compared, fromPort: probe.fromPort, incomplete, blind: blindOf(source.cluster, compared) };
+    return { ...compared, fromPort: probe.fromPort, incomplete, blind: blindOf(source, compared) };
   } finally {
     probe.close();
     for (const watch of watches) watch.close();
@@ -94,9 +96,11 @@ function placeOf(sender: End, src: IP, cluster: string): { place: Partial<Place>
   });
 }
 
-function blindOf(cluster: TracedCluster, { way }: Comparison): string[] {
+function blindOf({ cluster, netnsOf }: TraceSource, { way }: Comparison): string[] {
+  const gone = cluster.nodes.filter(({ name }) => !existsSync(netnsOf(name)));
   const isFast = cluster.nodes.some(({ knows }) => knows.overlay.fastPath === true);
   return [
+    ...gone.map(({ name }) => `${name} has no namespace on this machine: nobody looks there`),
     ...(way.hops.some(({ stage }) => stage === 'socket')
       ? ['the choice at the socket is made before there is a packet: of it, only the endpoint is seen']
       : []),
