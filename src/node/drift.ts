@@ -125,7 +125,8 @@ class DriftWatch {
       if (repaired.length > 0) this.#tell(repaired);
       this.#problem = undefined;
     } catch (error) {
-      // The reconciler tries again by itself, and what stands in the way is said once.
+      // The reconciler tries again by itself, and what stands in the way is said once. Once that is away, what was touched is looked at.
+      for (const each of touched) this.#touched.add(each);
       const problem = String(error);
       const message = 'kernel state changed by others could not be repaired yet';
       if (problem !== this.#problem) log.warn({ node: this.#parts.nodeName, err: error }, message);

@@ -283,7 +283,7 @@ test('what is deleted by hand of it is back, and turned off it goes; flows go on
   const { name: nodeName, reconciler, kernel, netns } = one;
   const drift = watchDrift({ nodeName, reconciler, kernel, netns, onRepaired: () => {} });
   try {
-    for (const hand of ['tc qdisc del dev pw-node-1 clsact', 'tc filter del dev pw-node-1 ingress']) {
+    for (const hand of ['tc qdisc del dev pw-node-1 clsact', 'ip link del pw-node-1']) {
       execFileSync('nsenter', [`--net=${fabricOf(net)}`, ...hand.split(' ')]);
       await until(`${hand} is repaired`, async () => /podwire-switch/.test(programs()));
       await flow.talk();
