@@ -32,6 +32,7 @@ export class PodVolumes {
   #closed = false;
   #renewal: NodeJS.Timeout | undefined;
   #refreshing = Promise.resolve();
+  #writing: Promise<unknown> = Promise.resolve();
 
   constructor({ client, configs }: PodContext, host: VolumeHost, events: VolumeEvents) {
     this.#host = host;
@@ -47,7 +48,8 @@ export class PodVolumes {
     const { pod, dataDir, facts } = this.#host;
     const { configMap, secret } = this.config;
     const token = (audience: string | undefined, seconds: number) => this.#tokens.get(audience, seconds);
-    await makeVolumes(pod, dataDir, { facts, configMap, secret, token });
+    this.#writing = makeVolumes(pod, dataDir, { facts, configMap, secret, token });
+    await this.#writing;
     this.#made = true;
     this.#renewTokens();
   }
@@ -64,6 +66,11 @@ export class PodVolumes {
     if (at === undefined || this.#closed) return;
     const inMs = Math.min(Math.max(at - Date.now(), SHORTEST_RENEWAL_MS), LONGEST_TIMER);
     this.#renewal = setTimeout(() => this.refresh(), inMs);
+  }
+
+  /** After close(): nothing is written any more. A token may have been waited for when the pod was deleted. */
+  async settled(): Promise<void> {
+    await this.#writing.catch(() => {});
   }
 
   close(): void {

@@ -240,6 +240,7 @@ export class PodWorker implements PodHost {
       this.containers.stopProbing();
       this.#volumes.close();
       await removeSandbox(this.#context, this.#pod);
+      await this.#volumes.settled();
       unmountVolumes(this.#pod, this.dataDir);
       rmSync(this.dataDir, { recursive: true, force: true });
     },
