@@ -99,6 +99,10 @@ test('another kind, another version, and what is no object are refused', () => {
     'the API version in the data (apps/v1beta1) does not match the expected API version (apps/v1)',
   );
   assert.match(refusal('Service', []), /^the object provided is unrecognized \(must be of type Service\)/);
+  assert.match(
+    refusal('Service', { kind: [{ toString: 1 }] }),
+    /json: cannot unmarshal array into Go struct field \.kind of type string$/,
+  );
 });
 
 test('null means that a field is not there, and in a list or map the zero value', () => {

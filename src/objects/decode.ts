@@ -21,12 +21,7 @@ export interface Decoded {
  */
 export function decode(kind: KindRow, body: unknown, fieldValidation: FieldValidation = 'Warn'): Decoded {
   if (!isJsonObject(body)) {
-    throw failure(
-      400,
-      'BadRequest',
-      `the object provided is unrecognized (must be of type ${kind.apiKind}): couldn't get version/kind; json parse error: ` +
-        `json: cannot unmarshal ${jsonType(body)} into Go value of type struct { APIVersion string; Kind string }`,
-    );
+    throw unrecognized(kind, `${jsonType(body)} into Go value of type struct { APIVersion string; Kind string }`);
   }
   const apiVersion = apiVersionOf(kind);
   checkKind(kind, apiVersion, body);
@@ -71,7 +66,22 @@ function walkWhole(kind: KindName, model: Model, object: Record<string, unknown>
   return unknown;
 }
 
+function unrecognized(kind: KindRow, what: string): StatusError {
+  return failure(
+    400,
+    'BadRequest',
+    `the object provided is unrecognized (must be of type ${kind.apiKind}): couldn't get version/kind; json parse error: ` +
+      `json: cannot unmarshal ${what}`,
+  );
+}
+
 function checkKind(kind: KindRow, apiVersion: string, body: Record<string, unknown>): void {
+  for (const field of ['apiVersion', 'kind']) {
+    const value = body[field] ?? '';
+    if (typeof value !== 'string') {
+      throw unrecognized(kind, `${jsonType(value)} into Go struct field .${field} of type string`);
+    }
+  }
   const sent = { apiVersion: body['apiVersion'] || apiVersion, kind: body['kind'] || kind.apiKind };
   if (sent.kind !== kind.apiKind) {
     const version = String(sent.apiVersion).split('/').pop();

@@ -11,15 +11,23 @@ const MAX_OPERATIONS = 10_000;
 export function jsonPatch<T>(current: T, patch: unknown): T {
   const operations = checkOperations(patch);
   const copy = structuredClone(current);
-  for (const [i, error] of applyPatch(copy, operations).entries()) {
-    if (error)
-      throw failure(
-        422,
-        'Invalid',
-        `the server rejected our request due to an error in our request: ${reason(error, operations[i]!)}`,
-      );
+  for (const operation of operations) {
+    const why = apply(copy, operation);
+    if (why) throw failure(422, 'Invalid', `the server rejected our request due to an error in our request: ${why}`);
   }
   return copy;
+}
+
+/** Undefined when it applies. */
+function apply(object: unknown, operation: Operation): string | undefined {
+  try {
+    const [error] = applyPatch(object, [operation]);
+    return error ? reason(error, operation) : undefined;
+  } catch (error) {
+    // The library words what differs with both values, and some cannot be made text: { toString: 1 }.
+    if (operation.op === 'test' && error instanceof TypeError) return testFailed(operation);
+    throw error;
+  }
 }
 
 function checkOperations(patch: unknown): Operation[] {
@@ -33,7 +41,8 @@ function checkOperations(patch: unknown): Operation[] {
   }
   for (const operation of patch) {
     const { op, path, from } = Object(operation) as { op?: unknown; path?: unknown; from?: unknown };
-    if (typeof op !== 'string' || !OPERATIONS.has(op)) throw malformed(`Unexpected kind: ${String(op)}`);
+    if (typeof op !== 'string' || !OPERATIONS.has(op))
+      throw malformed(`Unexpected kind: ${typeof op === 'string' ? op : JSON.stringify(op)}`);
     if (!isPointer(path)) throw malformed(`operation ${op}: "path" is not a JSON pointer`);
     if ((op === 'move' || op === 'copy') && !isPointer(from)) {
       throw malformed(`operation ${op}: "from" is not a JSON pointer`);
@@ -53,6 +62,10 @@ function malformed(why: string): Error {
 }
 
 function reason(error: Error, operation: Operation): string {
-  if (error.name === 'TestError') return `testing value ${operation.path} failed: test failed`;
+  if (error.name === 'TestError') return testFailed(operation);
   return `${operation.op} operation does not apply: doc is missing path: ${JSON.stringify(operation.path)}`;
+}
+
+function testFailed(operation: Operation): string {
+  return `testing value ${operation.path} failed: test failed`;
 }
