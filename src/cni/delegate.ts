@@ -30,7 +30,9 @@ export function delegate({ command, type, request, config }: Delegation): Result
     timeout: PATIENCE,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  if (run.error) throw new CniError(CODE.io, `ipam.type: ${program} could not be run: ${run.error.message}`);
+  // One that ends without reading its input has done its work all the same (EPIPE).
+  const unread = run.status !== null && (run.error as NodeJS.ErrnoException | undefined)?.code === 'EPIPE';
+  if (run.error && !unread) throw new CniError(CODE.io, `ipam.type: ${program} could not be run: ${run.error.message}`);
   const output = run.stdout.trim();
   if (run.status === 0) return command === 'ADD' ? resultOf(type, output) : undefined;
   const error = parsed(output);
