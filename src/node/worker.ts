@@ -91,6 +91,8 @@ function dieAlone(error: unknown): void {
       setTimeout(last, 1);
       return;
     }
+    // What began to wait meanwhile.
+    stopPolling();
     process.off('uncaughtException', dieAlone);
     throw error;
   };
