@@ -1,5 +1,5 @@
-// `npm test [PATTERN…]`: unit tests side by side, then the tests that need root and namespaces one after the other; ends
-// with how many ran, passed and were skipped, and why.
+// `npm test [PATTERN…]`: unit tests side by side, then the tests that need root and namespaces, two files at a time (each
+// waits for its kernel and its programs most of the time); ends with how many ran, passed and were skipped, and why.
 import { globSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { run } from 'node:test';
@@ -45,7 +45,7 @@ function record(event, outcome) {
 
 await runFiles('unit tests', files('src/**/*.test.ts'), true);
 await runFiles('tests of the tree', files('test/*.test.ts'), true);
-await runFiles('kernel and cluster tests', files('test/*/**/*.test.ts'), 1);
+await runFiles('kernel and cluster tests', files('test/*/**/*.test.ts'), 2);
 
 const reasons = Map.groupBy(skipped, (each) => String(each.why));
 if (reasons.size > 0) console.log('\nSkipped:');
