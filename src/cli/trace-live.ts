@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { IP } from '../addr/ip.ts';
 import { type Place, placeOfNode, placeOfPod } from '../cluster/pod-place.ts';
-import { FIRST, isOurs, tracePackets } from '../kernel/packet-trace.ts';
+import { FIRST, isOurs, type PacketTrace, tracePackets } from '../kernel/packet-trace.ts';
 import { Fault } from '../observe/fault.ts';
 import type { TracedCluster } from '../trace/cluster.ts';
 import { type Comparison, compare } from '../trace/comparison.ts';
@@ -21,6 +21,8 @@ export interface Followed extends Comparison {
   readonly incomplete: boolean;
   /** What of the way cannot be seen. */
   readonly blind: readonly string[];
+  /** By node: packets that came into its rules and that passed them. */
+  readonly counted: Readonly<Record<string, ReturnType<PacketTrace['counts']>>>;
 }
 
 /** Who takes a datagram need not answer it. */
@@ -38,7 +40,7 @@ export async function follow(source: TraceSource, sender: End, trace: Trace, clu
   const told: Told[] = [];
   let incomplete = false;
   let isEnding = false;
-  const watches: { close(): void }[] = [];
+  const watches = new Map<string, PacketTrace>();
   try {
     const clients = clientsOf(source.cluster, src);
     const flow = { protocol: protocolWord(protocol) as 'tcp' | 'udp', port: probe.fromPort, clients };
@@ -52,7 +54,8 @@ export async function follow(source: TraceSource, sender: End, trace: Trace, clu
         // What has arrived meanwhile comes first.
         setTimeout(() => setImmediate(() => probe.close()), REFUSAL_MS);
       };
-      watches.push(
+      watches.set(
+        node,
         tracePackets(source.netnsOf(node), flow, onEvent, () => {
           incomplete = true;
         }),
@@ -65,10 +68,11 @@ export async function follow(source: TraceSource, sender: End, trace: Trace, clu
       await new Promise((resolve) => setTimeout(resolve, 20));
       compared = compare(trace, visitsOf(told, probe.fromPort), result);
     }
-    return { ...compared, fromPort: probe.fromPort, incomplete, blind: blindOf(source, compared) };
+    const counted = Object.fromEntries([...watches].map(([node, watch]) => [node, watch.counts()]));
+    return { ...compared, fromPort: probe.fromPort, incomplete, blind: blindOf(source, compared), counted };
   } finally {
     probe.close();
-    for (const watch of watches) watch.close();
+    for (const watch of watches.values()) watch.close();
   }
 }
 

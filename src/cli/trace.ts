@@ -4,6 +4,7 @@ import type { IP } from '../addr/ip.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { Fault } from '../observe/fault.ts';
 import type { TracedCluster } from '../trace/cluster.ts';
+import { ANSWER } from '../trace/comparison.ts';
 import { commonFamily, type End, endName, findEnd, parseTarget, portOf } from '../trace/ends.ts';
 import type { Hop, Question, Trace } from '../trace/hop.ts';
 import { arrives, type Paint, traceText } from '../trace/trace-text.ts';
@@ -66,11 +67,14 @@ function first(trace: Trace, { way }: Followed): Trace {
   return { ...trace, ways: [way, ...trace.ways.filter((each) => each !== way)] };
 }
 
-function liveText({ rows, same, fromPort, incomplete, blind }: Followed): string[] {
-  const head = ['', 'AT', 'SAID', `SEEN (sent from port ${fromPort})`];
-  const lines = formatTable([head, ...rows.map((row) => [row.same ? 'ok' : 'NO', row.at, row.said, row.seen])]).split(
-    '\n',
-  );
+function liveText({ rows, same, fromPort, incomplete, blind, counted }: Followed): string[] {
+  const head = ['', 'AT', 'SAID', 'PACKETS', `SEEN (sent from port ${fromPort})`];
+  const packets = ({ at, said }: Followed['rows'][number]) => {
+    const count = counted[at]?.[said === ANSWER ? 'answer' : 'request'];
+    return count ? `${count.came} in, ${count.left} out` : '';
+  };
+  const told = rows.map((row) => [row.same ? 'ok' : 'NO', row.at, row.said, packets(row), row.seen]);
+  const lines = formatTable([head, ...told]).split('\n');
   const coloured = lines.map((line, i) => (i === 0 ? line : rows[i - 1]!.same ? line : paint.bad(line)));
   const notes = [
     ...blind,

@@ -4,6 +4,9 @@ import type { Addresses, Stage, Trace, Way } from './hop.ts';
 import type { ProbeResult } from './probe.ts';
 import type { Visit } from './sighting.ts';
 
+/** What is said of packets on their way back. */
+export const ANSWER = 'answer';
+
 export interface ComparedRow {
   readonly at: string;
   readonly said: string;
@@ -114,7 +117,7 @@ function answerRows({ ending }: Way, visits: readonly Visit[]): ComparedRow[] {
     const changed = back(left!.packet) === back(came) ? '' : `${back(came)} became `;
     return {
       at: node,
-      said: 'answer',
+      said: ANSWER,
       seen: `${changed}${back(left!.packet)}${left!.by ? ` by ${left!.by}` : ', taken in'}`,
       same: true,
     };

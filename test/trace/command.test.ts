@@ -2,11 +2,11 @@
 // has put a rule of his own into a node, that it is told.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Comparison } from '../../src/trace/comparison.ts';
+import type { Followed } from '../../src/cli/trace-live.ts';
 import type { Trace } from '../../src/trace/hop.ts';
 import { clusterSkip, kubectlSkip, Machine } from '../cluster/machine.ts';
 
-type Told = Trace & { arrives: boolean; live?: Comparison };
+type Told = Trace & { arrives: boolean; live?: Followed };
 
 const LABELS = { app: 'web' };
 const MANIFESTS = [
@@ -99,6 +99,11 @@ for (const { mode, flags } of MODES) {
           live!.rows.filter(({ same }) => !same),
           [],
         );
+        for (const { at, said } of live!.rows.filter((row) => live!.counted[row.at] && row.said !== 'answer')) {
+          const { came, left } = live!.counted[at]!.request;
+          assert.ok(came > 0, `${at} ${said}: ${came} came`);
+          assert.equal(left > 0, said.startsWith('passes'), `${at} ${said}: ${left} left`);
+        }
       });
     }
 
