@@ -73,7 +73,7 @@ function parseGroups(text: string, last: boolean): number[] | undefined {
 }
 
 export function formatIP(bytes: Uint8Array): IP {
-  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   if (bytes.length !== 16) throw new AddressError(`an IP address has 4 or 16 bytes, not ${bytes.length}`);
   const groups = Array.from({ length: 8 }, (_, i) => (bytes[2 * i]! << 8) | bytes[2 * i + 1]!);
   const [start, length] = longestZeroRun(groups);

@@ -1,6 +1,6 @@
 // Room kernel: connection tracking in memory: entries are put in by tests, flushed by the same filters as the real ones.
 import { type ConntrackEntry, matchesFilter } from '../wire/conntrack/entry.ts';
-import type { ConntrackFilter, TrackedFlow } from './kernel.ts';
+import type { ConntrackFilter, FlowEnd, TrackedFlow } from './kernel.ts';
 import type { ConntrackBackend } from './nft.ts';
 
 export class MemoryConntrack implements ConntrackBackend {
@@ -12,8 +12,8 @@ export class MemoryConntrack implements ConntrackBackend {
     return stale.length;
   }
 
-  cut(doomed: (flow: TrackedFlow) => boolean): number {
-    const cut = [...this.entries].filter(doomed);
+  async cut(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number> {
+    const cut = [...this.entries].filter((entry) => ends.some((each) => matchesFilter(entry, each)) && doomed(entry));
     for (const entry of cut) this.entries.delete(entry);
     return cut.length;
   }

@@ -1,20 +1,23 @@
 // Room kernel: connection tracking of a network namespace, over a NETLINK_NETFILTER socket.
-import { familyOf } from '../addr/ip.ts';
-import { SysError } from '../sys/ffi.ts';
-import { NETLINK, type NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
+import type { Family } from '../addr/ip.ts';
+import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import {
   CONNTRACK_GET,
   type ConntrackEntry,
   conntrackDumpBody,
   decodeEntry,
+  type EntryFilter,
   encodeDelete,
+  familiesOf,
+  inKernel,
   isAnswered,
   matchesFilter,
 } from '../wire/conntrack/entry.ts';
-import { type ConntrackFilter, KernelError, type TrackedFlow } from './kernel.ts';
+import type { NetlinkRequest } from '../wire/netlink/message.ts';
+import { type ConntrackFilter, type FlowEnd, KernelError, type TrackedFlow } from './kernel.ts';
 import type { ConntrackBackend, OpenConntrack } from './nft.ts';
 
-export const openConntrack: OpenConntrack = (netns) => new LinuxConntrack(new NetlinkSocket(NETLINK.NETFILTER, netns));
+export const openConntrack: OpenConntrack = (netns) => new LinuxConntrack(netns);
 
 export interface SeenEntry extends ConntrackEntry {
   readonly isAnswered: boolean;
@@ -25,7 +28,7 @@ export function readConntrack(netns: string): SeenEntry[] {
   const socket = new NetlinkSocket(NETLINK.NETFILTER, netns);
   try {
     return ([4, 6] as const).flatMap((family) => {
-      const messages = socket.dump({ type: CONNTRACK_GET, flags: 0, body: conntrackDumpBody(family) });
+      const messages = socket.dump(dumpOf(family, {}));
       return messages.map(({ body }) => ({ ...decodeEntry(body), isAnswered: isAnswered(body) }));
     });
   } finally {
@@ -33,49 +36,94 @@ export function readConntrack(netns: string): SeenEntry[] {
   }
 }
 
+/** Telling of an entry costs ten times what passing it over does: from here on one walk that tells of all is less than one for each filter. */
+const FEW_WALKS = 8;
+/** Entries of one send(). */
+const DELETIONS = 256;
+
 class LinuxConntrack implements ConntrackBackend {
+  readonly #netns: string | undefined;
   readonly #socket: NetlinkSocket;
+  /** For dumps on other threads, both families' at once. */
+  readonly #walkers = new Map<Family, NetlinkSocket>();
 
-  constructor(socket: NetlinkSocket) {
-    this.#socket = socket;
+  constructor(netns: string | undefined) {
+    this.#netns = netns;
+    this.#socket = new NetlinkSocket(NETLINK.NETFILTER, netns);
   }
 
-  /** One dump for all filters of a family: the kernel can delete by exact tuple only. */
+  /** The kernel can delete by exact tuple only. */
   flush(filters: readonly ConntrackFilter[]): number {
-    const stale = ([4, 6] as const).flatMap((family) => {
-      const wanted = filters.filter(({ originalDst, replySrc }) => {
-        const address = originalDst ?? replySrc;
-        return address === undefined || familyOf(address) === family;
-      });
-      if (wanted.length === 0) return [];
-      return this.#dump(family).filter((entry) => wanted.some((filter) => matchesFilter(entry, filter)));
-    });
-    return stale.filter((entry) => this.#delete(entry)).length;
-  }
-
-  cut(doomed: (flow: TrackedFlow) => boolean): number {
-    const entries = ([4, 6] as const).flatMap((family) => this.#dump(family));
-    return entries.filter((entry) => doomed(entry) && this.#delete(entry)).length;
-  }
-
-  #dump(family: 4 | 6): ConntrackEntry[] {
-    const messages = this.#socket.dump({ type: CONNTRACK_GET, flags: 0, body: conntrackDumpBody(family) });
-    return messages.map(({ body }) => decodeEntry(body));
-  }
-
-  /** False when it was gone already, timed out or replaced by a new flow. */
-  #delete(entry: ConntrackEntry): boolean {
-    try {
-      this.#socket.request(encodeDelete(entry));
-      return true;
-    } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      if (error.code === 'ENOENT') return false;
-      throw new KernelError('conntrack delete', error.code, (error as NetlinkError).text);
+    let count = 0;
+    for (const { family, filter } of walksOf(filters)) {
+      const messages = this.#socket.dump(dumpOf(family, filter));
+      const entries = messages.map(({ body }) => decodeEntry(body));
+      count += this.#delete(entries.filter((entry) => filters.some((each) => matchesFilter(entry, each))));
     }
+    return count;
+  }
+
+  async cut(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number> {
+    const from = new Set(ends.map((each) => 'originalSrc' in each && each.originalSrc));
+    const to = new Set(ends.map((each) => 'replySrc' in each && each.replySrc));
+    const isDoomed = (flow: TrackedFlow) => (from.has(flow.original.src) || to.has(flow.reply.src)) && doomed(flow);
+    const byFamily = Map.groupBy(walksOf(ends), ({ family }) => family);
+    const counts = [...byFamily].map(([family, walks]) => this.#cutAlong(family, walks, isDoomed));
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
+  async #cutAlong(family: Family, walks: readonly Walk[], isDoomed: (flow: TrackedFlow) => boolean): Promise<number> {
+    const walker = this.#walkers.get(family) ?? new NetlinkSocket(NETLINK.NETFILTER, this.#netns);
+    this.#walkers.set(family, walker);
+    let count = 0;
+    for (const { filter } of walks) {
+      for await (const messages of walker.dumpInPool(dumpOf(family, filter))) {
+        count += this.#delete(messages.map(({ body }) => decodeEntry(body)).filter(isDoomed));
+      }
+    }
+    return count;
+  }
+
+  /** Returns how many there still were: others have timed out, or are new flows of the same ends by now. */
+  #delete(entries: readonly ConntrackEntry[]): number {
+    let refused = 0;
+    for (let i = 0; i < entries.length; i += DELETIONS) {
+      for (const { code, text } of this.#socket.batch(entries.slice(i, i + DELETIONS).map(encodeDelete))) {
+        if (code !== 'ENOENT') throw new KernelError('conntrack delete', code, text);
+        refused++;
+      }
+    }
+    return entries.length - refused;
   }
 
   close(): void {
     this.#socket.close();
+    for (const walker of this.#walkers.values()) walker.close();
   }
+}
+
+interface Walk {
+  readonly family: Family;
+  readonly filter: EntryFilter;
+}
+
+/** What to look for in the kernel's table so that nothing is missed of what the filters mean, with few looks. */
+function walksOf(filters: readonly EntryFilter[]): Walk[] {
+  const all = filters.flatMap((filter) =>
+    familiesOf(filter).map((family): Walk => ({ family, filter: inKernel(family, filter) })),
+  );
+  const walks = different(all);
+  if (walks.length <= FEW_WALKS) return walks;
+  const protocols = new Set(filters.map(({ protocol }) => protocol));
+  const [protocol] = protocols;
+  const filter: EntryFilter = protocol && protocols.size === 1 ? { protocol } : {};
+  return different(all.map(({ family }) => ({ family, filter })));
+}
+
+function different(walks: readonly Walk[]): Walk[] {
+  return [...new Map(walks.map((walk) => [JSON.stringify(walk), walk])).values()];
+}
+
+function dumpOf(family: Family, filter: EntryFilter): NetlinkRequest {
+  return { type: CONNTRACK_GET, flags: 0, body: conntrackDumpBody(family, filter) };
 }

@@ -5,6 +5,7 @@ import { identityOf, isLinkItem, isOurLink, isReadable, metricOf, scopeOf } from
 import type { KernelItem, Link, LinkItem, NetnsPath, Route } from './items.ts';
 import {
   type ConntrackFilter,
+  type FlowEnd,
   type Kernel,
   KernelError,
   type KernelPart,
@@ -203,8 +204,8 @@ export class FakeKernel implements Kernel {
     return this.#options.conntrack?.flush(filters) ?? 0;
   }
 
-  cutFlows(doomed: (flow: TrackedFlow) => boolean): number {
-    return this.#options.conntrack?.cut(doomed) ?? 0;
+  async cutFlows(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number> {
+    return this.#options.conntrack?.cut(ends, doomed) ?? 0;
   }
 
   nftCounts(set: NftSet): NftCount[] {

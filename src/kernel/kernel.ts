@@ -12,7 +12,7 @@ export interface Transaction {
   readonly remove: readonly KernelItem[];
 }
 
-/** conntrack entries to forget: those whose original tuple matches every given field. */
+/** conntrack entries to forget: those that match every given field. */
 export interface ConntrackFilter {
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';
   /** Original destination: the ClusterIP, or the node's address for a NodePort. */
@@ -24,6 +24,9 @@ export interface ConntrackFilter {
   /** Spares flows that were sent to one of these: what is left is stale. */
   readonly except?: readonly { readonly ip: IP; readonly port: number }[];
 }
+
+/** Flows from an address, or to it after DNAT. */
+export type FlowEnd = { readonly originalSrc: IP } | { readonly replySrc: IP };
 
 export type TrackedFlow = ConntrackEntry;
 
@@ -59,8 +62,11 @@ export interface Kernel {
   removed(): Promise<void>;
   /** Deletes matching conntrack entries; returns how many. */
   flushConntrack(filters: readonly ConntrackFilter[]): number;
-  /** Deletes the conntrack entries of which it says true; returns how many. Costs a dump of all. */
-  cutFlows(doomed: (flow: TrackedFlow) => boolean): number;
+  /**
+   * Deletes of the conntrack entries with these ends those of which `doomed` says true; resolves with how many. The kernel goes through its table
+   * on another thread, once for each end; where there are many, once for all of them.
+   */
+  cutFlows(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number>;
   /** What each element of an nftables set with counters has counted; none where the set is not there. */
   nftCounts(set: NftSet): NftCount[];
   close(): void;

@@ -1,4 +1,5 @@
 // Room kernel: deleting links off the calling thread: the kernel waits 16-20 ms for readers (RCU) in each deletion.
+import { SysError } from '../sys/ffi.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { deleteLink, setLink } from '../wire/netlink/link.ts';
 
@@ -29,22 +30,24 @@ export class LinkRemoval {
   start(): void {
     if (this.#pending || this.#closed) return;
     this.#pending = true;
-    if (!this.#running) setImmediate(() => this.#run());
+    if (!this.#running) setImmediate(() => void this.#run());
   }
 
-  #run(): void {
+  async #run(): Promise<void> {
     if (!this.#pending || this.#running) return;
     this.#pending = false;
     this.#running = true;
     this.#socket ??= new NetlinkSocket(NETLINK.ROUTE, this.#netns);
-    this.#socket.requestAsync(deleteLink({ group: REMOVED_GROUP }), (error) => {
-      this.#running = false;
+    try {
+      await this.#socket.requestInPool(deleteLink({ group: REMOVED_GROUP }));
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
       // ENODEV: nothing is marked any more. Whatever else it was, the links are still there.
-      if (error && error.code !== 'ENODEV') setTimeout(() => this.start(), RETRY_MS).unref();
-      if (!this.#pending) this.#settle();
-      if (this.#closed) this.#socket?.close();
-      else this.#run();
-    });
+      if (error.code !== 'ENODEV') setTimeout(() => this.start(), RETRY_MS).unref();
+    }
+    this.#running = false;
+    if (!this.#pending) this.#settle();
+    if (!this.#closed) void this.#run();
   }
 
   #closed = false;
@@ -72,6 +75,6 @@ export class LinkRemoval {
 
   close(): void {
     this.#closed = true;
-    if (!this.#running) this.#socket?.close();
+    this.#socket?.close();
   }
 }

@@ -10,6 +10,7 @@ import { IpipTunnels } from './ipip-tunnels.ts';
 import type { FastPathItem, KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
 import {
   type ConntrackFilter,
+  type FlowEnd,
   type Kernel,
   KernelError,
   type KernelPart,
@@ -232,8 +233,8 @@ class LinuxKernel implements Kernel {
     return this.#connections().flush(filters);
   }
 
-  cutFlows(doomed: (flow: TrackedFlow) => boolean): number {
-    return this.#connections().cut(doomed);
+  async cutFlows(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number> {
+    return this.#connections().cut(ends, doomed);
   }
 
   #connections(): ConntrackBackend {

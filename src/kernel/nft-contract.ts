@@ -1,6 +1,7 @@
 // Room kernel: what every keeper of nftables and of connection tracking must do, as tests: run over the fakes and over the kernel.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PROTOCOL_NUMBERS } from '../wire/conntrack/entry.ts';
 import type { ConntrackFilter, KernelError } from './kernel.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftChain, NftElement, NftItem, NftSet } from './nft-items.ts';
@@ -308,6 +309,35 @@ export function conntrackContract(
         assert.equal(subject.has(flow), !flushed.includes(key as FlowName), key);
       }
       assert.equal(subject.conntrack.flush(filters), 0);
+    });
+  }
+  // From enough other ends, all entries are gone through at once.
+  for (const [many, others] of [
+    ['one walk for each end', 0],
+    ['one walk for all ends', 20],
+  ] as const) {
+    test(`${name}: of flows with the ends that are asked for, those that are doomed are cut: ${many}`, {
+      skip,
+    }, async () => {
+      using subject = open(Object.values(FLOWS));
+      const strangers = Array.from({ length: others }, (_, i) => ({ originalSrc: `203.0.113.${i + 10}` }));
+      const ends = [{ replySrc: FLOWS.one.to }, { replySrc: FLOWS.six.to }, ...strangers];
+      const asked = new Set<string>();
+      const count = await subject.conntrack.cut(ends, ({ original, reply }) => {
+        asked.add(`${original.protocol} ${original.dst} ${reply.src}`);
+        return original.protocol === PROTOCOL_NUMBERS.UDP;
+      });
+      const expected = [FLOWS.one, FLOWS.other, FLOWS.six, FLOWS.tcp];
+      assert.deepEqual(
+        asked,
+        new Set(expected.map(({ protocol, dst, to }) => `${PROTOCOL_NUMBERS[protocol]} ${dst} ${to}`)),
+      );
+      assert.equal(count, 3);
+      assert.deepEqual(
+        Object.values(FLOWS).filter((flow) => subject.has(flow)),
+        [FLOWS.two, FLOWS.tcp],
+      );
+      assert.equal(await subject.conntrack.cut([{ originalSrc: '203.0.113.200' }], () => true), 0);
     });
   }
 }

@@ -1,5 +1,5 @@
 // Room kernel: what linux.ts and fake.ts expect of whoever keeps a namespace's nftables and conntrack.
-import type { ConntrackFilter, TrackedFlow } from './kernel.ts';
+import type { ConntrackFilter, FlowEnd, TrackedFlow } from './kernel.ts';
 import type { NftCount, NftItem, NftSet } from './nft-items.ts';
 
 /** A change of one item: same identity, other fields. */
@@ -28,8 +28,8 @@ export interface NftBackend {
 export interface ConntrackBackend {
   /** Deletes the entries that match any of the filters; returns how many. */
   flush(filters: readonly ConntrackFilter[]): number;
-  /** Deletes the entries of which it says true; returns how many. */
-  cut(doomed: (flow: TrackedFlow) => boolean): number;
+  /** Deletes of the entries with these ends those of which it says true; resolves with how many. */
+  cut(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number>;
   close(): void;
 }
 

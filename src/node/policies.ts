@@ -3,7 +3,7 @@ import { familyOf, type IP } from '../addr/ip.ts';
 import type { Informer } from '../cache/informer.ts';
 import type { Informers } from '../cache/informers.ts';
 import type { Client } from '../client/client.ts';
-import type { Kernel } from '../kernel/kernel.ts';
+import type { FlowEnd, Kernel } from '../kernel/kernel.ts';
 import { type Node, objectKey, type Pod, type ServiceAccount } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
 import { podLinkName } from '../plan/pods.ts';
@@ -16,7 +16,7 @@ import { type AnyPolicy, POLICY_KINDS, type PolicyKind } from '../plan/policy/re
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import type { NodeOptions } from './agent.ts';
 import { sandboxId } from './pod-paths.ts';
-import { FlowCutter, forbids } from './policy-flows.ts';
+import { endsOfForbidden, endsOfPods, FlowCutter } from './policy-flows.ts';
 import { POLICY_LOG_GROUP, watchPolicyLog } from './policy-log.ts';
 import { PolicyReader } from './policy-reader.ts';
 
@@ -219,7 +219,7 @@ export class Policies implements PodPolicies {
       this.#complain(error);
     }
     // What was forbidden while nobody was here.
-    this.#cut();
+    this.#cut(endsOfPods(this.#plan.isolated()));
     this.#schedule();
   }
 
@@ -249,14 +249,14 @@ export class Policies implements PodPolicies {
     const changes = this.#takeChanges();
     if (changes.size === 0) return;
     const { reconciler } = this.#options;
-    const narrows = forbids(changes, reconciler.plan);
+    const forbidden = endsOfForbidden(changes, reconciler.plan, () => this.#plan.isolated());
     reconciler.update(changes);
     // Before all pods are known, everybody would be a stranger.
-    if (narrows && this.#isReady) this.#cut();
+    if (this.#isReady) this.#cut(forbidden);
   }
 
-  #cut(): void {
-    if (this.#options.options.cutFlows !== false) this.#cutter.cutSoon(this.#plan.isolated());
+  #cut(ends: readonly FlowEnd[]): void {
+    if (this.#options.options.cutFlows !== false) this.#cutter.cutSoon(ends);
   }
 
   #tryCommit(): void {

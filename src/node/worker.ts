@@ -5,9 +5,9 @@ import { type PortLine, portTransport } from '../client/port.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { type DescriptorTable, writeDescriptorsTo } from '../sys/descriptors.ts';
-import { sendsUnderWay } from '../sys/netlink-socket.ts';
 import { enterNetns } from '../sys/netns.ts';
 import { stopPolling } from '../sys/poll.ts';
+import { callsUnderWay } from '../sys/pool-calls.ts';
 import type { NodeOptions } from './agent.ts';
 import type { OverlayStep } from './overlay.ts';
 import { type Agent, startAgent } from './start.ts';
@@ -87,7 +87,7 @@ async function stop(leave: boolean): Promise<void> {
 function dieAlone(error: unknown): void {
   stopPolling();
   const last = () => {
-    if (sendsUnderWay() > 0) {
+    if (callsUnderWay() > 0) {
       setTimeout(last, 1);
       return;
     }

@@ -15,6 +15,7 @@ import { lastErrno, libc, retryInterrupted, SysError } from './ffi.ts';
 import { NamespacedReceive, NETLINK_LISTEN_ALL_NSID } from './namespaced-receive.ts';
 import { inNetns } from './netns.ts';
 import { pollReadable } from './poll.ts';
+import { callInPool, offHeap, type PoolCall } from './pool-calls.ts';
 import { bindRaw, openSocket, SO, SOL, setSocketOption } from './socket.ts';
 
 export const NETLINK = { ROUTE: 0, SOCK_DIAG: 4, NETFILTER: 12 } as const;
@@ -28,6 +29,8 @@ const MSG_TRUNC = 0x20;
 const RECEIVE_BYTES = 1 << 18;
 /** Requests are answered before send() returns, so an answer that is not there within this never comes. */
 const RECEIVE_SECONDS = 10;
+/** As much as the kernel puts into one message of a dump. */
+const DUMP_BYTES = 1 << 15;
 const DEFAULT_SNDBUF = 200_000;
 
 const cSend = libc.func('int64_t send(int fd, const uint8_t *data, size_t length, int flags)');
@@ -52,24 +55,6 @@ function refusal(message: NetlinkMessage, index: number): NetlinkError {
   return new NetlinkError(errno, index, text);
 }
 
-/**
- * V8 keeps up to 64 bytes of a typed array on its heap and moves them as it collects garbage, under the hands of a pool thread:
- * the kernel passes over a message without a header, and nobody answers.
- */
-function offHeap(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new ArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
-}
-
-/** What pool threads are sending: koffi does not keep it from being collected. */
-const sending = new Set<Uint8Array>();
-
-/** How many calls of pool threads this thread has yet to be told of. */
-export function sendsUnderWay(): number {
-  return sending.size;
-}
-
 /** One buffer for all sockets of a thread: what is kept beyond the call is copied out. */
 let receiveBuffer: Buffer | undefined;
 
@@ -83,6 +68,7 @@ export class NetlinkSocket implements Disposable {
   #seq = 1;
   #sndbuf = DEFAULT_SNDBUF;
   #closed = false;
+  #isInPool = false;
   #namespaced: NamespacedReceive | undefined;
 
   /** `netns`: path of the namespace whose state it speaks of; absent: the calling thread's. */
@@ -172,22 +158,43 @@ export class NetlinkSocket implements Disposable {
    * Like request(), with send() on a pool thread: for what the kernel itself waits in (deleting links). One at a time, and
    * nothing else on this socket meanwhile.
    */
-  requestAsync(request: NetlinkRequest, callback: (error: NetlinkError | SysError | undefined) => void): void {
+  async requestInPool(request: NetlinkRequest): Promise<void> {
     const seq = this.takeSequence(1);
-    const bytes = offHeap(encodeRequests([{ ...request, flags: request.flags | NLM_F.ACK }], seq));
-    sending.add(bytes);
-    cSend.async(this.fd, bytes, bytes.length, 0, (error: Error | null, sent: number | bigint) => {
-      sending.delete(bytes);
-      if (error || Number(sent) === -1)
-        return callback(new SysError('netlink send', constants.errno.EIO, error?.message));
-      try {
-        this.#receiveUntilEnd(seq);
-        callback(undefined);
-      } catch (refused) {
-        if (!(refused instanceof SysError)) throw refused;
-        callback(refused);
-      }
-    });
+    const flags = request.flags | NLM_F.ACK;
+    await this.#inPool(cSend, offHeap(encodeRequests([{ ...request, flags }], seq)), 0);
+    this.#receiveUntilEnd(seq);
+  }
+
+  /**
+   * Like dump(), piece by piece, with the kernel's walk through its tables on pool threads: a filter that lets nothing pass has the whole
+   * of one in a single call. Ends early when the socket is closed. One at a time, and nothing else on this socket meanwhile.
+   */
+  async *dumpInPool(request: NetlinkRequest): AsyncGenerator<NetlinkMessage[]> {
+    const seq = this.takeSequence(1);
+    await this.#inPool(cSend, offHeap(encodeRequests([{ ...request, flags: request.flags | NLM_F.DUMP }], seq)), 0);
+    const buffer = Buffer.allocUnsafeSlow(DUMP_BYTES);
+    while (!this.#closed) {
+      const length = await this.#inPool(cRecv, buffer, MSG_TRUNC);
+      if (this.#closed) return;
+      if (length > buffer.length) throw new SysError('netlink receive', constants.errno.EMSGSIZE, `${length} bytes`);
+      const messages = decodeMessages(new Uint8Array(buffer.subarray(0, length))).filter((each) => each.seq === seq);
+      const end = messages.find(({ type }) => type === NLMSG_ERROR || type === NLMSG_DONE);
+      const { errno, text } = end ? decodeStatus(end) : { errno: 0, text: undefined };
+      if (errno !== 0) throw new NetlinkError(errno, 0, text);
+      yield end ? messages.slice(0, messages.indexOf(end)) : messages;
+      if (end) return;
+    }
+  }
+
+  /** What is closed meanwhile is closed after it: its number could be somebody else's before the call is made. */
+  async #inPool(call: PoolCall, bytes: Uint8Array, flags: number): Promise<number> {
+    this.#isInPool = true;
+    try {
+      return await callInPool(call, this.fd, bytes, flags);
+    } finally {
+      this.#isInPool = false;
+      if (this.#closed) closeOwned(this.fd);
+    }
   }
 
   /** The next `count` sequence numbers are the caller's; returns the first. For use with exchange(). */
@@ -284,7 +291,7 @@ export class NetlinkSocket implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeOwned(this.fd);
+    if (!this.#isInPool) closeOwned(this.fd);
   }
 
   [Symbol.dispose](): void {

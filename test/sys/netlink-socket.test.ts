@@ -65,12 +65,8 @@ test('what a pool thread sends is not collected under its hands: every request i
   const sockets = Array.from({ length: 16 }, () => new NetlinkSocket(NETLINK.ROUTE));
   try {
     for (let round = 0; round < 10; round++) {
-      const answers = sockets.map(
-        (socket) =>
-          new Promise<string | undefined>((resolve) => {
-            const request = { type: RTM_DELLINK, flags: 0, body: ifinfo(471_100) };
-            socket.requestAsync(request, (error) => resolve(error?.code));
-          }),
+      const answers = sockets.map((socket) =>
+        socket.requestInPool({ type: RTM_DELLINK, flags: 0, body: ifinfo(471_100) }).catch(({ code }) => code),
       );
       // More than the pool has threads: some have not begun to send when their bytes would be gone.
       for (const type of ['minor', 'major']) collect({ type });

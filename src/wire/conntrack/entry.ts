@@ -1,5 +1,5 @@
 // Room wire: connection tracking entries over netlink (linux/netfilter/nfnetlink_conntrack.h): dumped, compared, deleted.
-import { type Family, formatIP, type IP, ipBytes } from '../../addr/ip.ts';
+import { type Family, familyOf, formatIP, type IP, ipBytes } from '../../addr/ip.ts';
 import { NLM_F } from '../netlink/message.ts';
 import { Attributes, NFGENMSG_LENGTH } from '../nfnetlink/reader.ts';
 import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
@@ -25,11 +25,16 @@ export interface ConntrackEntry {
   readonly id: number;
 }
 
+/** Of netlink, which a socket writes. */
+const HEADER_LENGTH = 16;
 const SUBSYSTEM = 1;
 export const CONNTRACK_GET = (SUBSYSTEM << 8) | 1;
 const CONNTRACK_DELETE = (SUBSYSTEM << 8) | 2;
 const NFPROTO = { 4: 2, 6: 10 } as const;
-const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, STATUS: 3, ID: 12 };
+const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, STATUS: 3, ID: 12, FILTER: 25 };
+const FILTER = { ORIGINAL: 1, REPLY: 2 };
+/** Of a tuple's fields those that the kernel is to look at (nf_conntrack_netlink.c); in the host's order, as nothing else here. */
+const LOOK_AT = { SRC: 1 << 0, DST: 1 << 1, PROTOCOL: 1 << 3, SRC_PORT: 1 << 4, DST_PORT: 1 << 5 };
 const IPS_SEEN_REPLY = 2;
 const TUPLE = { IP: 1, PROTO: 2 };
 const ADDRESS = { 4: { SRC: 1, DST: 2 }, 6: { SRC: 3, DST: 4 } };
@@ -39,9 +44,10 @@ const ICMP_ID: Readonly<Record<number, number>> = { 1: 4, 58: 7 };
 
 export const PROTOCOL_NUMBERS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
-/** What to look for: the original tuple's protocol, destination and port, and where the reply comes from. */
+/** What to look for: every field that is given. */
 export interface EntryFilter {
-  readonly protocol: keyof typeof PROTOCOL_NUMBERS;
+  readonly protocol?: keyof typeof PROTOCOL_NUMBERS;
+  readonly originalSrc?: IP;
   readonly originalDst?: IP;
   readonly originalDstPort?: number;
   readonly replySrc?: IP;
@@ -52,7 +58,8 @@ export interface EntryFilter {
 export function matchesFilter({ original, reply }: ConntrackEntry, filter: EntryFilter): boolean {
   const agrees = <T>(wanted: T | undefined, actual: T | undefined) => wanted === undefined || wanted === actual;
   return (
-    original.protocol === PROTOCOL_NUMBERS[filter.protocol] &&
+    agrees(filter.protocol && PROTOCOL_NUMBERS[filter.protocol], original.protocol) &&
+    agrees(filter.originalSrc, original.src) &&
     agrees(filter.originalDst, original.dst) &&
     agrees(filter.originalDstPort, original.dstPort) &&
     agrees(filter.replySrc, reply.src) &&
@@ -61,9 +68,69 @@ export function matchesFilter({ original, reply }: ConntrackEntry, filter: Entry
   );
 }
 
-/** Body of a dump of one family's entries. */
-export function conntrackDumpBody(family: Family): Uint8Array {
-  return Uint8Array.of(NFPROTO[family], 0, 0, 0);
+/** Families of which entries can match. */
+export function familiesOf({ originalSrc, originalDst, replySrc }: EntryFilter): readonly Family[] {
+  const address = originalSrc ?? originalDst ?? replySrc;
+  return address === undefined ? [4, 6] : [familyOf(address)];
+}
+
+/** What of a filter the kernel can look for itself. Of IPv6 addresses it tells all entries but those that have them (Linux 5.8 to 6.18 at least). */
+export function inKernel(family: Family, { except: _, ...filter }: EntryFilter): EntryFilter {
+  if (family === 4) return filter;
+  const { originalSrc: _src, originalDst: _dst, replySrc: _reply, ...rest } = filter;
+  return rest;
+}
+
+/**
+ * Body of a dump of one family's entries, or of those that match what is inKernel(): the kernel goes through its whole table all the same,
+ * at a tenth of what it costs to tell of all (CTA_FILTER, Linux 5.8).
+ */
+export function conntrackDumpBody(family: Family, filter: EntryFilter = {}): Uint8Array {
+  const { protocol, originalSrc, originalDst, originalDstPort, replySrc, replySrcPort } = filter;
+  const number = protocol && PROTOCOL_NUMBERS[protocol];
+  const w = new NfnetlinkWriter(0, 128);
+  w.begin(CONNTRACK_GET, NLM_F.REQUEST, NFPROTO[family]);
+  const original = { src: originalSrc, dst: originalDst, protocol: number, dstPort: originalDstPort };
+  const wanted: [type: number, flags: number][] = [
+    [FILTER.ORIGINAL, writeTuple(w, CTA.TUPLE_ORIGINAL, family, original)],
+    [FILTER.REPLY, writeTuple(w, CTA.TUPLE_REPLY, family, { src: replySrc, protocol: number, srcPort: replySrcPort })],
+  ];
+  const found = w.open(CTA.FILTER);
+  for (const [type, flags] of wanted) w.raw(type, new Uint8Array(Uint32Array.of(flags).buffer));
+  w.close(found);
+  return w.bytes.slice(HEADER_LENGTH);
+}
+
+/** Some fields of a tuple. The kernel looks at no port without its protocol. */
+type TupleFields = { readonly [K in keyof Tuple]?: Tuple[K] | undefined };
+
+/** Returns what of the tuple is there. */
+function writeTuple(w: NfnetlinkWriter, type: number, family: Family, fields: TupleFields): number {
+  const { src, dst, protocol, srcPort, dstPort, icmp } = fields;
+  let flags = 0;
+  const put = <T>(flag: number, value: T | undefined, write: (value: T) => void) => {
+    if (value === undefined) return;
+    flags |= flag;
+    write(value);
+  };
+  const tuple = w.open(type);
+  const ip = w.open(TUPLE.IP);
+  put(LOOK_AT.SRC, src, (each) => w.raw(ADDRESS[family].SRC, ipBytes(each)));
+  put(LOOK_AT.DST, dst, (each) => w.raw(ADDRESS[family].DST, ipBytes(each)));
+  w.close(ip);
+  const proto = w.open(TUPLE.PROTO);
+  put(LOOK_AT.PROTOCOL, protocol, (each) => w.u8(PROTO.NUMBER, each));
+  put(LOOK_AT.SRC_PORT, srcPort, (each) => w.u16(PROTO.SRC_PORT, each));
+  put(LOOK_AT.DST_PORT, dstPort, (each) => w.u16(PROTO.DST_PORT, each));
+  const icmpId = protocol === undefined ? undefined : ICMP_ID[protocol];
+  if (icmpId && icmp) {
+    w.u16(icmpId, icmp[0]);
+    w.u8(icmpId + 1, icmp[1]);
+    w.u8(icmpId + 2, icmp[2]);
+  }
+  w.close(proto);
+  w.close(tuple);
+  return flags;
 }
 
 export function decodeEntry(body: Uint8Array): ConntrackEntry {
@@ -103,26 +170,10 @@ function decodeTuple(tuple: Attributes): Tuple {
 
 /** A request that deletes this entry, and not a later one with the same tuple. */
 export function encodeDelete({ original, id }: ConntrackEntry): { type: number; flags: number; body: Uint8Array } {
-  const family: Family = original.src.includes(':') ? 6 : 4;
+  const family = familyOf(original.src);
   const w = new NfnetlinkWriter(0, 128);
   w.begin(CONNTRACK_DELETE, NLM_F.REQUEST, NFPROTO[family]);
-  const tuple = w.open(CTA.TUPLE_ORIGINAL);
-  const ip = w.open(TUPLE.IP);
-  w.raw(ADDRESS[family].SRC, ipBytes(original.src));
-  w.raw(ADDRESS[family].DST, ipBytes(original.dst));
-  w.close(ip);
-  const proto = w.open(TUPLE.PROTO);
-  w.u8(PROTO.NUMBER, original.protocol);
-  if (original.srcPort !== undefined) w.u16(PROTO.SRC_PORT, original.srcPort);
-  if (original.dstPort !== undefined) w.u16(PROTO.DST_PORT, original.dstPort);
-  const icmp = ICMP_ID[original.protocol];
-  if (icmp && original.icmp) {
-    w.u16(icmp, original.icmp[0]);
-    w.u8(icmp + 1, original.icmp[1]);
-    w.u8(icmp + 2, original.icmp[2]);
-  }
-  w.close(proto);
-  w.close(tuple);
+  writeTuple(w, CTA.TUPLE_ORIGINAL, family, original);
   w.u32(CTA.ID, id);
-  return { type: CONNTRACK_DELETE, flags: 0, body: w.bytes.slice(16) };
+  return { type: CONNTRACK_DELETE, flags: 0, body: w.bytes.slice(HEADER_LENGTH) };
 }
