@@ -1,6 +1,8 @@
 // Room kernel: the fast path of one namespace: programs on links, and the maps in which they find pods and other nodes.
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
+import { kernelBtf } from '../sys/btf.ts';
+import { ticksPerSecond } from '../sys/clock.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
@@ -27,7 +29,6 @@ import { linkIndex, requestOr } from './tc-links.ts';
 const PRIORITY = 0x7078;
 const MAX_ENTRIES = 16384;
 const GONE = new Set(['ENOENT', 'EINVAL', 'ENODEV']);
-const BTF = '/sys/kernel/btf/vmlinux';
 const BUILDERS = { pod: fromPod, wire: fromWire } as const;
 
 /**
@@ -133,19 +134,18 @@ function removeEntry(maps: FastPathMaps, item: FastPod | FastRoute): void {
 
 const NO_CONNTRACK = 'eBPF cannot look into connection tracking (bpf_skb_ct_lookup, Linux 5.18 with BTF)';
 
+const WANTED = {
+  functions: ['bpf_skb_ct_lookup', 'bpf_ct_release'],
+  fields: ['nf_conn.status', 'nf_conn.timeout'],
+} as const;
+
 /** Undefined when this kernel's programs cannot ask connection tracking. Reads some megabytes: ask once a process. */
 export function conntrackNumbers(): ConntrackNumbers | undefined {
-  let btf: Uint8Array;
-  try {
-    btf = readFileSync(BTF);
-  } catch {
-    return undefined;
-  }
-  const found = findInBtf(btf, { functions: ['bpf_skb_ct_lookup', 'bpf_ct_release'], fields: ['nf_conn.status'] });
-  const [lookup, release] = [found.get('bpf_skb_ct_lookup'), found.get('bpf_ct_release')];
-  const status = found.get('nf_conn.status');
-  if (lookup === undefined || release === undefined || status === undefined) return undefined;
-  return { lookup, release, status };
+  const btf = kernelBtf();
+  const found = btf && findInBtf(btf, WANTED);
+  const [lookup, release, status, timeout] = [...WANTED.functions, ...WANTED.fields].map((name) => found?.get(name));
+  if (lookup === undefined || release === undefined || status === undefined || timeout === undefined) return undefined;
+  return { lookup, release, status, timeout, ticksPerSecond: ticksPerSecond() };
 }
 
 const ANY_END = { local: '127.0.0.1', port: 8472, vni: 1 };

@@ -23,14 +23,17 @@ const LOG_BYTES = 1 << 16;
 
 type Attributes = ReturnType<typeof koffi.struct>;
 
-function command(fields: Parameters<typeof koffi.struct>[0]) {
+/** bpf(2) with its `union bpf_attr` as one command sees it; `inout`: the kernel's answer is put into it. */
+export function bpfCommand(fields: Parameters<typeof koffi.struct>[0], way: 'in' | 'inout' = 'in') {
   const attributes: Attributes = koffi.struct(fields);
-  const call = libc.func('syscall', 'long', ['long', 'int', koffi.pointer(attributes), 'uint32_t']);
+  const pointer = koffi.pointer(attributes);
+  const argument = way === 'inout' ? koffi.inout(pointer) : pointer;
+  const call = libc.func('syscall', 'long', ['long', 'int', argument, 'uint32_t']);
   const size = koffi.sizeof(attributes);
   return (number: number, value: object) => Number(call(SYS_BPF, number, value, size));
 }
 
-type Command = ReturnType<typeof command>;
+type Command = ReturnType<typeof bpfCommand>;
 let defined:
   | {
       onMap: Command;
@@ -45,21 +48,21 @@ let defined:
 /** `union bpf_attr` as each command sees it. Defined when first used: most nodes never do. */
 function bpf(): NonNullable<typeof defined> {
   defined ??= {
-    onMap: command({
+    onMap: bpfCommand({
       map_type: 'uint32_t',
       key_size: 'uint32_t',
       value_size: 'uint32_t',
       max_entries: 'uint32_t',
       map_flags: 'uint32_t',
     }),
-    onElement: command({
+    onElement: bpfCommand({
       map_fd: 'uint32_t',
       pad: 'uint32_t',
       key: 'const uint8_t *',
       value: 'const uint8_t *',
       flags: 'uint64_t',
     }),
-    onBatch: command({
+    onBatch: bpfCommand({
       in_batch: 'uint64_t',
       out_batch: 'uint64_t',
       keys: 'const uint8_t *',
@@ -69,7 +72,7 @@ function bpf(): NonNullable<typeof defined> {
       elem_flags: 'uint64_t',
       flags: 'uint64_t',
     }),
-    onProgram: command({
+    onProgram: bpfCommand({
       prog_type: 'uint32_t',
       insn_cnt: 'uint32_t',
       insns: 'const uint8_t *',
@@ -83,13 +86,13 @@ function bpf(): NonNullable<typeof defined> {
       prog_ifindex: 'uint32_t',
       expected_attach_type: 'uint32_t',
     }),
-    onAttach: command({
+    onAttach: bpfCommand({
       target_fd: 'uint32_t',
       attach_bpf_fd: 'uint32_t',
       attach_type: 'uint32_t',
       attach_flags: 'uint32_t',
     }),
-    onQuery: command({
+    onQuery: bpfCommand({
       target_fd: 'uint32_t',
       attach_type: 'uint32_t',
       query_flags: 'uint32_t',

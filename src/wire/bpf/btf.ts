@@ -18,6 +18,9 @@ const EXTRA: Readonly<Record<number, readonly [once: number, each: number]>> = {
   19: [0, 3],
 };
 
+const ONCE = Uint8Array.from({ length: 32 }, (_, kind) => EXTRA[kind]?.[0] ?? 0);
+const EACH = Uint8Array.from({ length: 32 }, (_, kind) => EXTRA[kind]?.[1] ?? 0);
+
 export interface BtfWants {
   readonly functions: readonly string[];
   /** Fields as `struct.field`. */
@@ -33,26 +36,32 @@ export function findInBtf(btf: Uint8Array, { functions, fields }: BtfWants): Map
     const start = view.getUint32(4, true) + view.getUint32(at, true);
     return btf.subarray(start, start + view.getUint32(at + 4, true));
   };
-  const strings = Buffer.from(part(16));
-  const types = Uint8Array.from(part(8));
-  const words = new Uint32Array(types.buffer, 0, types.length >> 2);
+  const { buffer, byteOffset, length } = part(16);
+  const strings = Buffer.from(buffer, byteOffset, length);
+  const words = wordsOf(part(8));
   const structs = new Set(fields.map((field) => field.split('.')[0]!));
   const names = new Map([...functions, ...structs].map((name) => [offsetOf(strings, name), name]));
   const found = new Map<string, number>();
+  // More than a hundred thousand types, at the start of a cluster: only the kinds that are asked for are looked up.
   for (let at = 0, number = 1; at < words.length; number++) {
-    const kind = (words[at + 1]! >>> 24) & 0x1f;
-    const count = words[at + 1]! & 0xffff;
-    const name = names.get(words[at]!);
+    const info = words[at + 1]!;
+    const kind = (info >>> 24) & 0x1f;
+    const count = info & 0xffff;
+    const name = kind === KIND.function || kind === KIND.struct ? names.get(words[at]!) : undefined;
     if (name !== undefined && kind === KIND.function) found.set(name, number);
     if (name !== undefined && kind === KIND.struct && structs.has(name)) {
       for (const [field, offset] of membersOf(words.subarray(at + TYPE_WORDS, at + TYPE_WORDS + count * 3), strings)) {
         if (fields.includes(`${name}.${field}`)) found.set(`${name}.${field}`, offset);
       }
     }
-    const [once, each] = EXTRA[kind] ?? [0, 0];
-    at += TYPE_WORDS + once + each * count;
+    at += TYPE_WORDS + ONCE[kind]! + EACH[kind]! * count;
   }
   return found;
+}
+
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset, length } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Uint32Array(buffer, byteOffset, length >> 2);
 }
 
 /** A name has one place among the strings; -1 when no type has it. */

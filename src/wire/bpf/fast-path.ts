@@ -9,7 +9,7 @@ import { lookInside, unwrap, type VxlanEnd } from './vxlan.ts';
 /** `struct __sk_buff` */
 const SKB = { protocol: 16, ifindex: 40, data: 76, dataEnd: 80 } as const;
 const ETHERNET = 14;
-const HELPER = { mapLookup: 1, redirectNeighbour: 152, redirectPeer: 155 } as const;
+const HELPER = { mapLookup: 1, jiffies: 118, redirectNeighbour: 152, redirectPeer: 155 } as const;
 const TCP = 6;
 const UDP = 17;
 /** FIN, SYN, RST: where a flow begins and ends connection tracking must see it. */
@@ -54,6 +54,13 @@ const TUPLE_BYTES = -104;
 const IS_REMOTE = -112;
 const WRAPPED = -120;
 const CURRENT_NETNS = -1;
+/** Where the lookup's options were. */
+const TIMEOUT = OPTIONS;
+/**
+ * What is past the stack prolongs no entry: with so little left of it a packet goes the node's way, where connection tracking
+ * sees it. Half of the shortest that a flow on the fast path has by default: UDP's, 30 s.
+ */
+const SECONDS_LEFT = 15;
 
 /** Address of a pod of this node to the index of its link. */
 export const POD_MAP = { keySize: 16, valueSize: 8 } as const;
@@ -65,11 +72,13 @@ const ROUTE = { link: 0, neighbour: 4, head: 24 } as const;
 const REDIR_NEIGH_BYTES = 20;
 export const ROUTE_MAP = { keySize: 20, valueSize: ROUTE.head + HEAD_ROOM } as const;
 
-/** Numbers of this kernel (BTF): bpf_skb_ct_lookup, bpf_ct_release, and where struct nf_conn has its status. */
+/** Numbers of this kernel: bpf_skb_ct_lookup, bpf_ct_release, and where struct nf_conn has its status and its timeout (BTF); its HZ. */
 export interface ConntrackNumbers {
   readonly lookup: number;
   readonly release: number;
   readonly status: number;
+  readonly timeout: number;
+  readonly ticksPerSecond: number;
 }
 
 export interface FastPathMaps {
@@ -200,11 +209,16 @@ function lookUp(asm: Assembler, map: number, key: number): Assembler {
  * A flow that nobody translates and that was let in by the rules of the node: connection tracking has seen both its sides. All
  * others, and with them those of Services, go the node's way, where rules and translation are.
  */
-function requireKnownFlow(asm: Assembler, { lookup, release, status }: ConntrackNumbers): Assembler {
+function requireKnownFlow(asm: Assembler, numbers: ConntrackNumbers): Assembler {
+  const { lookup, release, status, timeout, ticksPerSecond } = numbers;
   asm.mov(1, { r: 6 }).stackAddress(2, TUPLE).load('u64', 3, 10, TUPLE_BYTES).stackAddress(4, OPTIONS);
   asm.mov(5, OPTIONS_BYTES).callKernel(lookup).jump('eq', 0, 0, 'pass');
-  asm.load('u64', 7, 0, status).mov(1, { r: 0 }).callKernel(release).jump('set', 7, NOT_PLAIN, 'pass');
-  return asm.alu('and', 7, { r: 9 }).jump('eq', 7, 0, 'pass');
+  asm.load('u64', 7, 0, status).load('u32', 1, 0, timeout).store('u64', 10, TIMEOUT, { r: 1 });
+  asm.mov(1, { r: 0 }).callKernel(release).jump('set', 7, NOT_PLAIN, 'pass');
+  asm.alu('and', 7, { r: 9 }).jump('eq', 7, 0, 'pass');
+  // Jiffies, of which an entry has the lower half.
+  asm.call(HELPER.jiffies).load('u64', 1, 10, TIMEOUT).alu('sub', 1, { r: 0 }).mov32(2, -1).alu('and', 1, { r: 2 });
+  return asm.mov(2, SECONDS_LEFT * ticksPerSecond).jump('gt', 2, { r: 1 }, 'pass');
 }
 
 /** Straight to the pod's end of the veth, as if it had come over it. */
