@@ -194,8 +194,11 @@ export class RecordFiles {
   }
 }
 
+let boot: string | undefined;
+
 export function currentBoot(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  return boot;
 }
 
 function openForWriting(path: string): number {

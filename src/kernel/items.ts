@@ -27,6 +27,8 @@ export interface Link extends InNetns {
   /** Name of the bridge. */
   readonly master?: string;
   readonly up: boolean;
+  /** False: when it comes up, it gets no IPv6 link-local address. Absent: it gets one, where there is IPv6. */
+  readonly linkLocal?: false;
   readonly type: LinkType;
 }
 

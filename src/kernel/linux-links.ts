@@ -1,33 +1,107 @@
 // Room kernel: creating and changing links so that what is there already, in whatever form, ends as wanted.
 
 import { createTun } from '../sys/tun.ts';
-import { deleteLink, type LinkState, setLink } from '../wire/netlink/link.ts';
+import { deleteLink, type LinkState, setLink, setNoLinkLocal, setReversePathFilter } from '../wire/netlink/link.ts';
+import type { NetlinkRequest } from '../wire/netlink/message.ts';
 import { isOurLink } from './identity.ts';
-import type { Link } from './items.ts';
+import type { Link, Sysctl } from './items.ts';
 import { KernelError } from './kernel.ts';
 import { REMOVED_GROUP } from './link-removal.ts';
 import { createRequest, linkSettings } from './linux-messages.ts';
-import { codeOf, type NamespaceSession, refused, type Session, type Step } from './linux-session.ts';
+import { codeOf, type NamespaceSession, type Refusal, refused, type Session, type Step } from './linux-session.ts';
 
-/** All links of one namespace in one batch: bridges first, then what joins them, then what exists and is only set up. */
-export function putLinks(session: Session, netns: string | undefined, links: readonly Link[]): void {
+/** Sysctls of a link that are set as it is made, by the link's name. */
+export type SettingsOnTheWay = ReadonlyMap<string, readonly Sysctl[]>;
+
+/** Those that rtnetlink can set, of links of ours that are made in the same namespace: a file costs more than the link's own creation. */
+export function settingsOnTheWay(made: readonly Link[], sysctls: readonly Sysctl[]): Map<string, Sysctl[]> {
+  const names = new Set(
+    made.filter((link) => link.netns === undefined && isOurLink(link.name)).map(({ name }) => name),
+  );
+  const fit = sysctls.filter((item) => item.netns === undefined && names.has(linkOfSetting(item) ?? ''));
+  return Map.groupBy(fit, (item) => linkOfSetting(item)!);
+}
+
+function linkOfSetting({ key }: Sysctl): string | undefined {
+  return /^net\/ipv4\/conf\/([^/]+)\/rp_filter$/.exec(key)?.[1];
+}
+
+/** Links that are made, all of one namespace in one batch: bridges first, then what joins them. */
+export function putLinks(
+  session: Session,
+  netns: string | undefined,
+  links: readonly Link[],
+  settings: SettingsOnTheWay,
+): void {
   const space = session.at(netns, links[0]);
   const bridges = links.filter((link) => link.type.kind === 'bridge');
   if (bridges.length > 0 && bridges.length < links.length) {
-    putLinks(session, netns, bridges);
-    putLinks(
-      session,
-      netns,
-      links.filter((link) => link.type.kind !== 'bridge'),
-    );
+    const others = links.filter((link) => link.type.kind !== 'bridge');
+    for (const group of [bridges, others]) putLinks(session, netns, group, settings);
     return;
   }
   space.resolve(links.flatMap((link) => link.master ?? []));
-  const steps = links.map((link): Step<Link> => ({ item: link, request: requestFor(session, space, link) }));
-  for (const refusal of space.run(steps)) {
-    if (refusal.error.code !== 'EEXIST' || !adopt(session, space, refusal.item)) throw refused('add link', refusal);
+  for (const link of links) session.made(netns, link.name, undefined);
+  const refusals = make(session, space, netns, links, settings);
+  for (const refusal of refusals) {
+    const { item, error } = refusal;
+    if (error.code !== 'EEXIST' || item.kind !== 'link' || !adopt(session, space, item, settings))
+      throw refused(item.kind === 'link' ? 'add link' : 'set sysctl', refusal);
   }
-  for (const link of links) space.forget(link.name);
+}
+
+function make(
+  session: Session,
+  space: NamespaceSession,
+  netns: string | undefined,
+  links: readonly Link[],
+  settings: SettingsOnTheWay,
+): Refusal<Link | Sysctl>[] {
+  const steps = links.flatMap((link) => stepsToMake(session, space, link, settings.get(link.name) ?? []));
+  const refusals = space.run<Link | Sysctl>(steps, (link, { index, peerIndex }) => {
+    if (link.kind !== 'link' || link.type.kind !== 'veth') return;
+    const { peer } = link.type;
+    session.made(netns, link.name, index);
+    session.made(peer.netns ?? netns, peer.name, peerIndex);
+  });
+  return refusals.filter((refusal) => !isNoIPv6(refusal));
+}
+
+/** An address of its own would be begun with as soon as the link is up: that is told before. */
+function stepsToMake(
+  session: Session,
+  space: NamespaceSession,
+  link: Link,
+  settings: readonly Sysctl[],
+): Step<Link | Sysctl>[] {
+  const set = settings.map((item) => ({
+    item,
+    request: setReversePathFilter(linkOfSetting(item)!, Number(item.value)),
+  }));
+  if (link.linkLocal !== false) return [{ item: link, request: requestFor(session, space, link) }, ...set];
+  return [
+    { item: link, request: requestFor(session, space, { ...link, up: false }) },
+    { item: link, request: setNoLinkLocal(link.name) },
+    ...set,
+    ...(link.up ? [{ item: link, request: setLink({ name: link.name }, { up: true }) }] : []),
+  ];
+}
+
+/** Sets up a link that is there, and that we do not make. */
+export function stepsToSetUp(space: NamespaceSession, link: Link): Step<Link>[] {
+  const request = createRequest(link, space.index, undefined);
+  if (!request) throw new KernelError('add link', 'ENODEV', `no bridge ${link.master}`, link);
+  return withoutLinkLocal(link, request);
+}
+
+function withoutLinkLocal(link: Link, request: NetlinkRequest): Step<Link>[] {
+  const first = link.linkLocal === false ? [{ item: link, request: setNoLinkLocal(link.name) }] : [];
+  return [...first, { item: link, request }];
+}
+
+/** It was to have no IPv6 address, and the kernel knows of no IPv6 there. */
+export function isNoIPv6({ item, error }: Refusal): boolean {
+  return item.kind === 'link' && item.linkLocal === false && error.code === 'EAFNOSUPPORT';
 }
 
 function requestFor(session: Session, space: NamespaceSession, link: Link) {
@@ -53,7 +127,7 @@ function ensureTun(session: Session, link: Link): void {
 }
 
 /** The name is taken: by what we want (set it up), by a remnant of ours (replace it), or by a stranger (false). */
-function adopt(session: Session, space: NamespaceSession, want: Link): boolean {
+function adopt(session: Session, space: NamespaceSession, want: Link, settings: SettingsOnTheWay): boolean {
   const have = space.link(want.name);
   if (!have) return false;
   if (have.group !== REMOVED_GROUP && isSameDevice(session, have, want)) {
@@ -61,7 +135,7 @@ function adopt(session: Session, space: NamespaceSession, want: Link): boolean {
     return true;
   }
   if (!isOurLink(want.name)) return false;
-  replace(session, space, want);
+  replace(session, space, want, settings);
   return true;
 }
 
@@ -83,18 +157,17 @@ function change(space: NamespaceSession, have: LinkState, want: Link): void {
   // A MAC that is set anew, even to the same, makes the kernel forget all neighbours on the link.
   const { mac, ...rest } = settings;
   const request = setLink({ name: want.name }, { master: 0, ...rest, ...(mac && mac !== have.mac && { mac }) });
-  for (const refusal of space.run([{ item: want, request }])) throw refused('change link', refusal);
+  for (const refusal of space.run(withoutLinkLocal(want, request)))
+    if (!isNoIPv6(refusal)) throw refused('change link', refusal);
 }
 
-function replace(session: Session, space: NamespaceSession, want: Link): void {
-  const steps = [
-    { item: want, request: deleteLink({ name: want.name }) },
-    { item: want, request: requestFor(session, space, want) },
-  ];
-  for (const refusal of space.run(steps)) {
-    // The pool thread may have deleted the remnant meanwhile.
+function replace(session: Session, space: NamespaceSession, want: Link, settings: SettingsOnTheWay): void {
+  const remnant = { item: want, request: deleteLink({ name: want.name }) };
+  for (const refusal of space.run([remnant])) {
+    // The pool thread may have deleted it meanwhile.
     if (refusal.error.code !== 'ENODEV') throw refused('replace link', refusal);
   }
+  for (const refusal of make(session, space, want.netns, [want], settings)) throw refused('replace link', refusal);
 }
 
 /** A link that we made may differ in its settings, or need to be made anew: then whatever hung on it is gone with it. */
@@ -102,9 +175,12 @@ export function changeLink(session: Session, want: Link): void {
   const space = session.at(want.netns, want);
   if (want.master !== undefined) space.resolve([want.master]);
   const have = space.link(want.name);
-  if (!have) putLinks(session, want.netns, [want]);
+  if (!have && want.type.kind === 'existing') throw new KernelError('add link', 'ENODEV', undefined, want);
+  session.made(want.netns, want.name, undefined);
+  if (!have) putLinks(session, want.netns, [want], NONE);
   else if (want.type.kind === 'existing' || isSameDevice(session, have, want)) change(space, have, want);
-  else if (isOurLink(want.name)) replace(session, space, want);
+  else if (isOurLink(want.name)) replace(session, space, want, NONE);
   else throw new KernelError('change link', 'EEXIST', undefined, want);
-  space.forget(want.name);
 }
+
+const NONE: SettingsOnTheWay = new Map();

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { SysError } from '../sys/ffi.ts';
 import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { openNamespace } from '../sys/netns.ts';
-import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
+import { decodeLink, getLink, type LinkState, linkIndexes } from '../wire/netlink/link.ts';
 import type { NetlinkRequest } from '../wire/netlink/message.ts';
 import type { KernelItem } from './items.ts';
 import { KernelError } from './kernel.ts';
@@ -14,18 +14,31 @@ export interface Step<T extends KernelItem = KernelItem> {
   readonly request: NetlinkRequest;
 }
 
+export interface VethIndexes {
+  readonly index: number;
+  /** Of its far end, where that lives. */
+  readonly peerIndex: number | undefined;
+}
+
 export interface Refusal<T extends KernelItem = KernelItem> {
   readonly item: T;
   readonly error: NetlinkError;
 }
 
+/** By name; undefined: there is no such link. */
+type LinkIndexes = Map<string, number | undefined>;
+
+/** In every namespace. */
+const LOOPBACK = ['lo', 1] as const;
+
 /** One namespace during one apply(). */
 export class NamespaceSession {
   readonly socket: NetlinkSocket;
-  readonly #indexes = new Map<string, number | undefined>();
+  readonly #indexes: LinkIndexes;
 
-  constructor(socket: NetlinkSocket) {
+  constructor(socket: NetlinkSocket, indexes: LinkIndexes) {
     this.socket = socket;
+    this.#indexes = indexes;
   }
 
   /** Learns the indexes of all names at once. */
@@ -41,17 +54,17 @@ export class NamespaceSession {
   /** Only names that were resolved. */
   readonly index = (name: string): number | undefined => this.#indexes.get(name);
 
-  forget(name: string): void {
-    this.#indexes.delete(name);
-  }
-
   link(name: string): LinkState | undefined {
     const [answer] = this.socket.ask([getLink({ name })]);
     return answer && !(answer instanceof NetlinkError) ? decodeLink(answer) : undefined;
   }
 
-  run<T extends KernelItem>(steps: readonly Step<T>[]): Refusal<T>[] {
-    const refusals = this.socket.batch(steps.map((step) => step.request));
+  /** `onMade` is given each veth that came to be, where the kernel tells. */
+  run<T extends KernelItem>(steps: readonly Step<T>[], onMade?: (item: T, indexes: VethIndexes) => void): Refusal<T>[] {
+    const refusals = this.socket.batch(
+      steps.map((step) => step.request),
+      onMade && ((message, at) => onMade(steps[at]!.item, linkIndexes(message))),
+    );
     return refusals.map((error) => ({ item: steps[error.index]!.item, error }));
   }
 }
@@ -63,6 +76,7 @@ export class Session implements Disposable {
   readonly home: string | undefined;
   readonly #sessions = new Map<string | undefined, NamespaceSession>();
   readonly #fds = new Map<string, number>();
+  readonly #indexes = new Map<string | undefined, LinkIndexes>();
 
   constructor(own: NetlinkSocket, home: string | undefined) {
     this.#own = own;
@@ -73,10 +87,24 @@ export class Session implements Disposable {
   at(netns: string | undefined, item?: KernelItem): NamespaceSession {
     let session = this.#sessions.get(netns);
     if (!session) {
-      session = new NamespaceSession(netns === undefined ? this.#own : open(netns, item));
+      const socket = netns === undefined ? this.#own : open(this.namespaceFd(netns, item), item);
+      session = new NamespaceSession(socket, this.#indexesIn(netns));
       this.#sessions.set(netns, session);
     }
     return session;
+  }
+
+  #indexesIn(netns: string | undefined): LinkIndexes {
+    const indexes = this.#indexes.get(netns) ?? new Map([LOOPBACK]);
+    this.#indexes.set(netns, indexes);
+    return indexes;
+  }
+
+  /** The link was made a moment ago: nobody need be asked for its index. Undefined: whoever needs it asks. */
+  made(netns: string | undefined, name: string, index: number | undefined): void {
+    const indexes = this.#indexesIn(netns);
+    if (index === undefined) indexes.delete(name);
+    else indexes.set(name, index);
   }
 
   /** Like at(), but undefined when the namespace is gone: nothing is left to remove there. */
@@ -90,7 +118,7 @@ export class Session implements Disposable {
   }
 
   /** An fd of a namespace, open until the session ends. */
-  namespaceFd(netns: string, item: KernelItem): number {
+  namespaceFd(netns: string, item: KernelItem | undefined): number {
     let fd = this.#fds.get(netns);
     if (fd === undefined) {
       fd = asKernelError('open namespace', item, () => openNamespace(netns));
@@ -105,7 +133,7 @@ export class Session implements Disposable {
   }
 }
 
-function open(netns: string, item: KernelItem | undefined): NetlinkSocket {
+function open(netns: number, item: KernelItem | undefined): NetlinkSocket {
   return asKernelError('open namespace', item, () => new NetlinkSocket(NETLINK.ROUTE, netns));
 }
 

@@ -18,7 +18,7 @@ import {
   type Transaction,
 } from './kernel.ts';
 import { LinkRemoval } from './link-removal.ts';
-import { changeLink, putLinks } from './linux-links.ts';
+import { changeLink, isNoIPv6, putLinks, settingsOnTheWay, stepsToSetUp } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
 import { readLinkItems } from './linux-read.ts';
 import { asKernelError, codeOf, refused, Session, type Step } from './linux-session.ts';
@@ -96,17 +96,19 @@ class LinuxKernel implements Kernel {
     const sysctls = puts.filter((item) => item.kind === 'sysctl');
 
     for (const item of sysctls) if (!isOfOneLink(item)) this.#writeSysctl(item);
-    // What exists elsewhere may be the far end of a veth that is born here.
     const [found, made] = partition(
       links.filter((link) => !changed.has(link)),
       (link) => link.type.kind === 'existing',
     );
-    for (const group of [made, found]) for (const [netns, of] of byNetns(group)) putLinks(session, netns, of);
+    const settings = settingsOnTheWay(made, sysctls);
+    const isSet = new Set([...settings.values()].flat());
+    for (const [netns, of] of byNetns(made)) putLinks(session, netns, of, settings);
     for (const link of links) if (changed.has(link)) changeLink(session, link);
-    for (const item of sysctls) if (isOfOneLink(item)) this.#writeSysctl(item);
+    for (const item of sysctls) if (isOfOneLink(item) && !isSet.has(item)) this.#writeSysctl(item);
     for (const item of puts) if (item.kind === 'ipip') this.#ipip().attach(item);
     for (const item of puts) if (item.kind === 'ipip-peer') this.#ipip().put(item);
-    for (const [netns, group] of byNetns(puts.filter(isOnLink))) this.#put(session, netns, group);
+    // What exists elsewhere may be the far end of a veth that was born here.
+    for (const [netns, group] of byNetns([...found, ...puts.filter(isOnLink)])) this.#put(session, netns, group);
     // Last: the other end must be up before anything is sent there past the node.
     for (const item of puts) if (isFastPathItem(item)) this.#fast().put(item);
     for (const item of puts) if (item.kind === 'switch') putSwitch(session.at(item.netns, item).socket, item);
@@ -126,18 +128,21 @@ class LinuxKernel implements Kernel {
     );
   }
 
-  /** Addresses, then neighbours and forwarding entries, then routes, which need the addresses. */
-  #put(session: Session, netns: string | undefined, items: readonly OnLink[]): void {
+  /** Links that are there already, addresses, then neighbours and forwarding entries, then routes, which need the addresses. */
+  #put(session: Session, netns: string | undefined, items: readonly (Link | OnLink)[]): void {
     const space = session.at(netns, items[0]);
-    space.resolve(items.flatMap((item) => item.link ?? []));
-    const steps: Step<OnLink>[] = [];
-    for (const item of inOrder(items)) {
+    const links = items.filter((item) => item.kind === 'link');
+    const onLinks = items.filter(isOnLink);
+    space.resolve([...links.flatMap(({ master }) => master ?? []), ...onLinks.flatMap(({ link }) => link ?? [])]);
+    const steps: Step<Link | OnLink>[] = links.flatMap((link) => stepsToSetUp(space, link));
+    for (const item of inOrder(onLinks)) {
       const request = addRequest(item, space.index, false);
-      if (!request) throw new KernelError(`add ${item.kind}`, 'ENODEV', undefined, item);
+      if (!request) throw noLink(item, links);
       steps.push({ item, request });
     }
     const taken: Route[] = [];
     for (const refusal of space.run(steps)) {
+      if (isNoIPv6(refusal)) continue;
       if (refusal.error.code !== 'EEXIST' || refusal.item.kind !== 'route')
         throw refused(`add ${refusal.item.kind}`, refusal);
       taken.push(refusal.item);
@@ -277,6 +282,11 @@ function inOrder(items: readonly OnLink[]): OnLink[] {
 /** A gateway must be reachable when its route is added. */
 function directFirst(item: OnLink): number {
   return item.kind === 'route' && item.via !== undefined ? 1 : 0;
+}
+
+function noLink(item: OnLink, links: readonly Link[]): KernelError {
+  const lacking: KernelItem = links.find(({ name }) => name === item.link) ?? item;
+  return new KernelError(`add ${lacking.kind}`, 'ENODEV', undefined, lacking);
 }
 
 function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {

@@ -56,6 +56,8 @@ export function podLinkName(sandboxId: string): string {
 export function planPod(pod: PodPlace): Fragment {
   const link = podLinkName(pod.sandboxId);
   const { netns, mtu, ifname = 'eth0', mac = podMac(pod.ips[0]!) } = pod;
+  // Addresses that nobody asked for would make the kernel solicit and report at both ends of each new pod.
+  const own = pod.ips.some((ip) => familyOf(ip) === 6) ? {} : ({ linkLocal: false } as const);
   const items: KernelItem[] = [
     {
       kind: 'link',
@@ -63,12 +65,13 @@ export function planPod(pod: PodPlace): Fragment {
       mtu,
       mac: GATEWAY_MAC,
       up: true,
+      ...own,
       type: { kind: 'veth', peer: { name: ifname, netns, mac } },
     },
     // A pod sends under its own address alone.
     { kind: 'sysctl', key: `net/ipv4/conf/${link}/rp_filter`, value: '1' },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
-    { kind: 'link', netns, name: ifname, mtu, up: true, type: { kind: 'existing' } },
+    { kind: 'link', netns, name: ifname, mtu, up: true, ...own, type: { kind: 'existing' } },
     ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, mac), ...podSide(pod, ifname, ip)]),
     ...planBuckets(pod.bandwidth ?? {}, { outer: link, inner: ifname, netns }),
     ...publishPod({ ...pod, hostPorts: pod.hostPorts ?? [] }),

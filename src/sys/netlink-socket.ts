@@ -71,8 +71,8 @@ export class NetlinkSocket implements Disposable {
   #isInPool = false;
   #namespaced: NamespacedReceive | undefined;
 
-  /** `netns`: path of the namespace whose state it speaks of; absent: the calling thread's. */
-  constructor(protocol: number, netns?: string) {
+  /** `netns`: path of the namespace whose state it speaks of, or an fd of it; absent: the calling thread's. */
+  constructor(protocol: number, netns?: string | number) {
     const open = () => openSocket('netlink', 'raw', protocol, true);
     this.fd = own(netns === undefined ? open() : inNetns(netns, open));
     const timeout = new Uint8Array(BigInt64Array.of(BigInt(RECEIVE_SECONDS), 0n).buffer);
@@ -109,9 +109,13 @@ export class NetlinkSocket implements Disposable {
 
   /**
    * Many requests in one send() with one acknowledgement, on the last. Returns every refusal, in order. rtnetlink goes on
-   * after a refused request; an nf_tables batch (BATCH_BEGIN … BATCH_END) applies nothing.
+   * after a refused request; an nf_tables batch (BATCH_BEGIN … BATCH_END) applies nothing. `onEcho` is given what requests with
+   * NLM_F_ECHO are told back.
    */
-  batch(requests: readonly NetlinkRequest[]): NetlinkError[] {
+  batch(
+    requests: readonly NetlinkRequest[],
+    onEcho?: (message: NetlinkMessage, index: number) => void,
+  ): NetlinkError[] {
     const last = requests.at(-1);
     if (!last) return [];
     const seq = this.#send([...requests.slice(0, -1), { ...last, flags: last.flags | NLM_F.ACK }]);
@@ -119,6 +123,7 @@ export class NetlinkSocket implements Disposable {
     for (let done = false; !done; ) {
       for (const message of this.#receive(0)) {
         const index = message.seq - seq;
+        if (message.type !== NLMSG_ERROR && index >= 0) onEcho?.(message, index);
         if (message.type !== NLMSG_ERROR || index < 0) continue;
         const { errno, text } = decodeStatus(message);
         if (errno !== 0) refusals.push(new NetlinkError(errno, index, text));

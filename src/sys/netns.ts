@@ -152,25 +152,30 @@ export function enterNetns(path: string): void {
 }
 
 /**
- * Runs `fn` with the calling thread in the namespace and always comes back to where it was, also out of a visit within a
- * visit. Synchronous work only: what `fn` leaves to callbacks runs at home. Sockets opened and children started inside
- * stay inside.
+ * Runs `fn` with the calling thread in the namespace (its path, or an fd of it) and always comes back to where it was, also out
+ * of a visit within a visit. Synchronous work only: what `fn` leaves to callbacks runs at home. Sockets opened and children
+ * started inside stay inside.
  */
-export function inNetns<T>(path: string, fn: () => T): T {
-  const outer = visitedFd;
-  const back = outer ?? home();
-  const fd = openNamespace(path);
+export function inNetns<T>(place: string | number, fn: () => T): T {
+  if (typeof place === 'number') return visiting(place, `fd ${place}`, fn);
+  const fd = openNamespace(place);
   try {
-    setns(fd, CLONE.NEWNET, path);
-    visitedFd = fd;
-    try {
-      return fn();
-    } finally {
-      visitedFd = outer;
-      setns(back, CLONE.NEWNET);
-    }
+    return visiting(fd, place, fn);
   } finally {
     closeSync(fd);
+  }
+}
+
+function visiting<T>(fd: number, name: string, fn: () => T): T {
+  const outer = visitedFd;
+  const back = outer ?? home();
+  setns(fd, CLONE.NEWNET, name);
+  visitedFd = fd;
+  try {
+    return fn();
+  } finally {
+    visitedFd = outer;
+    setns(back, CLONE.NEWNET);
   }
 }
 

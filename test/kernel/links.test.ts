@@ -1,8 +1,10 @@
 // The real kernel obeys the contract, in namespaces of its own.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { adding, kernelContract } from '../../src/kernel/contract.ts';
+import type { KernelItem } from '../../src/kernel/items.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
 import { createNetns, inNetns, netnsPath, removeNamespace } from '../../src/sys/netns.ts';
 
@@ -62,6 +64,60 @@ test('sysctls are set in the namespace that they name, and an unknown key is ENO
     const unknown = { kind: 'sysctl', key: 'net/ipv4/no_such_key', value: '1' } as const;
     assert.throws(() => kernel.apply(adding(unknown)), { name: 'KernelError', code: 'ENOENT' });
     kernel.apply(adding({ ...unknown, optional: true }));
+  } finally {
+    kernel.close();
+    removeNamespace(own);
+    removeNamespace(pod);
+  }
+});
+
+interface IpLink {
+  readonly ifname: string;
+  readonly num_tx_queues: number;
+  readonly num_rx_queues: number;
+  readonly addr_info: readonly { readonly family: string }[];
+}
+
+test('a veth has one queue, and no IPv6 address where none is wanted; its rp_filter is set with it, also when a remnant is replaced', {
+  skip,
+}, () => {
+  const [own, pod] = ['node', 'pod'].map((role) => netnsPath(`pwt-kernel-${process.pid}-veth-${role}`)) as [
+    string,
+    string,
+  ];
+  createNetns(own);
+  createNetns(pod);
+  const kernel = openKernel({ netns: own });
+  const ends = (name: string, ifname: string, mtu: number, none: object): KernelItem[] => [
+    { kind: 'link', name, mtu, up: true, ...none, type: { kind: 'veth', peer: { name: ifname, netns: pod } } },
+    { kind: 'sysctl', key: `net/ipv4/conf/${name}/rp_filter`, value: '1' },
+    { kind: 'link', netns: pod, name: ifname, mtu, up: true, ...none, type: { kind: 'existing' } },
+  ];
+  const none = { linkLocal: false };
+  const look = (netns: string, name: string): IpLink => {
+    const words = ['-n', netns.split('/').at(-1)!, '-j', '-d', 'address', 'show', name];
+    return JSON.parse(execFileSync('ip', words, { encoding: 'utf8' }))[0];
+  };
+  const queues = ({ num_tx_queues, num_rx_queues }: IpLink) => [num_tx_queues, num_rx_queues];
+  const filter = (name: string) =>
+    inNetns(own, () => readFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, 'utf8').trim());
+  try {
+    // Below 1280 the kernel has no IPv6 on a link at all, as where IPv6 is off.
+    kernel.apply(adding(...ends('pw1', 'eth0', 1450, none), ...ends('pw2', 'eth1', 1000, none)));
+    kernel.apply(adding(...ends('pw3', 'eth2', 1450, {})));
+    for (const link of [look(own, 'pw1'), look(pod, 'eth0'), look(own, 'pw2'), look(pod, 'eth1')]) {
+      assert.deepEqual([link.ifname, queues(link), link.addr_info], [link.ifname, [1, 1], []]);
+    }
+    for (const link of [look(own, 'pw3'), look(pod, 'eth2')]) {
+      assert.deepEqual(
+        link.addr_info.map(({ family }) => family),
+        ['inet6'],
+      );
+    }
+    assert.deepEqual(['pw1', 'pw2', 'pw3'].map(filter), ['1', '1', '1']);
+    execFileSync('ip', ['-n', own.split('/').at(-1)!, 'link', 'add', 'pw4', 'type', 'bridge']);
+    kernel.apply(adding(...ends('pw4', 'eth3', 1450, none)));
+    assert.deepEqual([filter('pw4'), look(own, 'pw4').addr_info, look(pod, 'eth3').addr_info], ['1', [], []]);
   } finally {
     kernel.close();
     removeNamespace(own);

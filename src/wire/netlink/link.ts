@@ -3,7 +3,7 @@ import { formatIP, type IP, ipBytes } from '../../addr/ip.ts';
 import { formatMAC, type MAC, macBytes } from '../../addr/mac.ts';
 import { Attributes, AttributeWriter } from './attributes.ts';
 import { type NetlinkMessage, type NetlinkRequest, NLM_F } from './message.ts';
-import { RTM, structOf } from './rtnetlink.ts';
+import { AF_INET, AF_INET6, RTM, structOf } from './rtnetlink.ts';
 
 const IFLA = {
   ADDRESS: 1,
@@ -16,11 +16,18 @@ const IFLA = {
   NET_NS_FD: 28,
   LINK_NETNSID: 37,
   EXT_MASK: 29,
+  AF_SPEC: 26,
+  NUM_TX_QUEUES: 31,
+  NUM_RX_QUEUES: 32,
 };
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN = { ID: 1, LOCAL: 4, LEARNING: 7, PORT: 15, LOCAL6: 17 };
+const IFLA_INET_CONF = 1;
+const IPV4_DEVCONF_RP_FILTER = 8;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const IN6_ADDR_GEN_MODE_NONE = 1;
 const IFLA_IPTUN = { LOCAL: 2, PMTUDISC: 10 };
 const IFF_UP = 1;
 /** Leaves per-link statistics out of dumps. */
@@ -69,9 +76,12 @@ function begin(selector: LinkSelector, settings: LinkSettings): AttributeWriter 
   return writer;
 }
 
-/** Creates a link with all its settings at once. EEXIST when the name is taken. */
+/**
+ * Creates a link with all its settings at once. EEXIST when the name is taken. A veth is told back (linkIndexes), by kernels since 6.2.
+ */
 export function newLink(name: string, kind: LinkKind, settings: LinkSettings): NetlinkRequest {
   const writer = begin({ name }, settings);
+  if (kind.kind === 'veth') oneQueue(writer);
   writer.nested(IFLA.LINKINFO, (info) => {
     info.string(IFLA_INFO_KIND, kind.kind);
     if (kind.kind === 'veth')
@@ -79,11 +89,21 @@ export function newLink(name: string, kind: LinkKind, settings: LinkSettings): N
     if (kind.kind === 'ipip') info.nested(IFLA_INFO_DATA, (data) => ipip(data, kind.local));
     if (kind.kind === 'vxlan') info.nested(IFLA_INFO_DATA, (data) => vxlan(data, kind));
   });
-  return { type: RTM.NEWLINK, flags: NLM_F.CREATE | NLM_F.EXCL, body: writer.finish() };
+  const echo = kind.kind === 'veth' ? NLM_F.ECHO : 0;
+  return { type: RTM.NEWLINK, flags: NLM_F.CREATE | NLM_F.EXCL | echo, body: writer.finish() };
+}
+
+/**
+ * The kernel makes one for each processor and takes all but one away again, which is more work than all else that a veth needs, and
+ * waits for readers (RCU) meanwhile.
+ */
+function oneQueue(writer: AttributeWriter): void {
+  writer.u32(IFLA.NUM_TX_QUEUES, 1).u32(IFLA.NUM_RX_QUEUES, 1);
 }
 
 function peer(writer: AttributeWriter, end: { name: string; netns?: number; mac?: MAC; mtu?: number }): void {
   writer.struct(ifinfomsg(0)).string(IFLA.IFNAME, end.name);
+  oneQueue(writer);
   if (end.mtu !== undefined) writer.u32(IFLA.MTU, end.mtu);
   if (end.mac !== undefined) writer.bytes(IFLA.ADDRESS, macBytes(end.mac));
   if (end.netns !== undefined) writer.u32(IFLA.NET_NS_FD, end.netns);
@@ -103,6 +123,22 @@ function ipip(writer: AttributeWriter, local: IP): void {
 /** Changes an existing link. ENODEV when there is none. */
 export function setLink(selector: LinkSelector, settings: LinkSettings): NetlinkRequest {
   return { type: RTM.NEWLINK, flags: 0, body: begin(selector, settings).finish() };
+}
+
+/** net/ipv4/conf/NAME/rp_filter, without the way over a file. */
+export function setReversePathFilter(name: string, value: number): NetlinkRequest {
+  const body = begin({ name }, {}).nested(IFLA.AF_SPEC, (families) =>
+    families.nested(AF_INET, (inet) => inet.nested(IFLA_INET_CONF, (conf) => conf.u32(IPV4_DEVCONF_RP_FILTER, value))),
+  );
+  return { type: RTM.NEWLINK, flags: 0, body: body.finish() };
+}
+
+/** From then on the link gets no IPv6 link-local address when it comes up. EAFNOSUPPORT where it has no IPv6 at all. */
+export function setNoLinkLocal(name: string): NetlinkRequest {
+  const body = begin({ name }, {}).nested(IFLA.AF_SPEC, (families) =>
+    families.nested(AF_INET6, (inet6) => inet6.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),
+  );
+  return { type: RTM.NEWLINK, flags: 0, body: body.finish() };
 }
 
 /** Deletes one link, or all of a group in one go: the wait for readers (16-20 ms) is then paid once. */
@@ -161,6 +197,15 @@ export function decodeLink(message: NetlinkMessage): LinkState {
   };
   attributes.check();
   return link;
+}
+
+/** Of a veth as newLink() is told of it: its own index, and that of its far end where that lives. */
+export function linkIndexes(message: NetlinkMessage): {
+  readonly index: number;
+  readonly peerIndex: number | undefined;
+} {
+  const index = structOf(message, IFINFOMSG_LENGTH).getInt32(4, true);
+  return { index, peerIndex: new Attributes(message.body, IFINFOMSG_LENGTH).u32(IFLA.LINK) };
 }
 
 function decodeIpip(data: Attributes | undefined): LinkState['ipip'] {

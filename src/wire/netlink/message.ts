@@ -5,6 +5,8 @@ export const NLM_F = {
   REQUEST: 0x1,
   MULTI: 0x2,
   ACK: 0x4,
+  /** Whoever asks is told of the change too, as those are who listen. */
+  ECHO: 0x8,
   CAPPED: 0x100,
   ACK_TLVS: 0x200,
   DUMP: 0x300,

@@ -19,12 +19,16 @@ test('a veth whose far end is born in another namespace', () => {
     '0800 0300 70773000', // IFLA_IFNAME "pw0"
     '0800 0400 aa050000', // IFLA_MTU 1450
     '0a00 0100 eeeeeeeeeeee 0000', // IFLA_ADDRESS
-    '5000 1280', // IFLA_LINKINFO, nested
+    '0800 1f00 01000000', // IFLA_NUM_TX_QUEUES 1
+    '0800 2000 01000000', // IFLA_NUM_RX_QUEUES 1
+    '6000 1280', // IFLA_LINKINFO, nested
     '0900 0100 7665746800 000000', // IFLA_INFO_KIND "veth"
-    '4000 0280', // IFLA_INFO_DATA, nested
-    '3c00 0180', // VETH_INFO_PEER, nested
+    '5000 0280', // IFLA_INFO_DATA, nested
+    '4c00 0180', // VETH_INFO_PEER, nested
     '00 00 0000 00000000 00000000 00000000', // the peer's ifinfomsg: it cannot be born up
     '0900 0300 6574683000 000000',
+    '0800 1f00 01000000',
+    '0800 2000 01000000',
     '0800 0400 aa050000',
     '0a00 0100 02500af40001 0000',
     '0800 1c00 07000000', // IFLA_NET_NS_FD
