@@ -94,6 +94,47 @@ describe('UDP through Services', { skip }, () => {
         await sending;
       });
 
+      test('a flow from outside does too, at each address that a Service has there, and when the address goes', async () => {
+        const [balanced, external] = i === 0 ? ['172.30.9.200', '203.0.113.7'] : ['fd00:30::200', '2001:db8::7'];
+        const bits = i === 0 ? 32 : 128;
+        for (const ip of [balanced, external])
+          world.topology.run('client', `ip route add ${ip}/${bits} via ${at('node')}`);
+        const putOutside = async (endpoints: readonly Pod[], addresses = true) => {
+          const port = { name: 'dns', port: 55, protocol: 'UDP', ...(addresses && { nodePort: 30055 }) };
+          const spec = { type: 'LoadBalancer' as const, externalIPs: [external!] };
+          world.slices.set(
+            sliceOf('open', i === 0 ? 4 : 6, [{ name: 'dns', port: 5353, protocol: 'UDP' }], endpoints.map(at)),
+          );
+          world.services.set({
+            ...serviceOf('open', {
+              clusterIPs: [i === 0 ? '10.96.0.55' : 'fd00:10:96::55'],
+              ports: [port],
+              ...(addresses && spec),
+            }),
+            status: addresses ? { loadBalancer: { ingress: [{ ip: balanced! }] } } : {},
+          });
+          await world.planned();
+        };
+        const targets = [
+          [balanced!, 55, 4005],
+          [external!, 55, 4006],
+          [at('node'), 30055, 4007],
+        ] as const;
+        for (const endpoints of [['pod2'], ['remote'], [], ['pod1'], ['pod1', 'pod2'], ['pod2']] as Pod[][]) {
+          await putOutside(endpoints);
+          for (const [host, port, from] of targets) {
+            const [answer] = (await world.ask('client', host, port, 'udp', { from })).split(' ');
+            assert.equal(answer, endpoints[0] ?? 'ECONNREFUSED', `${host} with ${endpoints}`);
+          }
+        }
+        await putOutside(['pod2'], false);
+        assert.equal(await world.ask('client', at('node'), 30055, 'udp', { from: 4007 }), 'ECONNREFUSED');
+        for (const [host, port, from] of targets.slice(0, 2)) {
+          const answer = await world.ask('client', host, port, 'udp', { from, timeout: 700 });
+          assert.doesNotMatch(answer, /^pod/, `${host} is no address of it any more`);
+        }
+      });
+
       // kubernetes#122740
       test('a restart of the agent leaves a live flow as it is, and ends one whose endpoint went meanwhile', async () => {
         await put('pod2');

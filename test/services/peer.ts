@@ -131,7 +131,7 @@ function askTcp({
   });
 }
 
-function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
+function askUdp({ host, port, from, unconnected, timeout = TIMEOUT_MS }: Ask): Promise<string> {
   return new Promise((resolve) => {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     const done = (answer: string) => {
@@ -140,7 +140,7 @@ function askUdp({ host, port, from, unconnected }: Ask): Promise<string> {
       socket.close();
       resolve(answer);
     };
-    const timer = setTimeout(() => done('ETIMEDOUT'), TIMEOUT_MS);
+    const timer = setTimeout(() => done('ETIMEDOUT'), timeout);
     const sender = ({ address, port }: { address: string; port: number }) => ` from ${address} ${port}`;
     // A busy machine may lose a datagram: whoever asks over UDP asks again.
     let again: NodeJS.Timeout | undefined;

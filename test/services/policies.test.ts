@@ -1,27 +1,30 @@
-// What Services promise beyond reaching an endpoint, with real packets from pods, the node, another node and outside, in each family.
+// What Services promise beyond reaching an endpoint, with real packets from pods, the node, another node and outside, in each family, over TCP and
+// UDP.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { EndpointSlice, Service } from '../../src/objects/types.ts';
 import { serviceOf, sliceOf } from './objects.ts';
 import { MODES, type Mode, type NodeUnderTest, skipMode, startNode } from './one-node.ts';
-import { ADDRESSES } from './topology.ts';
+import type { Protocol } from './peer.ts';
+import { ADDRESSES, type Place } from './topology.ts';
 
 const VIP = ['10.96.0.1', 'fd00:10:96::1'] as const;
 const BALANCED = ['172.30.9.200', 'fd00:30::200'] as const;
 const EXTERNAL = ['203.0.113.7', '2001:db8::7'] as const;
-const PORTS = [{ name: 'http', port: 8080 }];
 
 type Pod = 'pod1' | 'pod2' | 'remote';
 type Endpoint = NonNullable<EndpointSlice['endpoints']>[number];
 
-const suite = (mode: Mode) => () => {
+const suite = (mode: Mode, protocol: Protocol) => () => {
+  const ofKubernetes = protocol.toUpperCase();
+  const PORTS = [{ name: 'http', port: 8080, protocol: ofKubernetes }];
   let world: NodeUnderTest;
   before(async () => {
     world = await startNode({}, mode);
     for (const pod of ['pod1', 'pod2'] as const) {
-      for (const host of ADDRESSES[pod]) await world.serve(pod, 'tcp', host, 8080, pod);
+      for (const host of ADDRESSES[pod]) await world.serve(pod, protocol, host, 8080, pod);
     }
-    for (const host of ADDRESSES.remote) await world.serve('other', 'tcp', host, 8080, 'remote');
+    for (const host of ADDRESSES.remote) await world.serve('other', protocol, host, 8080, 'remote');
     // Addresses of no interface: the fabric brings them to the node, as a router or an answer to ARP would.
     for (const [ip] of [BALANCED, EXTERNAL])
       world.topology.run('client', `ip route add ${ip}/32 via ${ADDRESSES.node[0]}`);
@@ -33,7 +36,10 @@ const suite = (mode: Mode) => () => {
   for (const [i, family] of (['IPv4', 'IPv6'] as const).entries()) {
     const at = (place: keyof typeof ADDRESSES) => ADDRESSES[place][i]!;
     const put = async (spec: Partial<Service['spec']>, endpoints: readonly (Pod | Endpoint)[], status: object = {}) => {
-      const base = { clusterIPs: [VIP[i]!], ports: [{ name: 'http', port: 80, nodePort: 30080 }] };
+      const base = {
+        clusterIPs: [VIP[i]!],
+        ports: [{ name: 'http', port: 80, nodePort: 30080, protocol: ofKubernetes }],
+      };
       const full: Endpoint[] = endpoints.map((each) =>
         typeof each === 'string'
           ? { addresses: [at(each)], conditions: { ready: true }, nodeName: each === 'remote' ? 'other' : 'node' }
@@ -43,10 +49,11 @@ const suite = (mode: Mode) => () => {
       world.services.set({ ...serviceOf('web', { ...base, ...spec }), status });
       await world.planned();
     };
-    /** Where so many connections in a row went. */
+    const ask = (from: Place, host: string, port: number, rest = {}) => world.ask(from, host, port, protocol, rest);
+    /** Where so many connections in a row went, or so many first datagrams. */
     const targets = async (from: 'pod1' | 'client' | 'node' | 'other', host: string, port: number, count = 12) => {
       const found = new Set<string>();
-      for (let n = 0; n < count; n++) found.add((await world.ask(from, host, port)).split(' ')[0]!);
+      for (let n = 0; n < count; n++) found.add((await ask(from, host, port)).split(' ')[0]!);
       return [...found].sort();
     };
     const balanced = { loadBalancer: { ingress: [{ ip: BALANCED[i]! }] } };
@@ -99,33 +106,33 @@ const suite = (mode: Mode) => () => {
         assert.deepEqual(await targets('pod1', VIP[i]!, 80), ['pod2']);
         assert.deepEqual(await targets('node', VIP[i]!, 80), ['pod2']);
         await put({ internalTrafficPolicy: 'Local' }, ['remote']);
-        assert.equal(await world.ask('pod1', VIP[i]!, 80, 'tcp', { timeout: 700 }), 'ETIMEDOUT');
+        assert.equal(await ask('pod1', VIP[i]!, 80, { timeout: 700 }), 'ETIMEDOUT');
         const { packets, comment } = dropped(VIP[i]!);
         assert.ok(packets > 0);
         assert.equal(comment, 'Service/shop/web: no endpoint on this node');
         await put({ internalTrafficPolicy: 'Local' }, []);
-        assert.equal(await world.ask('pod1', VIP[i]!, 80), 'ECONNREFUSED');
+        assert.equal(await ask('pod1', VIP[i]!, 80), 'ECONNREFUSED');
       });
 
       test('externalTrafficPolicy Cluster: any endpoint answers, and sees the node', async () => {
         await put({ type: 'NodePort', externalTrafficPolicy: 'Cluster' }, ['pod1', 'remote']);
         assert.deepEqual(await targets('client', at('node'), 30080, 20), ['pod1', 'remote']);
         await put({ type: 'NodePort', externalTrafficPolicy: 'Cluster' }, ['pod1']);
-        assert.equal(await world.ask('client', at('node'), 30080), `pod1 ${at('node')}`);
+        assert.equal(await ask('client', at('node'), 30080), `pod1 ${at('node')}`);
       });
 
       test('externalTrafficPolicy Local: an endpoint here sees the client itself; pods and nodes reach all of them', async () => {
         await put({ type: 'NodePort', externalTrafficPolicy: 'Local' }, ['pod1', 'remote']);
         assert.deepEqual(await targets('client', at('node'), 30080), ['pod1']);
-        assert.equal(await world.ask('client', at('node'), 30080), `pod1 ${at('client')}`);
+        assert.equal(await ask('client', at('node'), 30080), `pod1 ${at('client')}`);
         assert.deepEqual(await targets('pod1', at('node'), 30080, 20), ['pod1', 'remote']);
         assert.deepEqual(await targets('node', at('node'), 30080, 20), ['pod1', 'remote']);
         await put({ type: 'NodePort', externalTrafficPolicy: 'Local' }, ['remote']);
-        assert.equal(await world.ask('client', at('node'), 30080, 'tcp', { timeout: 700 }), 'ETIMEDOUT');
+        assert.equal(await ask('client', at('node'), 30080, { timeout: 700 }), 'ETIMEDOUT');
         assert.ok(dropped(at('node')).packets > 0);
         assert.deepEqual(await targets('pod1', at('node'), 30080), ['remote']);
         await put({ type: 'NodePort', externalTrafficPolicy: 'Local' }, []);
-        assert.equal(await world.ask('client', at('node'), 30080), 'ECONNREFUSED');
+        assert.equal(await ask('client', at('node'), 30080), 'ECONNREFUSED');
       });
 
       test('an endpoint that still serves while it terminates answers when nothing else does here', async () => {
@@ -135,7 +142,7 @@ const suite = (mode: Mode) => () => {
           conditions: { ready: false, serving: true, terminating: true },
         };
         await put({ type: 'NodePort', externalTrafficPolicy: 'Local' }, [leaving, 'remote']);
-        assert.equal(await world.ask('client', at('node'), 30080), `pod2 ${at('client')}`);
+        assert.equal(await ask('client', at('node'), 30080), `pod2 ${at('client')}`);
         assert.deepEqual(await targets('pod1', VIP[i]!, 80), ['remote']);
         await put({}, [leaving]);
         assert.deepEqual(await targets('client', VIP[i]!, 80), ['pod2']);
@@ -153,7 +160,7 @@ const suite = (mode: Mode) => () => {
           balanced,
         );
         for (const host of [BALANCED[i]!, EXTERNAL[i]!]) {
-          assert.equal(await world.ask('client', host, 80), `pod2 ${at('client')}`);
+          assert.equal(await ask('client', host, 80), `pod2 ${at('client')}`);
           assert.deepEqual(await targets('pod1', host, 80, 20), ['pod2', 'remote']);
         }
       });
@@ -161,14 +168,17 @@ const suite = (mode: Mode) => () => {
       test('an address with ipMode Proxy is not ours', async () => {
         const ingress = [{ ip: BALANCED[i]!, ipMode: 'Proxy' }];
         await put({ type: 'LoadBalancer' }, ['pod2'], { loadBalancer: { ingress } });
-        assert.doesNotMatch(world.topology.run('node', 'nft list ruleset'), new RegExp(`${BALANCED[i]!} \\. tcp`));
+        assert.doesNotMatch(
+          world.topology.run('node', 'nft list ruleset'),
+          new RegExp(`${BALANCED[i]!} \\. ${protocol}`),
+        );
       });
 
       test('loadBalancerSourceRanges: who is in them comes through, all others are dropped and counted', async () => {
         const near = i === 0 ? '172.30.9.0/24' : 'fd00:30::/64';
         await put({ type: 'LoadBalancer', loadBalancerSourceRanges: [near] }, ['pod2'], balanced);
         assert.deepEqual(await targets('client', BALANCED[i]!, 80), ['pod2']);
-        assert.equal(await world.ask('pod1', BALANCED[i]!, 80, 'tcp', { timeout: 700 }), 'ETIMEDOUT');
+        assert.equal(await ask('pod1', BALANCED[i]!, 80, { timeout: 700 }), 'ETIMEDOUT');
         const { packets, comment } = dropped(BALANCED[i]!);
         assert.ok(packets > 0);
         assert.equal(comment, 'Service/shop/web: not in loadBalancerSourceRanges');
@@ -187,11 +197,15 @@ const suite = (mode: Mode) => () => {
         ] as const) {
           // By nftables the answer must come by the node; at the socket it is a connection to oneself.
           const seen = at(mode === 'ebpf' ? 'pod1' : 'node');
-          assert.equal(await world.ask('pod1', host, port), `pod1 ${seen}`, host);
+          assert.equal(await ask('pod1', host, port), `pod1 ${seen}`, host);
         }
       });
     });
   }
 };
 
-for (const mode of MODES) describe(`Services with policies, ${mode}`, { skip: skipMode(mode) }, suite(mode));
+for (const mode of MODES) {
+  for (const protocol of ['tcp', 'udp'] as const) {
+    describe(`Services with policies, ${mode}, ${protocol}`, { skip: skipMode(mode) }, suite(mode, protocol));
+  }
+}
