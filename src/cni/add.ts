@@ -52,6 +52,7 @@ function addInterface(config: NetConfig, request: Request, netns: string, ipam: 
       ownsLink: true,
       ips,
       near: [],
+      ...(config.ipamType !== OUR_IPAM && { gateways: gatewaysOf(leased) }),
       ...(config.ipMasq && { unmasqueraded: [...insideOf(config, request, leased), ...config.nonMasqueradeCIDRs] }),
     };
     const routes = leased.routes.map(({ dst, priority, mtu }) => ({
@@ -70,6 +71,12 @@ function addInterface(config: NetConfig, request: Request, netns: string, ipam: 
     quietly(() => ipam.del());
     throw error;
   }
+}
+
+function gatewaysOf({ ips }: Result): Record<IP, IP> {
+  return Object.fromEntries(
+    ips.flatMap(({ address, gateway }) => (gateway === undefined ? [] : [[parsePrefix(address).ip, gateway]])),
+  );
 }
 
 /** The network's prefixes: containers of a network see each other's own address. */

@@ -20,6 +20,8 @@ export interface Attachment extends Holder {
   readonly near: readonly CIDR[];
   readonly portMappings: readonly HostPort[];
   readonly bandwidth: Bandwidth;
+  /** By address, what an IPAM plugin of others named as its gateway: its CHECK wants to find it again. */
+  readonly gateways?: Readonly<Record<IP, IP>>;
   /** Destinations that see the container's own address; absent: no masquerading. */
   readonly unmasqueraded?: readonly CIDR[];
   /** RFC 3339. */

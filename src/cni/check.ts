@@ -26,7 +26,7 @@ import { endsOf, linkIn, linkNameOf } from './wiring.ts';
 export function check(config: NetConfig, request: Request): void {
   const { attachment, previous } = toCheck(config, request);
   checkNamespace(request.netns!);
-  ipamOf(config, request)?.check();
+  ipamOf(config, request)?.check(attachment);
   const drift = [...interfaceDrift(attachment, previous), ...bucketDrift(attachment), ...ruleDrift(attachment)];
   if (drift.length > 0) throw new CniError(CODE.drifted, drift.join('; '));
 }
@@ -69,6 +69,21 @@ export function interfaceDrift(attachment: Attachment, previous: Result, nodeNet
     ...routeDrift(inside, link.index, previous),
     ...gatewayDrift(inside, link.index, attachment),
     ...nodeDrift(attachment, nodeNetns),
+    ...macDrift(attachment, link.mac, nodeNetns),
+  ];
+}
+
+/** A plugin further down the chain (tuning) has given the interface another MAC, and both ends go on sending to the one before. */
+function macDrift(attachment: Attachment, mac: string | undefined, netns: string | undefined): string[] {
+  const outer = linkIn(netns, linkNameOf(attachment));
+  if (!outer) return [];
+  using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+  const known = [...new Set(attachment.ips.map(familyOf))]
+    .flatMap((family) => socket.dump(getNeighbours(family)).map(decodeNeighbour))
+    .find((each) => each.index === outer.index && each.permanent && each.ip && attachment.ips.includes(each.ip));
+  if (!known?.mac || known.mac === mac) return [];
+  return [
+    `${attachment.ifname} has the MAC ${mac}, and the node sends to ${known.mac}: give the MAC to podwire-cni instead`,
   ];
 }
 

@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import type { NetConfig } from './config.ts';
 import { CniError, CODE } from './error.ts';
 import { isObject, Reader } from './reader.ts';
 import type { Command, Request } from './request.ts';
@@ -17,14 +16,15 @@ export interface Delegation {
   /** The plugin's name: a file in one of CNI_PATH's folders. */
   readonly type: string;
   readonly request: Request;
-  readonly config: NetConfig;
+  /** The configuration that it reads. */
+  readonly input: string;
 }
 
 /** Its result, for ADD. Its errors are ours, with their code. */
-export function delegate({ command, type, request, config }: Delegation): Result | undefined {
+export function delegate({ command, type, request, input }: Delegation): Result | undefined {
   const program = findPlugin(type, request.path);
   const run = spawnSync(program, {
-    input: config.text,
+    input,
     env: { ...request.env, CNI_COMMAND: command },
     encoding: 'utf8',
     timeout: PATIENCE,

@@ -1,7 +1,8 @@
 // Room cni: where an interface's addresses come from: our files, or any IPAM plugin on CNI_PATH.
-import { hostPrefix, parsePrefix, prefixContains } from '../addr/prefix.ts';
+import type { IP } from '../addr/ip.ts';
+import { type CIDR, hostPrefix, parsePrefix, prefixContains } from '../addr/prefix.ts';
 import { FileLeases, NoAddress } from '../ipam/file-leases.ts';
-import { leasesDir } from './attachment.ts';
+import { type Attachment, leasesDir } from './attachment.ts';
 import { type NetConfig, requireValidAttachments } from './config.ts';
 import { delegate } from './delegate.ts';
 import { CniError, CODE } from './error.ts';
@@ -13,7 +14,7 @@ import { EMPTY_RESULT, type Result } from './result.ts';
 export interface Ipam {
   add(): Result;
   del(): void;
-  check(): void;
+  check(attachment: Attachment): void;
   gc(): void;
   status(): void;
 }
@@ -111,8 +112,8 @@ class DelegatedIpam implements Ipam {
   del(): void {
     this.#run('DEL');
   }
-  check(): void {
-    this.#run('CHECK');
+  check({ gateways }: Attachment): void {
+    this.#run('CHECK', gateways && withGateways(this.#config, gateways));
   }
   gc(): void {
     this.#run('GC');
@@ -121,7 +122,18 @@ class DelegatedIpam implements Ipam {
     this.#run('STATUS');
   }
 
-  #run(command: 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'): Result | undefined {
-    return delegate({ command, type: this.#type, request: this.#request, config: this.#config });
+  #run(command: 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS', input: string = this.#config.text): Result | undefined {
+    return delegate({ command, type: this.#type, request: this.#request, input });
   }
+}
+
+/** The configuration with the gateways as the plugin itself gave them: static compares them with those that it was told. */
+function withGateways({ reader }: NetConfig, gateways: Readonly<Record<IP, IP>>): string {
+  const previous = reader.value['prevResult'] as { readonly ips?: readonly { readonly address: CIDR }[] };
+  const ips = previous.ips?.map(({ address, ...rest }) => {
+    const { gateway: _, ...others } = rest as { gateway?: IP };
+    const gateway = gateways[parsePrefix(address).ip];
+    return { address, ...others, ...(gateway !== undefined && { gateway }) };
+  });
+  return JSON.stringify({ ...reader.value, prevResult: { ...previous, ips } });
 }

@@ -49,8 +49,8 @@ class Chain {
       cniVersion: '1.0.0',
       name: 'chain',
       dataDir: join(this.#world.dir, 'data'),
-      ...each,
       runtimeConfig: this.#runtimeConfig,
+      ...each,
       ...(this.result && { prevResult: this.result }),
     };
     const program = each.type === 'podwire-cni' ? plugin() : join(REFERENCE, each.type);
@@ -73,12 +73,122 @@ test('first: portmap, bandwidth, tuning and firewall work on what we made', { sk
   await chain.add({ netns });
   assert.equal(chain.result.ips[0].address, '10.22.0.2/32');
   assert.equal(world.json(netns, 'ip', '-j', 'link', 'show', 'eth0')[0].mtu, 1400);
+  // What those behind us tuned is no drift.
+  await chain.check({ netns });
+  await using server = await serveIn(netns, '0.0.0.0');
+  assert.equal((await talk(world.node, '10.22.0.2', server.port))[0], NODE_IP);
   await chain.del({ netns });
   assert.deepEqual(
     world.remains().filter((each) => each.startsWith('pw')),
     [],
   );
 });
+
+test('a MAC is given to podwire-cni: one that tuning gives cuts the container off, and CHECK says so', {
+  skip,
+}, async () => {
+  using world = new World();
+  const mac = '02:00:00:00:00:77';
+  const [a, b] = [world.container(), world.container()];
+  const ipam = { type: 'podwire', ...RANGES };
+  const ours = new Chain(world, [
+    { type: 'podwire-cni', ipam, mac },
+    { type: 'tuning', promisc: true },
+  ]);
+  await ours.add({ netns: a, container: 'a' });
+  await ours.check({ netns: a, container: 'a' });
+  assert.equal(world.json(a, 'ip', '-j', 'link', 'show', 'eth0')[0].address, mac);
+  await using server = await serveIn(a, '0.0.0.0');
+  assert.equal((await talk(world.node, '10.22.0.2', server.port))[0], NODE_IP);
+  const tuned = new Chain(world, [
+    { type: 'podwire-cni', ipam },
+    { type: 'tuning', mac: '02:00:00:00:00:78' },
+  ]);
+  await tuned.add({ netns: b, container: 'b' });
+  await assert.rejects(
+    tuned.check({ netns: b, container: 'b' }),
+    /eth0 has the MAC 02:00:00:00:00:78, and the node sends to .* podwire-cni/,
+  );
+  await tuned.del({ netns: b, container: 'b' });
+  await ours.del({ netns: a, container: 'a' });
+  assert.deepEqual(world.remains(), []);
+});
+
+// The conflists that podman, containerd and kind bring along, with the names changed and nothing else.
+for (const [whose, plugin] of [
+  [
+    'podman’s',
+    {
+      bridge: 'cni-podman0',
+      isGateway: true,
+      ipMasq: true,
+      hairpinMode: true,
+      ipam: {
+        type: 'podwire',
+        routes: [{ dst: '0.0.0.0/0' }],
+        ranges: [[{ subnet: '10.88.0.0/16', gateway: '10.88.0.1' }]],
+      },
+    },
+  ],
+  [
+    'containerd’s',
+    {
+      bridge: 'cni0',
+      isGateway: true,
+      ipMasq: true,
+      promiscMode: true,
+      ipam: {
+        type: 'podwire',
+        ranges: [[{ subnet: '10.88.0.0/16' }], [{ subnet: '2001:4860:4860::/64' }]],
+        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
+      },
+    },
+  ],
+  [
+    'the oldest tutorial’s',
+    {
+      bridge: 'mynet0',
+      isDefaultGateway: true,
+      forceAddress: false,
+      ipMasq: true,
+      hairpinMode: true,
+      ipam: {
+        type: 'podwire',
+        subnet: '10.88.0.0/16',
+        rangeStart: '10.88.0.2',
+        rangeEnd: '10.88.0.100',
+        gateway: '10.88.0.1',
+        routes: [{ dst: '0.0.0.0/0', gw: '10.88.0.1' }],
+      },
+    },
+  ],
+] as const) {
+  test(`${whose} conflist with the names changed: out, in by portmap, and nothing stays`, { skip }, async () => {
+    using world = new World();
+    const netns = world.container();
+    await using server = await serveIn(netns, '0.0.0.0');
+    await using outside = await serveIn(world.outside, OUTSIDE_IP);
+    const ports = { portMappings: [{ hostPort: 8080, containerPort: server.port, protocol: 'tcp' }] };
+    const chain = new Chain(world, [
+      { type: 'podwire-cni', ...plugin },
+      { type: 'portmap', runtimeConfig: ports },
+      { type: 'firewall', backend: '' },
+      { type: 'tuning' },
+    ]);
+    await chain.add({ netns });
+    assert.equal(chain.result.ips[0].address, '10.88.0.2/32');
+    assert.equal((await talk(netns, OUTSIDE_IP, outside.port))[0], NODE_IP);
+    assert.equal((await talk(world.outside, NODE_IP, 8080))[0], OUTSIDE_IP);
+    assert.ok((await talk(world.node, NODE_IP, 8080))[0]);
+    assert.ok((await talk(netns, NODE_IP, 8080))[0], 'itself, through the port that it published');
+    await chain.del({ netns });
+    assert.deepEqual(
+      world.remains().filter((each) => !each.startsWith('table')),
+      [],
+    );
+    assert.doesNotMatch(world.in(world.node, 'nft', 'list', 'tables'), /podwire/);
+  });
+}
 
 test('first, with the port published by portmap instead of us', { skip }, async () => {
   using world = new World();
@@ -133,6 +243,26 @@ test('in the middle and last: ports and limits for an interface that bridge made
   await chain.del({ netns: b, container: 'b' });
   await client.del({ netns: a, container: 'a' });
   assert.equal(world.in(world.node, 'nft', 'list', 'tables').includes('podwire-cni'), false);
+});
+
+test('addresses come from static, whose CHECK finds its own gateways again', { skip }, async () => {
+  using world = new World();
+  const netns = world.container();
+  const addresses = [
+    { address: '10.33.0.7/24', gateway: '10.33.0.254' },
+    { address: 'fd00:33::7/64', gateway: 'fd00:33::1' },
+  ];
+  const chain = new Chain(world, [
+    { type: 'podwire-cni', ipam: { type: 'static', addresses, routes: [{ dst: '0.0.0.0/0' }] } },
+  ]);
+  await chain.add({ netns });
+  assert.deepEqual(
+    chain.result.ips.map((each: { address: string }) => each.address),
+    ['10.33.0.7/32', 'fd00:33::7/128'],
+  );
+  await chain.check({ netns });
+  await chain.del({ netns });
+  assert.deepEqual(world.remains(), []);
 });
 
 test('addresses come from host-local when the configuration says so, and go back to it', { skip }, async () => {
