@@ -52,6 +52,7 @@ export function checkMachine(): CheckRow[] {
     ...PROGRAMS.map(checkProgram),
     ...(root ? checkKernel() : []),
     checkOverlay(),
+    checkRoot(),
     checkCgroups(),
     checkReaper(),
     ...LIMITS.map(checkLimit),
@@ -203,6 +204,18 @@ function checkOverlay(): CheckRow {
     detail: 'not in /proc/filesystems',
     mend: 'modprobe overlay (CONFIG_OVERLAY_FS)',
   };
+}
+
+/** Containers are started in mount namespaces of their own, and whoever enters one leaves a chroot. */
+function checkRoot(): CheckRow {
+  const what = 'root file system';
+  const words = ['--mount=/proc/self/ns/mnt', 'stat', '-c', '%d:%i', '/'];
+  const { status, stdout } = spawnSync('nsenter', words, { encoding: 'utf8' });
+  const { dev, ino } = statSync('/');
+  if (status !== 0 || stdout.trim() === `${dev}:${ino}`)
+    return { what, state: 'ok', detail: 'that of the mount namespace' };
+  const mend = 'a container of its own instead: systemd-nspawn, or unshare --mount and pivot_root';
+  return { what, state: 'missing', detail: 'a chroot: no container can start in it', mend };
 }
 
 function checkCgroups(): CheckRow {
