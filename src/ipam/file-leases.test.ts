@@ -72,6 +72,19 @@ test('a released address rests before another container gets it', () =>
     assert.deepEqual(leases.lease(holder('b'), one).ips, ['10.22.0.2']);
   }));
 
+test('an address that is asked for by name does not rest: its container is started again, or replaced', () =>
+  inDir((dir) => {
+    const leases = new FileLeases({ dir, rest: 30_000 });
+    const fixed = { ...SMALL, requested: ['10.22.0.5'] };
+    for (const id of ['a', 'a', 'b']) {
+      assert.deepEqual(leases.lease(holder(id), fixed).ips, ['10.22.0.5']);
+      leases.release(holder(id));
+    }
+    assert.notDeepEqual(leases.lease(holder('c'), SMALL).ips, ['10.22.0.5']);
+    leases.lease(holder('d'), fixed);
+    assert.deepEqual(leases.resting(), []);
+  }));
+
 test('leases of an earlier boot are nobody’s', () =>
   inDir((dir) => {
     new FileLeases({ dir, rest: 30_000, bootId: 'one' }).lease(holder('a'), SMALL);

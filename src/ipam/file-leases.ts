@@ -235,11 +235,10 @@ function choose(book: Book, { rangeSets, reserved, requested }: Wanted): { ips: 
 
 function takeAsked(book: Book, ip: IP, ranges: readonly AddressRange[]): IP {
   if (ranges.some((range) => range.gateway === ip)) throw new NoAddress(`the requested address ${ip} is the gateway's`);
-  const state = book.stateOf(ip);
-  if (state === 'free') return ip;
-  const why =
-    state === 'held' ? `is held by container ${book.holderOf(ip)?.containerID}` : 'was released a moment ago and rests';
-  throw new NoAddress(`the requested address ${ip} ${why}`, state === 'held' ? undefined : state);
+  const holder = book.holderOf(ip);
+  // Rest keeps an address from who gets it by chance. Who names it is started again, or takes the place of the one before.
+  if (!holder) return ip;
+  throw new NoAddress(`the requested address ${ip} is held by container ${holder.containerID}`);
 }
 
 function takeNext(book: Book, ranges: readonly AddressRange[], reserved: Reserved, last: Record<string, IP>): IP {

@@ -55,12 +55,12 @@ function assertNothingLeft(world: World): void {
   assert.deepEqual(held, []);
 }
 
-test('podman: containers talk to each other, a port is published, nothing is left', {
+test('podman: containers talk to each other, a port is published, one with an address of its own starts again, nothing is left', {
   skip: skipWithout('podman', 'runc', 'conmon', 'busybox'),
 }, async () => {
   using world = new World();
   const said = await runScript(world, 'podman.sh');
-  assert.deepEqual(said, { address: '10.88.0.2', pod: 'hello', node: 'hello', outside: 'hello' });
+  assert.deepEqual(said, { address: '10.88.0.2', pod: 'hello', node: 'hello', outside: 'hello', again: '10.88.0.77' });
   assertNothingLeft(world);
 });
 

@@ -27,3 +27,6 @@ echo "address $address"
 echo "pod $(podman run --rm --network podwire pwt-busybox /bin/busybox wget -qO- "http://$address/")"
 echo "node $(busybox wget -qO- "http://$NODE_IP:8080/")"
 echo "outside $(nsenter --net="$OUTSIDE" busybox wget -qO- "http://$NODE_IP:8080/")"
+podman run -d --name fixed --network podwire --ip 10.88.0.77 --mac-address 02:00:0a:58:00:4d pwt-busybox /bin/busybox sleep 1000 > /dev/null
+podman restart -t 0 fixed > /dev/null
+echo "again $(podman exec fixed /bin/busybox ip -o addr show eth0 | grep -o '10\.88\.0\.77')"
