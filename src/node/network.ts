@@ -33,7 +33,8 @@ export interface PodNetworkParts {
 export function createPodNetwork(parts: PodNetworkParts): RoutedPods {
   const { options, reconciler } = parts;
   const link = parts.nodeLink ?? linkOfNode(options);
-  reconciler.update(new Map([['node', planNode({ ...options, nodeLink: link, fastPath: isFast(options) })]]));
+  const { segmentCIDRs: segment = options.nodeCIDRs } = options;
+  reconciler.update(new Map([['node', planNode({ ...options, segment, nodeLink: link, fastPath: isFast(options) })]]));
   return new RoutedPods(parts);
 }
 

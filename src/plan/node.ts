@@ -12,6 +12,8 @@ export interface NodeNetworkFacts {
   readonly nodeLink: string;
   readonly serviceCIDRs: readonly CIDR[];
   readonly dnsIPs: readonly IP[];
+  /** What is on the node's link without a router. */
+  readonly segment?: readonly CIDR[];
   /** Known flows of pods go past the node's stack (datapath ebpf). */
   readonly fastPath?: boolean;
 }
@@ -30,19 +32,27 @@ export function planNode(facts: NodeNetworkFacts): Fragment {
     ...(families.has(6) ? [sysctl('net/ipv6/conf/all/forwarding', '1')] : []),
     // Every node answers DNS itself, under one address.
     ...facts.dnsIPs.map((ip) => ({ kind: 'address', link: 'lo', address: hostPrefix(ip) }) as const),
-    ...facts.serviceCIDRs.flatMap((cidr) => serviceRoute(facts, cidr)),
+    ...facts.serviceCIDRs.flatMap((cidr) => routeOverLeg(facts, cidr)),
+    ...(facts.segment ?? []).flatMap((cidr) => routeOverLeg(facts, cidr, BESIDE_THE_KERNELS)),
   ];
   return { cause: { kind: 'Node', name: facts.nodeName }, items };
 }
 
 /**
+ * The kernel's own route to the segment comes with the address and before ours. But when somebody flushes the table it stays away, and
+ * with it every other node: ours comes back.
+ */
+const BESIDE_THE_KERNELS = 4096;
+
+/**
  * A connection from the node itself to a Service must find a route before the output hook can translate it. It never leaves
  * under the Service's address; the route gives it the node's address as its source.
  */
-function serviceRoute(facts: NodeNetworkFacts, dst: CIDR): KernelItem[] {
+function routeOverLeg(facts: NodeNetworkFacts, dst: CIDR, metric?: number): KernelItem[] {
   const { family } = parsePrefix(dst);
   const src = facts.nodeIPs.find((ip) => familyOf(ip) === family);
-  return src === undefined ? [] : [{ kind: 'route', dst, type: 'unicast', link: facts.nodeLink, src }];
+  if (src === undefined) return [];
+  return [{ kind: 'route', dst, type: 'unicast', link: facts.nodeLink, src, ...(metric !== undefined && { metric }) }];
 }
 
 function sysctl(key: string, value: string): Sysctl {

@@ -30,6 +30,9 @@ const HANDS: readonly [command: string, repaired: RegExp][] = [
   [`ip link del ${podLinkName('a1')}`, new RegExp(`^added link ${podLinkName('a1')} `)],
   [`ip route del 10.244.0.1`, new RegExp(`^added route 10.244.0.1/32 dev ${podLinkName('a1')}`)],
   ['ip route flush proto 201', /^added route 10\.244\.1\.0\/24 /],
+  // With the kernel's own route to the segment, which comes back for nobody.
+  ['ip route flush table main', /^added route 172\.30\.0\.0\/24 dev eth0/],
+  ['ip -6 route flush table main', /^added route fd00:172:30::\/64 dev eth0/],
   ['ip addr del 10.96.0.10/32 dev lo', /^added addr 10\.96\.0\.10\/32 dev lo/],
   ['ip link set eth0 down && ip link set eth0 up', /^added route 10\.96\.0\.0\/16 dev eth0/],
   ['sysctl -qw net.ipv4.ip_forward=0', /^set net\.ipv4\.ip_forward=1$/],
