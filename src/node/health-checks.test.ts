@@ -54,6 +54,7 @@ test("metrics have kube-proxy's names, and counters the Service that they count 
       facts: () => facts,
       stats,
       pending: () => ({ services: 0, endpoints: 0 }),
+      withoutLocal: () => ({ internal: 2, external: 0 }),
       mode: 'nftables',
     },
     0,
@@ -68,6 +69,8 @@ test("metrics have kube-proxy's names, and counters the Service that they count 
     'kubeproxy_sync_proxy_rules_duration_seconds_count 2',
     'kubeproxy_network_programming_duration_seconds_count 0',
     'kubeproxy_sync_proxy_rules_service_changes_total 7',
+    'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal"} 2',
+    'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external"} 0',
     'podwire_service_dropped_packets_total{namespace="shop",service="web",address="10.96.0.7",protocol="tcp",port="80"} 5',
   ]) {
     assert.ok(text.split('\n').includes(line), `${line}\n${text}`);

@@ -1,18 +1,26 @@
 // Room node: the proxy's metrics as Prometheus's text, under kube-proxy's names where they match. Loaded when it is asked for.
 import { Metrics, type Sample } from '../observe/metrics.ts';
+import type { TrafficPolicy } from '../plan/frontends.ts';
 import type { ServiceCount } from './proxy-server.ts';
 import type { ProxyStats } from './proxy-stats.ts';
 
 export interface ProxyMetricSources {
   readonly stats: ProxyStats;
   readonly pending: { readonly services: number; readonly endpoints: number };
+  readonly withoutLocal: Readonly<Record<TrafficPolicy, number>>;
   readonly dropped: readonly ServiceCount[];
   /** Only where Services are counted. */
   readonly traffic: readonly ServiceCount[] | undefined;
 }
 
 /** The counts are read when it is asked for. */
-export function proxyMetricsText({ stats, pending, dropped, traffic }: ProxyMetricSources): Promise<string> {
+export function proxyMetricsText({
+  stats,
+  pending,
+  withoutLocal,
+  dropped,
+  traffic,
+}: ProxyMetricSources): Promise<string> {
   const metrics = new Metrics();
   const sync = 'kubeproxy_sync_proxy_rules';
   metrics.histogram(`${sync}_duration_seconds`, 'Seconds that one sync took.', stats.sync);
@@ -27,6 +35,12 @@ export function proxyMetricsText({ stats, pending, dropped, traffic }: ProxyMetr
   metrics.gauge(`${sync}_service_changes_pending`, 'Services not yet synced.', pending.services);
   metrics.gauge(`${sync}_endpoint_changes_pending`, 'EndpointSlices not yet synced.', pending.endpoints);
   metrics.counter(`${sync}_nftables_sync_failures_total`, 'Syncs that the kernel refused.', stats.failures);
+  const samples = Object.entries(withoutLocal).map(([policy, value]) => ({
+    value,
+    labels: { traffic_policy: policy },
+  }));
+  const away = 'Ports of Services whose policy of Local leaves this node without an endpoint.';
+  metrics.gauge(`${sync}_no_local_endpoints_total`, away, samples);
   const deleted = 'kubeproxy_conntrack_reconciler_deleted_entries_total';
   metrics.counter(deleted, 'Connection tracking entries to endpoints that are gone.', stats.conntrackDeleted);
   serviceMetrics(metrics, dropped, traffic);

@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Kernel } from '../kernel/kernel.ts';
 import { logger } from '../observe/log.ts';
+import type { TrafficPolicy } from '../plan/frontends.ts';
 import type { Plan } from '../plan/plan.ts';
 import { countedSets } from '../plan/proxy-base.ts';
 import type { NodeFacts } from '../plan/proxy-names.ts';
@@ -28,6 +29,8 @@ export interface ProxyServerOptions {
   readonly facts: () => NodeFacts;
   readonly stats: ProxyStats;
   readonly pending: () => { services: number; endpoints: number };
+  /** Ports of Services whose policy of Local leaves this node without an endpoint. */
+  readonly withoutLocal: () => Readonly<Record<TrafficPolicy, number>>;
   readonly mode: string;
 }
 
@@ -67,7 +70,8 @@ async function answer(options: ProxyServerOptions, { url }: IncomingMessage, res
         ),
       );
       response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
-      response.end(await proxyMetricsText({ stats, pending: options.pending(), dropped: dropped ?? [], traffic }));
+      const [pending, withoutLocal] = [options.pending(), options.withoutLocal()];
+      response.end(await proxyMetricsText({ stats, pending, withoutLocal, dropped: dropped ?? [], traffic }));
       return;
     }
     case '/healthz':

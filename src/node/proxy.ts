@@ -6,7 +6,7 @@ import type { Client } from '../client/client.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { type EndpointSlice, type Node, objectKey, type Service, type ServiceCIDR } from '../objects/types.ts';
 import { logger } from '../observe/log.ts';
-import { frontendsOf } from '../plan/frontends.ts';
+import { frontendsOf, portsWithoutLocal, type TrafficPolicy } from '../plan/frontends.ts';
 import { masqueradeFragmentKey, planMasqueradeBase, planNodeAddresses } from '../plan/masquerade.ts';
 import type { Fragment } from '../plan/plan.ts';
 import { planProxyBase } from '../plan/proxy-base.ts';
@@ -142,11 +142,26 @@ class ServiceProxy implements RunningProxy {
         facts: () => this.#known.current,
         stats: this.#stats,
         pending: () => ({ services: this.#services.size, endpoints: this.#pendingEndpoints }),
+        withoutLocal: () => this.#countWithoutLocal(),
         mode: this.#options.sockets ? 'ebpf' : 'nftables',
       },
       port,
     );
     this.#stops.push(() => server.close());
+  }
+
+  #countWithoutLocal(): Record<TrafficPolicy, number> {
+    const counts = { internal: 0, external: 0 };
+    const { services, slices } = this.#informers;
+    for (const service of services.list()) {
+      const { internalTrafficPolicy, externalTrafficPolicy } = service.spec;
+      if (internalTrafficPolicy !== 'Local' && externalTrafficPolicy !== 'Local') continue;
+      const own = slices.byIndex('service', objectKey(service));
+      const { internal, external } = portsWithoutLocal(service, own, this.#known.current);
+      counts.internal += internal;
+      counts.external += external;
+    }
+    return counts;
   }
 
   #countEndpointChange({ metadata }: EndpointSlice): void {

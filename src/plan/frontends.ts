@@ -63,6 +63,26 @@ export function frontendsOf(service: Service, slices: Iterable<EndpointSlice>, f
   });
 }
 
+export type TrafficPolicy = 'internal' | 'external';
+
+/** How many ports of a Service have no endpoint on this node by a policy of Local, though they have some elsewhere. */
+export function portsWithoutLocal(
+  service: Service,
+  slices: Iterable<EndpointSlice>,
+  facts: NodeFacts,
+): Record<TrafficPolicy, number> {
+  const { spec } = service;
+  const all = [...slices];
+  const drops = (backends?: Backends) => backends?.otherwise === 'drop' && backends.endpoints.length === 0;
+  const counts = { internal: 0, external: 0 };
+  for (const port of spec.ports ?? []) {
+    const frontends = frontendsOf({ ...service, spec: { ...spec, ports: [port] } }, all, facts);
+    if (frontends.some(({ inside }) => drops(inside))) counts.internal++;
+    if (frontends.some(({ outside }) => drops(outside))) counts.external++;
+  }
+  return counts;
+}
+
 type Build = (kind: Frontend['kind'], ip: IP, port: number) => Frontend;
 
 function builder(spec: Spec, { protocol }: ServicePort, family: Family, groups: EndpointGroups): Build {

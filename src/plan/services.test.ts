@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EndpointSlice, Node, Service } from '../objects/types.ts';
 import { itemText, rulesetText } from '../wire/nft/text.ts';
+import { portsWithoutLocal } from './frontends.ts';
 import { planMasqueradeBase, planNodeAddresses } from './masquerade.ts';
 import type { Fragment } from './plan.ts';
 import { planProxyBase } from './proxy-base.ts';
@@ -347,4 +348,17 @@ test('how pods leave the cluster, as nft text', () => {
 }
 `,
   );
+});
+
+test('ports without an endpoint here, by a policy of Local, while there are some elsewhere', () => {
+  const at = (nodeName: string): Endpoints => [{ addresses: ['10.244.9.9'], conditions: { ready: true }, nodeName }];
+  const ports = [{ port: 80, targetPort: 8080, nodePort: 30080 }];
+  const local = service({ type: 'NodePort', internalTrafficPolicy: 'Local', externalTrafficPolicy: 'Local', ports });
+  const count = (spec: Service, ...slices: EndpointSlice[]) => Object.values(portsWithoutLocal(spec, slices, facts));
+  assert.deepEqual(count(local, slice(web, at('elsewhere'))), [1, 1]);
+  assert.deepEqual(count(local, slice(web, at(facts.nodeName))), [0, 0]);
+  assert.deepEqual(count(local), [0, 0], 'none anywhere is another matter');
+  const outside = service({ type: 'NodePort', externalTrafficPolicy: 'Local', ports });
+  assert.deepEqual(count(outside, slice(web, at('elsewhere'))), [0, 1]);
+  assert.deepEqual(count(service({ ports }), slice(web, at('elsewhere'))), [0, 0]);
 });

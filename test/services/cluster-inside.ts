@@ -126,6 +126,8 @@ export function insideTests(part: ClusterPart): void {
       const [, dropped] =
         /podwire_service_dropped_packets_total\{[^}]*service="inside"[^}]*\} (\d+)/.exec(metrics) ?? [];
       assert.ok(Number(dropped) >= 2, metrics);
+      for (const policy of ['internal', 'external'])
+        assert.match(metrics, new RegExp(`no_local_endpoints_total\\{traffic_policy="${policy}"\\} [1-9]`));
       const rules = await part.world.sh('node-3', 'nft list set ip podwire dropped');
       assert.match(
         rules,
