@@ -51,6 +51,8 @@ export interface ResponderOptions {
   readonly packets?: PacketCache;
   /** One line for each question. */
   readonly queryLog?: boolean;
+  /** Told to who asks which of the servers under one address it is that answers (NSID, RFC 5001). */
+  readonly serverName?: string;
 }
 
 /** A question on its way. */
@@ -60,6 +62,12 @@ interface Asked {
   readonly protocol: DnsProtocol;
   readonly client: Client;
   readonly start: number;
+}
+
+/** What answers say of who gave them. */
+interface Server {
+  readonly secret: Uint8Array;
+  readonly name: Uint8Array;
 }
 
 export function responder(options: ResponderOptions): Respond {
@@ -90,12 +98,13 @@ export function responder(options: ResponderOptions): Respond {
 }
 
 /** Makes the bytes of an answer, counts and logs it, and keeps it for who asks the same. */
-function finisher({ stats, log, packets, queryLog }: ResponderOptions): (asked: Asked, answer: Answer) => Buffer {
-  const secret = randomBytes(16);
+function finisher(options: ResponderOptions): (asked: Asked, answer: Answer) => Buffer {
+  const { stats, log, packets, queryLog } = options;
+  const server: Server = { secret: randomBytes(16), name: Buffer.from(options.serverName ?? '') };
   return (asked, answer) => {
     const { query, packet, protocol, client } = asked;
     const limit = sizeLimit(query, protocol);
-    const encode = (turned: Answer) => encodeMessage(response(asked, turned, secret), limit);
+    const encode = (turned: Answer) => encodeMessage(response(asked, turned, server), limit);
     const bytes = encode(answer);
     const question = query.questions[0];
     const dnssecOk = query.edns?.dnssecOk ?? false;
@@ -192,7 +201,7 @@ function refusalOfQuestion(question: Question): number | undefined {
   return undefined;
 }
 
-function response({ query, client }: Asked, answer: Answer, secret: Uint8Array): Message {
+function response({ query, client }: Asked, answer: Answer, server: Server): Message {
   return {
     id: query.id,
     response: true,
@@ -213,14 +222,17 @@ function response({ query, client }: Asked, answer: Answer, secret: Uint8Array):
         udpSize: UDP_SIZE,
         version: 0,
         dnssecOk: query.edns.dnssecOk,
-        options: options(query, client, answer, secret),
+        options: options(query, client, answer, server),
       },
     }),
   };
 }
 
-function options(query: Message, client: Client, answer: Answer, secret: Uint8Array): EdnsOption[] {
+function options(query: Message, client: Client, answer: Answer, { secret, name }: Server): EdnsOption[] {
   const given: EdnsOption[] = answer.ede ? [extendedError(answer.ede)] : [];
+  if (name.length > 0 && query.edns?.options.some(({ code }) => code === OPTION.NSID)) {
+    given.push({ code: OPTION.NSID, data: name });
+  }
   const cookie = cookieOf(query);
   // What the client shows us is not demanded: who has our address asks us from our own node. It is the client that is served
   // by its own part coming back, which nobody else could know.

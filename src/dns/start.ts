@@ -99,7 +99,8 @@ export function startDns({ informers, options, upstreamNetns, port = 53, searche
   });
   // Who wants to read of every question has every question read.
   const known = settings.queryLog ? {} : { packets };
-  const respond = responder({ resolve, stats, log, queryLog: settings.queryLog, ...known });
+  const told = { queryLog: settings.queryLog, serverName: options.nodeName };
+  const respond = responder({ resolve, stats, log, ...told, ...known });
   const udp = settings.queryLog ? {} : { ready: { packets, stats } };
   const listeners = listenOnAll(options.dnsIPs, port, respond, udp);
   const stopWatching = watchRecords(informers, records, (seconds) => {

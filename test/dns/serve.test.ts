@@ -112,6 +112,9 @@ test('EDNS: our size is told, unknown versions are refused, and who does not spe
   assert.match(await dig('+dnssec', web), /EDNS: version: 0, flags: do; udp: 1232/);
   assert.doesNotMatch(await dig('+noedns', web), /EDNS/);
   assert.equal(await status('+edns=7', '+noednsnegotiation', web), 'BADVERS');
+  // RFC 5001: all nodes answer under one address.
+  assert.match(await dig('+nsid', web), /; NSID: .*\("worker-1"\)/);
+  assert.doesNotMatch(await dig('+cookie', web), /NSID/);
 });
 
 test('what is no plain question of class IN is refused by the book', { skip }, async () => {

@@ -41,7 +41,7 @@ export function rcodeName(rcode: number): string {
 }
 
 /** EDNS option codes. */
-export const OPTION = { COOKIE: 10, EDE: 15 } as const;
+export const OPTION = { NSID: 3, COOKIE: 10, EDE: 15 } as const;
 
 /** Extended DNS error codes (RFC 8914). */
 export const EDE = {
