@@ -11,6 +11,7 @@ import { fabricExists } from './namespaces.ts';
 import type { PathReport } from './path-check.ts';
 import { stateRoot } from './paths.ts';
 import { findProgram } from './programs.ts';
+import { CHROOT_MEND, isChroot } from './root.ts';
 import { storedConfig } from './slot.ts';
 
 /**
@@ -42,7 +43,7 @@ export async function checkCluster(clusterName: string): Promise<CheckRow[]> {
   return [...(await checkPaths(config)), ...checkForeignRules(config), ...checkNeighbours(config)];
 }
 
-export function checkMachine(): CheckRow[] {
+export async function checkMachine(): Promise<CheckRow[]> {
   const root = process.getuid?.() === 0;
   return [
     root
@@ -52,7 +53,7 @@ export function checkMachine(): CheckRow[] {
     ...PROGRAMS.map(checkProgram),
     ...(root ? checkKernel() : []),
     checkOverlay(),
-    checkRoot(),
+    ...(root ? [await checkRoot()] : []),
     checkCgroups(),
     checkReaper(),
     ...LIMITS.map(checkLimit),
@@ -206,16 +207,10 @@ function checkOverlay(): CheckRow {
   };
 }
 
-/** Containers are started in mount namespaces of their own, and whoever enters one leaves a chroot. */
-function checkRoot(): CheckRow {
+async function checkRoot(): Promise<CheckRow> {
   const what = 'root file system';
-  const words = ['--mount=/proc/self/ns/mnt', 'stat', '-c', '%d:%i', '/'];
-  const { status, stdout } = spawnSync('nsenter', words, { encoding: 'utf8' });
-  const { dev, ino } = statSync('/');
-  if (status !== 0 || stdout.trim() === `${dev}:${ino}`)
-    return { what, state: 'ok', detail: 'that of the mount namespace' };
-  const mend = 'a container of its own instead: systemd-nspawn, or unshare --mount and pivot_root';
-  return { what, state: 'missing', detail: 'a chroot: no container can start in it', mend };
+  if (!(await isChroot())) return { what, state: 'ok', detail: 'that of the mount namespace' };
+  return { what, state: 'missing', detail: 'a chroot: no cluster can run in it', mend: CHROOT_MEND };
 }
 
 function checkCgroups(): CheckRow {

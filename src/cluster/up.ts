@@ -13,7 +13,7 @@ import { fabricExists } from './namespaces.ts';
 import { clusterPaths } from './paths.ts';
 import { gone, isEnding, runningDaemon, writePidfile } from './pidfile.ts';
 import { findRuntime } from './programs.ts';
-import { requireRoot } from './root.ts';
+import { CHROOT_MEND, isChroot, requireRoot } from './root.ts';
 import { decideConfig, requirePort, storeConfig, storedConfig } from './slot.ts';
 
 export interface UpOptions {
@@ -47,6 +47,7 @@ export async function prepare(
     throw new Fault(`"${name}" cannot be a cluster's name: lower-case letters, digits and '-', at most 32`);
   }
   requireRoot();
+  const chroot = isChroot();
   findRuntime();
   const paths = clusterPaths(name);
   const daemon = runningDaemon(name);
@@ -63,6 +64,7 @@ export async function prepare(
       mend: `set PODWIRE_STATE to where it was started, choose another --name, or remove them with: podwire down --name ${name}`,
     });
   }
+  if (await chroot) throw new Fault('this is a chroot: no cluster can run in it', { mend: CHROOT_MEND });
   if (stored) return { config: stored, adopted: true };
   const decided = await decideConfig(name, ...said);
   const plain = said.every((part) => !part.network?.overlay && !part.network?.racks);
