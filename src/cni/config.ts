@@ -1,12 +1,12 @@
 // Room cni: the configuration on standard input, read into what our plugin does with it.
-import { isIP } from '../addr/ip.ts';
+import { formatIP, ipBytes, isIP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import type { Holder } from '../ipam/file-leases.ts';
 import type { Bandwidth, Shape } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 import { nodeDataDir } from './attachment.ts';
 import { CniError, CODE } from './error.ts';
-import { isPrefix, Reader } from './reader.ts';
+import { isObject, isPrefix, Reader } from './reader.ts';
 import { type Environment, NAME } from './request.ts';
 import { type Result, type ResultDns, readDns, readResult } from './result.ts';
 import { type CniVersion, requireVersion } from './version.ts';
@@ -54,7 +54,23 @@ export function decodeConfig(text: string): Reader {
 
 /** Throws a CniError: 1 for the version, 2 for what we cannot do, 7 for what is wrong; the message names the key. */
 export function readConfig(text: string, args: Environment): NetConfig {
-  const reader: Reader = decodeConfig(text);
+  return configOf(decodeConfig(text), text, args);
+}
+
+/** All that DEL needs. What else is wrong is why the ADD failed, or came later: it must keep nothing, and no runtime in a loop. */
+const TO_REMOVE = ['cniVersion', 'name', 'nodeDir', 'dataDir', 'ipam'] as const;
+
+export function readConfigToRemove(text: string): NetConfig {
+  const { value } = decodeConfig(text);
+  const isNeeded = (key: (typeof TO_REMOVE)[number]) => {
+    if (key === 'ipam') return !value['nodeDir'] && isObject(value['ipam']);
+    return value[key] !== undefined && (key !== 'dataDir' || !value['nodeDir']);
+  };
+  const needed = TO_REMOVE.filter(isNeeded).map((key) => [key, value[key]]);
+  return configOf(new Reader(Object.fromEntries(needed)), text, {});
+}
+
+function configOf(reader: Reader, text: string, args: Environment): NetConfig {
   const cniVersion = requireVersion(reader.value['cniVersion']);
   const name = reader.string('name');
   if (!name || !NAME.test(name))
@@ -128,6 +144,8 @@ function readMac(reader: Reader, runtime: Reader | undefined, args: Environment)
   return mac.toLowerCase();
 }
 
+const LOOPBACK = /^(127\.|::1$)/;
+
 function readPortMappings(runtime: Reader | undefined): HostPort[] {
   return (runtime?.objects('portMappings') ?? []).flatMap((each): HostPort[] => {
     const protocol = (each.string('protocol') || 'tcp').toLowerCase();
@@ -141,6 +159,13 @@ function readPortMappings(runtime: Reader | undefined): HostPort[] {
     const containerPort = each.integer('containerPort', 1, 65_535) ?? each.fail('containerPort', 'must be a port');
     const hostPort = each.integer('hostPort', 0, 65_535) ?? 0;
     const hostIP = each.ip('hostIP');
+    if (hostIP !== undefined && LOOPBACK.test(formatIP(ipBytes(hostIP)))) {
+      throw new CniError(
+        CODE.unsupportedField,
+        `${each.name('hostIP')}: "${hostIP}" is not supported: a packet to it must not leave the node`,
+        'publish the port on another address of the node, or let portmap publish it behind podwire-cni',
+      );
+    }
     // Kubernetes hands every port on, also those that are not published.
     if (hostPort === 0) return [];
     return [{ hostPort, containerPort, protocol, ...(hostIP !== undefined && { hostIP }) }];

@@ -126,6 +126,32 @@ test('what we cannot do is error 2 and names key and value', () => {
   refused(2, /^runtimeConfig\.portMappings\[0\]\.protocol: "icmp"/, 'ADD', { ...NETWORK, runtimeConfig });
 });
 
+test('a port on the loopback, which nobody would reach, is refused', () => {
+  for (const hostIP of ['127.0.0.1', '::1', '0:0:0:0:0:0:0:1']) {
+    const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 1, hostIP }] };
+    refused(2, /^runtimeConfig\.portMappings\[0\]\.hostIP: "(127|::1|0:0)/, 'ADD', { ...NETWORK, runtimeConfig });
+  }
+});
+
+test('whatever was wrong with an ADD, its DEL succeeds: only what says where it would be is read', () => {
+  const { dataDir: _, ...network } = NETWORK;
+  const config = {
+    ...network,
+    dataDir: '/nonexistent/podwire',
+    ipMasq: 'yes',
+    mtu: -1,
+    vlan: 5,
+    prevResult: 7,
+    dns: 3,
+  };
+  const runtimeConfig = { portMappings: [{ hostPort: 'x' }], bandwidth: { ingressRate: -1 }, mac: 'no' };
+  assert.equal(call('DEL', { ...config, runtimeConfig }, { CNI_ARGS: 'MAC=no' }).stdout, '');
+  assert.equal(call('DEL', { ...config, nodeDir: '/nonexistent/node-1' }).stdout, '');
+  refused(7, /^name/, 'DEL', { ...config, name: '-' });
+  refused(1, /^cniVersion/, 'DEL', { ...config, cniVersion: '9.9.9' });
+  refused(6, /not JSON/, 'DEL', '{');
+});
+
 test('STATUS is error 50 when an ADD could not succeed, with the reason', () => {
   refused(50, /dataDir/, 'STATUS', NETWORK);
 });

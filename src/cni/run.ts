@@ -3,7 +3,7 @@ import { KernelError } from '../kernel/kernel.ts';
 import { SysError } from '../sys/ffi.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
-import { decodeConfig, type NetConfig, readConfig } from './config.ts';
+import { decodeConfig, type NetConfig, readConfig, readConfigToRemove } from './config.ts';
 import { del, gc } from './del.ts';
 import { CniError, CODE } from './error.ts';
 import type { Host } from './host.ts';
@@ -76,7 +76,7 @@ export function runVerb(
 function answer(choose: (config: NetConfig) => Plugin, request: Request, text: string): string {
   const { command } = request;
   if (command === 'VERSION') return JSON.stringify(versions(text));
-  const config = readConfig(text, request.args);
+  const config = command === 'DEL' ? readConfigToRemove(text) : readConfig(text, request.args);
   const { cniVersion } = config;
   if (!atLeast(cniVersion, SINCE[command])) {
     const details = `it came with ${SINCE[command]}`;
