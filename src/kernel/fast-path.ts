@@ -9,7 +9,6 @@ import type { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findInBtf } from '../wire/bpf/btf.ts';
 import {
   addressKey,
-  type ConntrackNumbers,
   type FastPathMaps,
   fromPod,
   fromWire,
@@ -19,6 +18,7 @@ import {
   routeKey,
   routeValue,
 } from '../wire/bpf/fast-path.ts';
+import { type AgainNumbers, type ConntrackNumbers, GENERATION_MAP, SLOT_MAP } from '../wire/bpf/flow-memory.ts';
 import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
 import { loadSwitch } from './frame-switch.ts';
 import type { FastPath, FastPathItem, FastPod, FastRoute } from './items.ts';
@@ -40,6 +40,7 @@ export class FastPathLinks {
   readonly #numbers: ConntrackNumbers | undefined;
   readonly #programs = new Map<string, number>();
   #maps: FastPathMaps | undefined;
+  #generation = 1;
   /** By destination; and the index that each link had when it was last attached to. */
   readonly #routes = new Map<string, FastRoute>();
   readonly #indexes = new Map<string, number>();
@@ -56,6 +57,12 @@ export class FastPathLinks {
     if (item.kind === 'fast-path') this.#attach(item, index, this.#maps);
     else if (item.kind === 'fast-pod') updateElement(this.#maps.pods, addressKey(item.ip), podValue(index));
     else this.#putRoute(item, index, this.#maps);
+    this.forget();
+  }
+
+  /** What programs remember of flows counts no longer: each is looked up anew with its next packet. */
+  forget(): void {
+    if (this.#maps) updateElement(this.#maps.generation, FIRST, generationValue(++this.#generation));
   }
 
   #putRoute(item: FastRoute, index: number, maps: FastPathMaps): void {
@@ -65,8 +72,7 @@ export class FastPathLinks {
 
   #ownMaps(): FastPathMaps {
     const maps = createMaps();
-    own(maps.pods);
-    own(maps.routes);
+    for (const map of Object.values(maps)) own(map);
     return maps;
   }
 
@@ -98,12 +104,12 @@ export class FastPathLinks {
       if (index !== undefined) requestOr(this.#socket, deleteFilter(filter), ...GONE);
     } else if (this.#maps) removeEntry(this.#maps, item);
     if (item.kind === 'fast-route') this.#routes.delete(item.dst);
+    this.forget();
   }
 
   /** Attached programs go on with their maps. */
   close(): void {
-    const { pods, routes } = this.#maps ?? {};
-    for (const fd of [...this.#programs.values(), pods, routes]) if (fd !== undefined) closeOwned(fd);
+    for (const fd of [...this.#programs.values(), ...Object.values(this.#maps ?? {})]) closeOwned(fd);
     this.#programs.clear();
     this.#maps = undefined;
   }
@@ -113,12 +119,32 @@ function programKey({ from, vxlan }: FastPath): string {
   return vxlan ? `${from} ${vxlan.local} ${vxlan.port} ${vxlan.vni}` : from;
 }
 
+const FIRST = new Uint8Array(GENERATION_MAP.keySize);
+
+/** Zero is never one. */
+function generationValue(generation: number): Uint8Array {
+  const value = new Uint8Array(GENERATION_MAP.valueSize);
+  new DataView(value.buffer).setUint32(0, generation, true);
+  return value;
+}
+
 function createMaps(): FastPathMaps {
-  const pods = createMap('hash', { ...POD_MAP, maxEntries: MAX_ENTRIES });
+  const made: number[] = [];
+  const create = (...shape: Parameters<typeof createMap>) => {
+    made.push(createMap(...shape));
+    return made.at(-1)!;
+  };
   try {
-    return { pods, routes: createMap('prefixes', { ...ROUTE_MAP, maxEntries: MAX_ENTRIES }) };
+    const maps = {
+      pods: create('hash', { ...POD_MAP, maxEntries: MAX_ENTRIES }),
+      routes: create('prefixes', { ...ROUTE_MAP, maxEntries: MAX_ENTRIES }),
+      slots: create('cpuArray', SLOT_MAP),
+      generation: create('array', GENERATION_MAP),
+    };
+    updateElement(maps.generation, FIRST, generationValue(1));
+    return maps;
   } catch (error) {
-    closeSync(pods);
+    for (const map of made) closeSync(map);
     throw error;
   }
 }
@@ -138,14 +164,35 @@ const WANTED = {
   functions: ['bpf_skb_ct_lookup', 'bpf_ct_release'],
   fields: ['nf_conn.status', 'nf_conn.timeout'],
 } as const;
+/** For looking at an entry again; the structs are asked for by their numbers. */
+const WANTED_AGAIN = {
+  functions: ['bpf_rdonly_cast'],
+  structs: ['nf_conn', 'nf_conntrack_tuple'],
+  fields: ['nf_conn.tuplehash', 'nf_conn.ct_net'],
+} as const;
 
 /** Undefined when this kernel's programs cannot ask connection tracking. Reads some megabytes: ask once a process. */
 export function conntrackNumbers(): ConntrackNumbers | undefined {
   const btf = kernelBtf();
-  const found = btf && findInBtf(btf, WANTED);
-  const [lookup, release, status, timeout] = [...WANTED.functions, ...WANTED.fields].map((name) => found?.get(name));
+  const { functions, fields } = WANTED;
+  const found =
+    btf &&
+    findInBtf(btf, {
+      functions: [...functions, ...WANTED_AGAIN.functions],
+      structs: WANTED_AGAIN.structs,
+      fields: [...fields, ...WANTED_AGAIN.fields],
+    });
+  const [lookup, release, status, timeout] = [...functions, ...fields].map((name) => found?.get(name));
   if (lookup === undefined || release === undefined || status === undefined || timeout === undefined) return undefined;
-  return { lookup, release, status, timeout, ticksPerSecond: ticksPerSecond() };
+  const again = againNumbers(found!);
+  return { lookup, release, status, timeout, ticksPerSecond: ticksPerSecond(), ...(again && { again }) };
+}
+
+function againNumbers(found: ReadonlyMap<string, number>): AgainNumbers | undefined {
+  const { functions, structs, fields } = WANTED_AGAIN;
+  const [cast, conn, tuple, tuples, net] = [...functions, ...structs, ...fields].map((name) => found.get(name));
+  if (cast === undefined || conn === undefined || tuple === undefined) return undefined;
+  return tuples === undefined || net === undefined ? undefined : { cast, conn, tuple, tuples, net };
 }
 
 const ANY_END = { local: '127.0.0.1', port: 8472, vni: 1 };
@@ -154,16 +201,24 @@ const ANY_END = { local: '127.0.0.1', port: 8472, vni: 1 };
 export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { readonly missing: string } {
   const numbers = conntrackNumbers();
   if (!numbers) return { missing: NO_CONNTRACK };
+  const { again, ...plain } = numbers;
+  if (again && refusalOf(numbers) === undefined) return { numbers };
+  const missing = refusalOf(plain);
+  return missing === undefined ? { numbers: plain } : { missing };
+}
+
+/** Undefined: the programs can be loaded. */
+function refusalOf(numbers: ConntrackNumbers): string | undefined {
   let maps: FastPathMaps | undefined;
   try {
     maps = createMaps();
     for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers, ANY_END)));
     closeSync(loadSwitch([]));
-    return { numbers };
+    return undefined;
   } catch (error) {
-    if (error instanceof SysError) return { missing: error.message };
+    if (error instanceof SysError) return error.message;
     throw error;
   } finally {
-    if (maps) for (const fd of [maps.pods, maps.routes]) closeSync(fd);
+    for (const fd of Object.values(maps ?? {})) closeSync(fd);
   }
 }

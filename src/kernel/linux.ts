@@ -1,6 +1,6 @@
 // Room kernel: the real one: a network namespace's state over netlink.
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
-import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
+import type { ConntrackNumbers } from '../wire/bpf/flow-memory.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
 import { FastPathLinks } from './fast-path.ts';

@@ -4,7 +4,7 @@ import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import type { ServerSettings } from '../dns/settings.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
-import type { ConntrackNumbers } from '../wire/bpf/fast-path.ts';
+import type { ConntrackNumbers } from '../wire/bpf/flow-memory.ts';
 
 /**
  * How packets of pods pass a node: all through its stack, or known flows past it by eBPF, which needs to know some numbers of the

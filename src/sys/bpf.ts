@@ -13,7 +13,9 @@ const COMMAND = {
   progQuery: 16,
   mapUpdateBatch: 26,
 } as const;
-const MAP_TYPE = { hash: 1, recent: 9, prefixes: 11 } as const;
+const MAP_TYPE = { hash: 1, array: 2, cpuArray: 6, recent: 9, prefixes: 11 } as const;
+/** Maps that take memory with each entry. */
+const GROWING: ReadonlySet<string> = new Set(['hash', 'prefixes']);
 const NO_PREALLOC = 1;
 export const SCHED_CLS = 3;
 export const CGROUP_SOCK_ADDR = 18;
@@ -118,8 +120,9 @@ export interface MapShape {
 }
 
 /**
- * In `prefixes` the longest one wins; `recent` forgets what was not asked for longest when it is full, and takes its memory at
- * once, the others with each entry. The fd is the caller's.
+ * In `prefixes` the longest one wins; `recent` forgets what was not asked for longest when it is full; of an `array` the keys are
+ * indexes, of a `cpuArray` too, and each CPU has its own. Hashes and prefixes take their memory with each entry, the others at once. The fd is
+ * the caller's.
  */
 export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, maxEntries }: MapShape): number {
   const attributes = {
@@ -127,7 +130,7 @@ export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, max
     key_size: keySize,
     value_size: valueSize,
     max_entries: maxEntries,
-    map_flags: type === 'recent' ? 0 : NO_PREALLOC,
+    map_flags: GROWING.has(type) ? NO_PREALLOC : 0,
   };
   return done(bpf().onMap(COMMAND.mapCreate, attributes), 'bpf map create');
 }

@@ -1,4 +1,5 @@
 // A cluster's network without its control plane: fabric, nodes and pods in namespaces of their own, for tests of packets.
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -227,4 +228,15 @@ export async function talk(
 
 function tcpSocket(netns: string, ip: IP): number {
   return socketIn(netns, familyOf(ip) === 4 ? 'inet' : 'inet6', 'stream');
+}
+
+/** Bound; its errors are nobody's. */
+export function udpSocketIn(netns: string, ip: IP, port = 0): UdpSocket {
+  const six = familyOf(ip) === 6;
+  const fd = socketIn(netns, six ? 'inet6' : 'inet', 'dgram');
+  bindSocket(fd, ip, port);
+  const socket = createSocket(six ? 'udp6' : 'udp4');
+  socket.on('error', () => {});
+  socket.bind({ fd });
+  return socket;
 }

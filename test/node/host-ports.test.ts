@@ -1,14 +1,13 @@
 // Published ports with real packets: from outside, from the node, from pods, over both families; what becomes of UDP flows.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { familyOf, type IP } from '../../src/addr/ip.ts';
+import type { IP } from '../../src/addr/ip.ts';
 import type { HostPort } from '../../src/plan/host-ports.ts';
-import { NETNS_DIR, socketIn } from '../../src/sys/netns.ts';
-import { bindSocket } from '../../src/sys/socket.ts';
-import { ClusterNet, serveIn, type TestNode, type TestPod, talk } from './cluster-net.ts';
+import { NETNS_DIR } from '../../src/sys/netns.ts';
+import { ClusterNet, serveIn, type TestNode, type TestPod, talk, udpSocketIn } from './cluster-net.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 const NODES = [1, 2].map((i) => ({
@@ -126,7 +125,7 @@ interface UdpClient extends AsyncDisposable {
 
 /** Always from the same port. */
 function udpClient(netns: string, ip: IP): UdpClient {
-  const socket = udpSocket(netns, ip, 0);
+  const socket = udpSocketIn(netns, ip);
   const send = (to: IP, port: number) => new Promise<void>((resolve) => socket.send('who?', port, to, () => resolve()));
   return {
     send,
@@ -144,22 +143,11 @@ function udpClient(netns: string, ip: IP): UdpClient {
 }
 
 async function udpServer({ netns, ips, sandboxId }: TestPod, family: number): Promise<AsyncDisposable> {
-  const socket = udpSocket(netns, ips[family]!, 53);
+  const socket = udpSocketIn(netns, ips[family]!, 53);
   socket.on('message', (_, from) => socket.send(`${sandboxId} saw ${from.address}`, from.port, from.address));
   return { [Symbol.asyncDispose]: () => closed(socket) };
 }
 
-function udpSocket(netns: string, ip: IP, port: number) {
-  const six = familyOf(ip) === 6;
-  const fd = socketIn(netns, six ? 'inet6' : 'inet', 'dgram');
-  bindSocket(fd, ip, port);
-  const socket = createSocket(six ? 'udp6' : 'udp4');
-  // ICMP says that nobody is there: that is what is being tried out.
-  socket.on('error', () => {});
-  socket.bind({ fd });
-  return socket;
-}
-
-function closed(socket: ReturnType<typeof createSocket>): Promise<void> {
+function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.close(() => resolve()));
 }

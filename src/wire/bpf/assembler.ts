@@ -18,6 +18,7 @@ const CALL = 0x85;
 const EXIT = 0x95;
 const LOAD_64 = 0x18;
 const PSEUDO_MAP_FD = 1;
+const PSEUDO_MAP_VALUE = 2;
 const PSEUDO_KFUNC_CALL = 2;
 const TO_BIG_ENDIAN_16 = 0xdc;
 const INSTRUCTION = 8;
@@ -106,6 +107,11 @@ export class Assembler {
   /** dst = the map of that file descriptor, which the kernel holds on to once the program is loaded. */
   loadMap(dst: Register, fd: number): this {
     return this.#emit(LOAD_64, dst, PSEUDO_MAP_FD, 0, fd).#emit(0, 0, 0, 0, 0);
+  }
+
+  /** dst = where the value of that map stands, an array of one. */
+  loadValue(dst: Register, fd: number): this {
+    return this.#emit(LOAD_64, dst, PSEUDO_MAP_VALUE, 0, fd).#emit(0, 0, 0, 0, 0);
   }
 
   exit(result: number): this {

@@ -22,18 +22,17 @@ function sample(): Uint8Array {
   return Buffer.concat([Buffer.from(header.buffer), Buffer.from(types.buffer), strings]);
 }
 
-test('functions have their number, fields their offset, and what is not there is left out', () => {
+test('functions and structs have their number, fields their offset, and what is not there is left out', () => {
   const found = findInBtf(sample(), {
     functions: ['add', 'pair', 'int', 'subtract'],
     fields: ['pair.second', 'pair.x'],
   });
-  assert.deepEqual(
-    [...found],
-    [
-      ['pair.second', 4],
-      ['add', 4],
-    ],
-  );
+  const expected: [string, number][] = [
+    ['pair.second', 4],
+    ['add', 4],
+  ];
+  assert.deepEqual([...found], expected);
+  assert.deepEqual([...findInBtf(sample(), { functions: [], structs: ['pair', 'int'], fields: [] })], [['pair', 2]]);
 });
 
 test('what is no BTF is refused', () => {

@@ -23,12 +23,13 @@ const EACH = Uint8Array.from({ length: 32 }, (_, kind) => EXTRA[kind]?.[1] ?? 0)
 
 export interface BtfWants {
   readonly functions: readonly string[];
+  readonly structs?: readonly string[];
   /** Fields as `struct.field`. */
   readonly fields: readonly string[];
 }
 
-/** Numbers of the functions that are there, and the offset in bytes of the fields that are. Throws a RangeError for what is no BTF. */
-export function findInBtf(btf: Uint8Array, { functions, fields }: BtfWants): Map<string, number> {
+/** Numbers of the functions and structs that are there, and the offset in bytes of the fields that are. Throws a RangeError for what is no BTF. */
+export function findInBtf(btf: Uint8Array, { functions, structs = [], fields }: BtfWants): Map<string, number> {
   const view = new DataView(btf.buffer, btf.byteOffset, btf.length);
   if (btf.length < 24 || view.getUint16(0, true) !== MAGIC)
     throw new RangeError('not BTF in the order of this machine');
@@ -39,8 +40,8 @@ export function findInBtf(btf: Uint8Array, { functions, fields }: BtfWants): Map
   const { buffer, byteOffset, length } = part(16);
   const strings = Buffer.from(buffer, byteOffset, length);
   const words = wordsOf(part(8));
-  const structs = new Set(fields.map((field) => field.split('.')[0]!));
-  const names = new Map([...functions, ...structs].map((name) => [offsetOf(strings, name), name]));
+  const owners = new Set(fields.map((field) => field.split('.')[0]!));
+  const names = new Map([...functions, ...structs, ...owners].map((name) => [offsetOf(strings, name), name]));
   const found = new Map<string, number>();
   // More than a hundred thousand types, at the start of a cluster: only the kinds that are asked for are looked up.
   for (let at = 0, number = 1; at < words.length; number++) {
@@ -49,7 +50,8 @@ export function findInBtf(btf: Uint8Array, { functions, fields }: BtfWants): Map
     const count = info & 0xffff;
     const name = kind === KIND.function || kind === KIND.struct ? names.get(words[at]!) : undefined;
     if (name !== undefined && kind === KIND.function) found.set(name, number);
-    if (name !== undefined && kind === KIND.struct && structs.has(name)) {
+    if (name !== undefined && kind === KIND.struct && structs.includes(name)) found.set(name, number);
+    if (name !== undefined && kind === KIND.struct && owners.has(name)) {
       for (const [field, offset] of membersOf(words.subarray(at + TYPE_WORDS, at + TYPE_WORDS + count * 3), strings)) {
         if (fields.includes(`${name}.${field}`)) found.set(`${name}.${field}`, offset);
       }

@@ -3,85 +3,60 @@ import { familyOf, type IP, ipBytes } from '../../addr/ip.ts';
 import { type CIDR, parsePrefix } from '../../addr/prefix.ts';
 import { AF_INET, AF_INET6 } from '../netlink/rtnetlink.ts';
 import { Assembler } from './assembler.ts';
-import { HEAD_ROOM, headValue, putHead, type Straight } from './straight.ts';
+import {
+  type ConntrackNumbers,
+  clearSlot,
+  ETHERNET,
+  findSlot,
+  IPV4,
+  IPV6,
+  type IpLayout,
+  KNOWN,
+  keep,
+  type MemoryMaps,
+  noteEntry,
+  recall,
+  SLOT,
+  setLocal,
+  setRemote,
+  WAY,
+  WAY_BYTES,
+} from './flow-memory.ts';
+import { headValue, putHead, type Straight } from './straight.ts';
 import { lookInside, unwrap, type VxlanEnd } from './vxlan.ts';
 
 /** `struct __sk_buff` */
 const SKB = { protocol: 16, ifindex: 40, data: 76, dataEnd: 80 } as const;
-const ETHERNET = 14;
-const HELPER = { mapLookup: 1, jiffies: 118, redirectNeighbour: 152, redirectPeer: 155 } as const;
+const HELPER = { mapLookup: 1, redirectNeighbour: 152, redirectPeer: 155 } as const;
 const TCP = 6;
 const UDP = 17;
 /** FIN, SYN, RST: where a flow begins and ends connection tracking must see it. */
 const TCP_TURNS = 0x07;
 const TC_UNSPEC = -1;
 const TC_SHOT = 2;
-/** `enum ip_conntrack_status` */
-const IPS = {
-  seenReply: 0x02,
-  assured: 0x04,
-  srcNat: 0x10,
-  dstNat: 0x20,
-  seqAdjust: 0x40,
-  dying: 0x200,
-  helper: 0x2000,
-};
-/** Such flows need more of each packet than its way. */
-const NOT_PLAIN = IPS.srcNat | IPS.dstNat | IPS.seqAdjust | IPS.dying | IPS.helper;
-
-/** What both families share; ports follow the IP header, which has no options. */
-interface IpLayout {
-  readonly label: string;
-  readonly header: number;
-  readonly next: number;
-  readonly src: number;
-  readonly addressBytes: number;
-}
-const IPV4: IpLayout = { label: 'ipv4', header: 20, next: 9, src: 12, addressBytes: 4 };
-const IPV6: IpLayout = { label: 'ipv6', header: 40, next: 6, src: 8, addressBytes: 16 };
 const ETH_P = { ipv4: 0x0008, ipv6: 0xdd86 } as const;
 
 /** Places on the stack. A route's key is a length and then the same 16 bytes as a pod's. */
-const DST = -16;
-const ROUTE_KEY = -20;
-const SRC = -40;
+const DST = -32;
+const ROUTE_KEY = -36;
+const SRC = -56;
 /** `struct bpf_sock_tuple` */
-const TUPLE = -80;
-/** `struct bpf_ct_opts` as it was at first: netns, error, protocol. */
-const OPTIONS = -96;
+const TUPLE = -96;
+/** `struct bpf_ct_opts` as it was at first: netns, error, protocol, direction. */
+const OPTIONS = -112;
 const OPTIONS_BYTES = 12;
-const TUPLE_BYTES = -104;
-const IS_REMOTE = -112;
-const WRAPPED = -120;
+const DIRECTION = OPTIONS + 9;
+const TUPLE_BYTES = -120;
+const WRAPPED = -136;
 const CURRENT_NETNS = -1;
-/** Where the lookup's options were. */
-const TIMEOUT = OPTIONS;
-/**
- * What is past the stack prolongs no entry: with so little left of it a packet goes the node's way, where connection tracking
- * sees it. Half of the shortest that a flow on the fast path has by default: UDP's, 30 s.
- */
-const SECONDS_LEFT = 15;
 
 /** Address of a pod of this node to the index of its link. */
 export const POD_MAP = { keySize: 16, valueSize: 8 } as const;
-/**
- * Longest prefix of other nodes' pods to the link, the neighbour there (`struct bpf_redir_neigh`), and the head with which packets go
- * straight to the link's far end, where they do.
- */
-const ROUTE = { link: 0, neighbour: 4, head: 24 } as const;
 const REDIR_NEIGH_BYTES = 20;
-export const ROUTE_MAP = { keySize: 20, valueSize: ROUTE.head + HEAD_ROOM } as const;
+/** Longest prefix of other nodes' pods to the way there. */
+export const ROUTE_MAP = { keySize: 20, valueSize: WAY_BYTES } as const;
 
-/** Numbers of this kernel: bpf_skb_ct_lookup, bpf_ct_release, and where struct nf_conn has its status and its timeout (BTF); its HZ. */
-export interface ConntrackNumbers {
-  readonly lookup: number;
-  readonly release: number;
-  readonly status: number;
-  readonly timeout: number;
-  readonly ticksPerSecond: number;
-}
-
-export interface FastPathMaps {
+export interface FastPathMaps extends MemoryMaps {
   readonly pods: number;
   readonly routes: number;
 }
@@ -113,33 +88,43 @@ export function routeKey(dst: CIDR): Uint8Array {
 export function routeValue(index: number, dst: CIDR, via: IP, straight?: Straight): Uint8Array {
   const value = new Uint8Array(ROUTE_MAP.valueSize);
   const view = new DataView(value.buffer);
-  view.setUint32(ROUTE.link, index, true);
-  view.setUint32(ROUTE.neighbour, familyOf(via) === 4 ? AF_INET : AF_INET6, true);
-  value.set(ipBytes(via), ROUTE.neighbour + 4);
-  if (straight) value.set(headValue(straight, parsePrefix(dst).family), ROUTE.head);
+  view.setUint32(WAY.link, index, true);
+  view.setUint32(WAY.neighbour, familyOf(via) === 4 ? AF_INET : AF_INET6, true);
+  value.set(ipBytes(via), WAY.neighbour + 4);
+  if (straight) value.set(headValue(straight, parsePrefix(dst).family), WAY.head);
   return value;
 }
 
 /** For what a pod sends, at the node's end of its veth: only under its own address, to pods here and on other nodes. */
 export function fromPod(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8Array {
-  const asm = parse();
+  const asm = parse(maps, conntrack);
   lookUp(asm, maps.pods, SRC).jump('eq', 0, 0, 'pass').load('u32', 1, 0, 0).load('u32', 2, 6, SKB.ifindex);
   asm.jump('ne', 1, { r: 2 }, 'pass');
-  lookUp(asm, maps.pods, DST).mov(2, 0).store('u64', 10, IS_REMOTE, { r: 2 }).jump('ne', 0, 0, 'found');
-  asm.store('u32', 10, ROUTE_KEY, 128).mov(2, 1).store('u64', 10, IS_REMOTE, { r: 2 });
-  lookUp(asm, maps.routes, ROUTE_KEY).jump('eq', 0, 0, 'pass').label('found').mov(8, { r: 0 });
-  requireKnownFlow(asm, conntrack).load('u64', 1, 10, IS_REMOTE).jump('ne', 1, 0, 'remote');
+  setLocal(lookUp(asm, maps.pods, DST).jump('eq', 0, 0, 'elsewhere'));
+  asm.go('where').label('elsewhere').store('u32', 10, ROUTE_KEY, 128);
+  setRemote(lookUp(asm, maps.routes, ROUTE_KEY).jump('eq', 0, 0, 'pass'));
+  requireKnownFlow(asm.label('where'), conntrack);
+  asm
+    .label('known')
+    .load('u32', 1, 8, SLOT.way + WAY.neighbour)
+    .jump('ne', 1, 0, 'remote');
   toPeer(asm);
-  toPeer(putHead(asm.label('remote'), ROUTE.head));
-  asm.label('neighbour').load('u32', 1, 8, ROUTE.link).mov(2, { r: 8 }).alu('add', 2, ROUTE.neighbour);
+  toPeer(putHead(asm.label('remote'), SLOT.way + WAY.head));
+  asm
+    .label('neighbour')
+    .load('u32', 1, 8, SLOT.way + WAY.link)
+    .mov(2, { r: 8 })
+    .alu('add', 2, SLOT.way + WAY.neighbour);
   asm.mov(3, REDIR_NEIGH_BYTES).mov(4, 0).call(HELPER.redirectNeighbour).leave();
   return asm.label('pass').exit(TC_UNSPEC).label('drop').exit(TC_SHOT).assemble();
 }
 
 /** For what comes to the node over a link between nodes, for pods here; `vxlan`: also what is wrapped for this end. */
 export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?: VxlanEnd): Uint8Array {
-  const asm = lookUp(parse(vxlan), maps.pods, DST).jump('eq', 0, 0, 'pass').mov(8, { r: 0 });
+  const asm = parse(maps, conntrack, vxlan);
+  setLocal(lookUp(asm, maps.pods, DST).jump('eq', 0, 0, 'pass'));
   requireKnownFlow(asm, conntrack);
+  asm.label('known');
   if (vxlan) unwrap(asm, WRAPPED);
   toPeer(asm);
   asm.label('pass').exit(TC_UNSPEC);
@@ -149,30 +134,56 @@ export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?
 }
 
 /**
- * Puts addresses and ports on the stack. r6 = the packet, r9 = the bit that conntrack must have for its flow. Passes what is
- * not TCP or UDP, has IP options or extension headers, is a fragment, or begins or ends a connection.
+ * r6 = the packet, r8 = the place of its flow, r9 = what conntrack must say of it. Of one that is remembered there: on with `known`;
+ * else addresses and ports are put on the stack. Passes what is not TCP or UDP, has IP options or extension headers, is a fragment, or begins
+ * or ends a connection.
  */
-function parse(vxlan?: VxlanEnd): Assembler {
+function parse(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?: VxlanEnd): Assembler {
   const asm = new Assembler().mov(6, { r: 1 }).load('u32', 7, 1, SKB.data).load('u32', 8, 1, SKB.dataEnd);
   asm.load('u32', 2, 1, SKB.protocol);
   if (vxlan) lookInside(asm, vxlan, WRAPPED);
   asm.jump('eq', 2, ETH_P.ipv4, 'ipv4').jump('eq', 2, ETH_P.ipv6, 'ipv6').go('pass');
-  parseIp(asm, IPV6).go('parsed');
-  parseIp(asm, IPV4);
-  return asm.label('parsed');
+  for (const layout of [IPV6, IPV4]) {
+    parseIp(asm.label(layout.label), layout);
+    findSlot(asm, maps.slots, layout);
+    recall(asm, maps.generation, conntrack, layout, `new ${layout.label}`);
+    if (conntrack.again) asm.go('known');
+    copyIp(asm.label(`new ${layout.label}`), layout);
+    if (layout === IPV6) asm.go('new');
+  }
+  clearSlot(asm.label('new'), maps.generation);
+  return asm;
 }
 
-function parseIp(asm: Assembler, layout: IpLayout): Assembler {
-  const { label, header, next, src, addressBytes } = layout;
+function parseIp(asm: Assembler, layout: IpLayout): void {
+  const { label, header, next } = layout;
   const ports = ETHERNET + header;
-  asm.label(label);
   within(asm, ports + 8);
   if (layout === IPV4) asm.load('u8', 2, 7, ETHERNET).jump('ne', 2, 0x45, 'pass');
   // More fragments, or an offset, in network order.
   if (layout === IPV4) asm.load('u16', 2, 7, ETHERNET + 6).jump('set', 2, 0xff3f, 'pass');
+  asm
+    .load('u8', 2, 7, ETHERNET + next)
+    .mov(9, KNOWN.udp)
+    .jump('eq', 2, UDP, `plain ${label}`);
+  asm.jump('ne', 2, TCP, 'pass').mov(9, KNOWN.tcp);
+  within(asm, ports + 20);
+  asm
+    .load('u8', 2, 7, ports + 13)
+    .jump('set', 2, TCP_TURNS, 'pass')
+    .label(`plain ${label}`);
+}
+
+/** Without this test the verifier lets nobody read so far. */
+function within(asm: Assembler, bytes: number): void {
+  asm.mov(1, { r: 7 }).alu('add', 1, bytes).jump('gt', 1, { r: 8 }, 'pass');
+}
+
+function copyIp(asm: Assembler, layout: IpLayout): void {
+  const { header, next, src, addressBytes } = layout;
   copyAddress(asm, layout, ETHERNET + src, SRC, TUPLE);
   copyAddress(asm, layout, ETHERNET + src + addressBytes, DST, TUPLE + addressBytes);
-  asm.load('u32', 2, 7, ports).store('u32', 10, TUPLE + 2 * addressBytes, { r: 2 });
+  asm.load('u32', 2, 7, ETHERNET + header).store('u32', 10, TUPLE + 2 * addressBytes, { r: 2 });
   // By a register: only of those do older verifiers know the value again.
   asm.mov(2, 2 * addressBytes + 4).store('u64', 10, TUPLE_BYTES, { r: 2 });
   asm
@@ -180,14 +191,6 @@ function parseIp(asm: Assembler, layout: IpLayout): Assembler {
     .store('u32', 10, OPTIONS + 4, 0)
     .store('u32', 10, OPTIONS + 8, 0);
   asm.load('u8', 2, 7, ETHERNET + next).store('u8', 10, OPTIONS + 8, { r: 2 });
-  asm.mov(9, IPS.seenReply).jump('eq', 2, UDP, 'parsed').jump('ne', 2, TCP, 'pass').mov(9, IPS.assured);
-  within(asm, ports + 20);
-  return asm.load('u8', 2, 7, ports + 13).jump('set', 2, TCP_TURNS, 'pass');
-}
-
-/** Without this test the verifier lets nobody read so far. */
-function within(asm: Assembler, bytes: number): void {
-  asm.mov(1, { r: 7 }).alu('add', 1, bytes).jump('gt', 1, { r: 8 }, 'pass');
 }
 
 function copyAddress(asm: Assembler, { addressBytes }: IpLayout, from: number, key: number, tuple: number): void {
@@ -209,19 +212,19 @@ function lookUp(asm: Assembler, map: number, key: number): Assembler {
  * A flow that nobody translates and that was let in by the rules of the node: connection tracking has seen both its sides. All
  * others, and with them those of Services, go the node's way, where rules and translation are.
  */
-function requireKnownFlow(asm: Assembler, numbers: ConntrackNumbers): Assembler {
-  const { lookup, release, status, timeout, ticksPerSecond } = numbers;
+function requireKnownFlow(asm: Assembler, numbers: ConntrackNumbers): void {
   asm.mov(1, { r: 6 }).stackAddress(2, TUPLE).load('u64', 3, 10, TUPLE_BYTES).stackAddress(4, OPTIONS);
-  asm.mov(5, OPTIONS_BYTES).callKernel(lookup).jump('eq', 0, 0, 'pass');
-  asm.load('u64', 7, 0, status).load('u32', 1, 0, timeout).store('u64', 10, TIMEOUT, { r: 1 });
-  asm.mov(1, { r: 0 }).callKernel(release).jump('set', 7, NOT_PLAIN, 'pass');
-  asm.alu('and', 7, { r: 9 }).jump('eq', 7, 0, 'pass');
-  // Jiffies, of which an entry has the lower half.
-  asm.call(HELPER.jiffies).load('u64', 1, 10, TIMEOUT).alu('sub', 1, { r: 0 }).mov32(2, -1).alu('and', 1, { r: 2 });
-  return asm.mov(2, SECONDS_LEFT * ticksPerSecond).jump('gt', 2, { r: 1 }, 'pass');
+  asm.mov(5, OPTIONS_BYTES).callKernel(numbers.lookup).jump('eq', 0, 0, 'pass');
+  noteEntry(asm, numbers, DIRECTION);
+  asm.mov(1, { r: 0 }).callKernel(numbers.release);
+  keep(asm, numbers);
 }
 
 /** Straight to the pod's end of the veth, as if it had come over it. */
 function toPeer(asm: Assembler): void {
-  asm.load('u32', 1, 8, 0).mov(2, 0).call(HELPER.redirectPeer).leave();
+  asm
+    .load('u32', 1, 8, SLOT.way + WAY.link)
+    .mov(2, 0)
+    .call(HELPER.redirectPeer)
+    .leave();
 }

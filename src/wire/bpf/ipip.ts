@@ -1,7 +1,7 @@
 // Room wire: IP in IP (RFC 2003) as two tc programs on a node's leg: one wraps what leaves for other nodes' pods, one unwraps.
 import { type IP, ipBytes } from '../../addr/ip.ts';
 import { parsePrefix } from '../../addr/prefix.ts';
-import { Assembler } from './assembler.ts';
+import { Assembler, type Register } from './assembler.ts';
 
 /** `struct __sk_buff` */
 const SKB_PROTOCOL = 16;
@@ -113,15 +113,15 @@ export function encapsulate(map: number, local: IP): Uint8Array {
 function checksum(asm: Assembler): void {
   asm.mov(1, 0);
   for (let at = 0; at < IP_HEADER; at += 2) asm.load('u16', 2, 10, OUTER + at).alu('add', 1, { r: 2 });
-  storeChecksum(asm, OUTER);
+  storeChecksum(asm, 10, OUTER);
 }
 
-/** Of the header at this place on the stack; r1 = the sum of its words. */
-export function storeChecksum(asm: Assembler, header: number): void {
+/** Of the header that stands so far from `base`; r1 = the sum of its words. */
+export function storeChecksum(asm: Assembler, base: Register, header: number): void {
   for (let fold = 0; fold < 2; fold++) {
     asm.mov(2, { r: 1 }).alu('rsh', 2, 16).alu('and', 1, 0xffff).alu('add', 1, { r: 2 });
   }
-  asm.alu('xor', 1, 0xffff).store('u16', 10, header + FIELD.checksum, { r: 1 });
+  asm.alu('xor', 1, 0xffff).store('u16', base, header + FIELD.checksum, { r: 1 });
 }
 
 /** As bytes, without length, type of service and checksum. */

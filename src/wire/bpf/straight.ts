@@ -29,8 +29,6 @@ const IPIP_HEAD = ETHERNET + IP_HEADER;
 /** A head in a map's value: how much of it there is, the sum of what is constant in its IP header, and its bytes. */
 export const HEAD = { bytes: 0, sum: 4, head: 8 } as const;
 export const HEAD_ROOM = HEAD.head + VXLAN_HEAD;
-/** On the stack. */
-const COPY = -184;
 
 const ETHERTYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
 
@@ -62,60 +60,51 @@ function sumOf(bytes: Uint8Array): number {
 }
 
 /**
- * Gives the packet r6 the head that stands `at` behind r8. On with `neighbour` where there is none; to `pass` while nothing is done
- * yet, to `drop` when it cannot be ended.
+ * Gives the packet r6 the head that stands `at` behind r8, where nobody else writes. On with `neighbour` where there is none; to `pass`
+ * while nothing is done yet, to `drop` when it cannot be ended.
  */
 export function putHead(asm: Assembler, at: number): Assembler {
   asm.load('u32', 7, 8, at + HEAD.bytes).jump('eq', 7, 0, 'neighbour');
   asm.jump('eq', 7, IPIP_HEAD, 'ipip').jump('eq', 7, VXLAN_HEAD, 'vxlan');
-  asm
-    .mov(1, { r: 6 })
-    .mov(2, 0)
-    .mov(3, { r: 8 })
-    .alu('add', 3, at + HEAD.head);
-  asm.mov(4, MACS).mov(5, 0).call(HELPER.storeBytes).jump('ne', 0, 0, 'pass').go('headed');
+  storeHead(asm, at, MACS, 'pass').go('headed');
   ipip(asm.label('ipip'), at);
   asm.go('headed');
   vxlan(asm.label('vxlan'), at);
   return asm.label('headed');
 }
 
-function copyHead(asm: Assembler, at: number, bytes: number): void {
-  for (let byte = 0; byte < bytes; byte += 4) {
-    asm.load('u32', 1, 8, at + HEAD.head + byte).store('u32', 10, COPY + byte, { r: 1 });
-  }
-}
-
-function storeHead(asm: Assembler, bytes: number): void {
-  asm.mov(1, { r: 6 }).mov(2, 0).stackAddress(3, COPY).mov(4, bytes).mov(5, 0);
-  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop');
+function storeHead(asm: Assembler, at: number, bytes: number, failed = 'drop'): Assembler {
+  asm
+    .mov(1, { r: 6 })
+    .mov(2, 0)
+    .mov(3, { r: 8 })
+    .alu('add', 3, at + HEAD.head);
+  return asm.mov(4, bytes).mov(5, 0).call(HELPER.storeBytes).jump('ne', 0, 0, failed);
 }
 
 /** The packet's own length and type of service (RFC 6040). */
 function ipip(asm: Assembler, at: number): void {
-  const header = COPY + ETHERNET;
-  copyHead(asm, at, IPIP_HEAD + 2);
+  const header = at + HEAD.head + ETHERNET;
   asm.load('u32', 1, 6, SKB.data).load('u32', 2, 6, SKB.dataEnd);
   asm.mov(3, { r: 1 }).alu('add', 3, IPIP_HEAD).jump('gt', 3, { r: 2 }, 'pass');
   asm.load('u8', 9, 1, ETHERNET + FIELD.tos).load('u16', 7, 1, ETHERNET + FIELD.length);
   asm.swap16(7).alu('add', 7, IP_HEADER).jump('gt', 7, MOST_BYTES, 'pass').swap16(7);
-  asm.store('u16', 10, header + FIELD.length, { r: 7 }).store('u8', 10, header + FIELD.tos, { r: 9 });
+  asm.store('u16', 8, header + FIELD.length, { r: 7 }).store('u8', 8, header + FIELD.tos, { r: 9 });
   // The type of service is the second byte of the first word.
   asm
     .load('u32', 1, 8, at + HEAD.sum)
     .alu('add', 1, { r: 7 })
     .alu('mul', 9, 256)
     .alu('add', 1, { r: 9 });
-  storeChecksum(asm, header);
+  storeChecksum(asm, 8, header);
   adjustRoom(asm, IP_HEADER, WRAPPING, 'pass');
-  storeHead(asm, IPIP_HEAD);
+  storeHead(asm, at, IPIP_HEAD);
 }
 
-/** The source port tells flows apart; UDP's checksum is zero, as RFC 7348 wants it. */
+/** UDP's checksum is zero, as RFC 7348 wants it. */
 function vxlan(asm: Assembler, at: number): void {
-  const header = COPY + ETHERNET;
+  const header = at + HEAD.head + ETHERNET;
   const udp = header + IP_HEADER;
-  copyHead(asm, at, VXLAN_HEAD);
   // Around the packet: all of the head but the frame's own header.
   asm
     .load('u32', 7, 6, SKB.length)
@@ -124,15 +113,24 @@ function vxlan(asm: Assembler, at: number): void {
   asm
     .jump('gt', 7, MOST_BYTES, 'pass')
     .swap16(7)
-    .store('u16', 10, header + FIELD.length, { r: 7 });
+    .store('u16', 8, header + FIELD.length, { r: 7 });
   asm
     .alu('sub', 9, IP_HEADER)
     .swap16(9)
-    .store('u16', 10, udp + UDP.length, { r: 9 });
+    .store('u16', 8, udp + UDP.length, { r: 9 });
   asm.load('u32', 1, 8, at + HEAD.sum).alu('add', 1, { r: 7 });
-  storeChecksum(asm, header);
-  asm.mov(1, { r: 6 }).call(HELPER.hash).alu('and', 0, 0x3fff).alu('add', 0, DYNAMIC_PORTS);
-  asm.swap16(0).store('u16', 10, udp + UDP.source, { r: 0 });
+  storeChecksum(asm, 8, header);
   adjustRoom(asm, VXLAN_HEAD - ETHERNET, ENCAP_VXLAN | BigInt(WRAPPING | ENCAP_UDP), 'pass');
-  storeHead(asm, VXLAN_HEAD);
+  storeHead(asm, at, VXLAN_HEAD);
+}
+
+/** VXLAN's source port tells flows apart: of the packet r6, into the head `at` behind r8. */
+export function nameFlow(asm: Assembler, at: number): void {
+  asm
+    .load('u32', 1, 8, at + HEAD.bytes)
+    .jump('ne', 1, VXLAN_HEAD, 'named')
+    .mov(1, { r: 6 })
+    .call(HELPER.hash);
+  asm.alu('and', 0, 0x3fff).alu('add', 0, DYNAMIC_PORTS).swap16(0);
+  asm.store('u16', 8, at + HEAD.head + ETHERNET + IP_HEADER + UDP.source, { r: 0 }).label('named');
 }
