@@ -81,7 +81,7 @@ function serveBatches(fd: number, v6: boolean, respond: Respond, ready: Ready | 
         return length;
       }
       const sender = from();
-      const made = respond(memory.slice(start, end), 'udp', sender);
+      const made = respond(memory.bytes.slice(start, end), 'udp', sender);
       if (made instanceof Promise) {
         void made.then((later) => datagrams.send(later, sender));
         return 0;
@@ -91,7 +91,7 @@ function serveBatches(fd: number, v6: boolean, respond: Respond, ready: Ready | 
         datagrams.send(made, sender);
         return 0;
       }
-      memory.set(made, answer);
+      memory.bytes.set(made, answer);
       return made.length;
     },
     end() {

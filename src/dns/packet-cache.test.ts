@@ -8,6 +8,7 @@ import { decodeMessage } from '../wire/dns/reader.ts';
 import { encodeMessage, queryMessage } from '../wire/dns/writer.ts';
 import { chain } from './chain.ts';
 import { PacketCache } from './packet-cache.ts';
+import { wordMemory } from './packet-words.ts';
 import { ClusterRecords } from './records.ts';
 import { type Respond, responder } from './respond.ts';
 import { DnsStats } from './stats.ts';
@@ -22,8 +23,8 @@ interface World {
   readonly respond: Respond;
 }
 
-function world(size = 100): World {
-  const packets = new PacketCache(size);
+function world(bytes = 1 << 16): World {
+  const packets = new PacketCache(bytes);
   const stats = new DnsStats();
   const records = new ClusterRecords({
     zone: 'cluster.local',
@@ -57,12 +58,14 @@ function setEndpoints(records: ClusterRecords, count: number): void {
 
 /** As the listener does it: what is kept, else undefined. */
 function kept({ packets }: World, question: Uint8Array): Message | undefined {
-  const memory = new Uint8Array(8192);
-  memory.set(question, 100);
+  const memory = wordMemory(8192);
+  // What came before is still there.
+  memory.bytes.fill(0x55);
+  memory.bytes.set(question, 100);
   packets.now = performance.now();
   const length = packets.answer(memory, 100, 100 + question.length, 4096, 'v4');
   if (length === 0) return undefined;
-  const message = decodeMessage(memory.slice(4096, 4096 + length));
+  const message = decodeMessage(memory.bytes.slice(4096, 4096 + length));
   assert.ok(!('malformed' in message));
   return message;
 }
@@ -192,18 +195,34 @@ test('answers are counted by what they are', () => {
 });
 
 test('the oldest makes room, and what is dropped takes no place among its like', () => {
-  const one = world(3);
-  const asked = Array.from({ length: 10 }, (_, i) => ask(`name-${i}.shop.svc.cluster.local`));
-  for (const packet of asked) made(one, packet);
-  assert.deepEqual(
-    asked.map((packet) => kept(one, packet) !== undefined),
-    [...new Array(7).fill(false), true, true, true],
-  );
-  for (let round = 0; round < 5; round++) {
+  const one = world(2048);
+  const asked = Array.from({ length: 40 }, (_, i) => ask(`name-${i}.shop.svc.cluster.local`));
+  const oldestKept = (upTo: number) => {
+    const have = asked.slice(0, upTo).map((packet) => kept(one, packet) !== undefined);
+    const first = have.indexOf(true);
+    assert.ok(first >= 0 && have.slice(first).every(Boolean), `after ${upTo}: ${have}`);
+    return first;
+  };
+  for (const [i, packet] of asked.entries()) {
+    made(one, packet);
+    assert.ok(oldestKept(i + 1) >= i - 8);
+  }
+  assert.ok(oldestKept(40) < 38);
+  for (let round = 0; round < 40; round++) {
     setService(one.records, `name-${round}`, '10.96.0.40');
     made(one, asked[round]!);
     assert.equal(kept(one, asked[round]!)?.answers.length, 1);
   }
+});
+
+test('what is larger than all the memory is not kept, and nothing else is lost for it', () => {
+  const one = world(512);
+  const small = ask('web.shop.svc.cluster.local');
+  made(one, small);
+  setEndpoints(one.records, 30);
+  made(one, ask('db.shop.svc.cluster.local'));
+  assert.equal(kept(one, ask('db.shop.svc.cluster.local')), undefined);
+  assert.ok(kept(one, small));
 });
 
 test('an answer for a time grows old second by second, and ends with it', () => {
@@ -218,13 +237,13 @@ test('an answer for a time grows old second by second, and ends with it', () => 
   const hits = { count: 0 };
   const tally = stats.tally({ protocol: 'udp', type: 1, rcode: 0, dnssecOk: true, plugin: 'cache' });
   packets.put(packet, [new Uint8Array(encodeMessage(answer))], { until: 4500, ages: 600, hits }, tally);
-  const memory = new Uint8Array(8192);
-  memory.set(packet);
+  const memory = wordMemory(8192);
+  memory.bytes.set(packet);
   const ttlsAt = (now: number) => {
     packets.now = now;
     const length = packets.answer(memory, 0, packet.length, 4096, 'v4');
     if (length === 0) return undefined;
-    const message = decodeMessage(memory.slice(4096, 4096 + length));
+    const message = decodeMessage(memory.bytes.slice(4096, 4096 + length));
     assert.ok(!('malformed' in message));
     assert.deepEqual(message.edns, edns);
     return message.answers.map(({ ttl }) => ttl);

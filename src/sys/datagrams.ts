@@ -20,6 +20,8 @@ const AF_INET6 = 10;
 const MMSGHDR = 64;
 const IOVEC = 16;
 const SOCKADDR = 28;
+/** Between datagrams: what begins at multiples of 4096 shares a few lines of the CPU's cache. */
+const CACHE_LINE = 64;
 /** Fields of struct mmsghdr. */
 const NAME = 0;
 const NAMELEN = 8;
@@ -50,15 +52,22 @@ export class Sender {
   }
 }
 
+/** The same memory as bytes and as words of four bytes. */
+export interface PacketMemory {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+}
+
 export interface DatagramHandler {
   /** Before the datagrams of one call, and after them. */
   begin(): void;
   end(): void;
   /**
    * A datagram stands in `memory` from `start` to `end`; its answer may be written from `answer` on, at most DATAGRAM_ROOM
-   * bytes. Returns the answer's length; 0 for none, or none yet. What is wanted beyond the call is copied; `from` makes a copy.
+   * bytes. Both begin with a word. Returns the answer's length; 0 for none, or none yet. What is wanted beyond the call is
+   * copied; `from` makes a copy.
    */
-  packet(memory: Uint8Array, start: number, end: number, answer: number, from: () => Sender): number;
+  packet(memory: PacketMemory, start: number, end: number, answer: number, from: () => Sender): number;
 }
 
 export interface Datagrams {
@@ -68,18 +77,20 @@ export interface Datagrams {
 }
 
 /** Memory that stays where it is, so that what points into it is written once. Names, headers, iovecs and data of both directions. */
-class Memory {
+class Memory implements PacketMemory {
   readonly #pointer: unknown;
   readonly bytes: Uint8Array;
+  readonly words: Int32Array;
   readonly view: DataView;
   readonly received: readonly Uint8Array[];
   readonly answers: readonly Uint8Array[];
 
   constructor(v6: boolean) {
-    const size = BATCH * (2 * (MMSGHDR + IOVEC + DATAGRAM_ROOM) + SOCKADDR + 4);
+    const size = nameAt(BATCH);
     this.#pointer = koffi.alloc('uint8_t', size);
     const memory = koffi.view(this.#pointer, size);
     this.bytes = new Uint8Array(memory).fill(0);
+    this.words = new Int32Array(memory);
     this.view = new DataView(memory);
     const base = koffi.address(this.#pointer);
     const header = (slot: number) => this.bytes.subarray(slot * MMSGHDR);
@@ -103,7 +114,7 @@ class Memory {
 
 /** Slots up to BATCH are what was received, the others are the answers to it. */
 const iovecAt = (slot: number) => 2 * BATCH * MMSGHDR + slot * IOVEC;
-const dataAt = (slot: number) => 2 * BATCH * (MMSGHDR + IOVEC) + slot * DATAGRAM_ROOM;
+const dataAt = (slot: number) => 2 * BATCH * (MMSGHDR + IOVEC) + slot * (DATAGRAM_ROOM + CACHE_LINE);
 const nameAt = (slot: number) => dataAt(2 * BATCH) + slot * SOCKADDR;
 
 /** koffi closes a poll handle silently when it is collected. */
@@ -168,7 +179,8 @@ class BatchSocket {
   }
 
   #answer(count: number): void {
-    const { view, bytes } = this.#memory;
+    const memory = this.#memory;
+    const { view } = memory;
     const handler = this.#handler;
     handler.begin();
     let first = 0;
@@ -177,7 +189,7 @@ class BatchSocket {
       const start = dataAt(slot);
       this.#slot = slot;
       const length = handler.packet(
-        bytes,
+        memory,
         start,
         start + view.getUint32(at + LENGTH, true),
         dataAt(BATCH + slot),
