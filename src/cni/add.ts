@@ -52,6 +52,7 @@ function addInterface(config: NetConfig, request: Request, netns: string, ipam: 
       ownsLink: true,
       ips,
       near: [],
+      ...(config.mac !== undefined && { mac: config.mac }),
       ...(config.ipamType !== OUR_IPAM && { gateways: gatewaysOf(leased) }),
       ...(config.ipMasq && { unmasqueraded: [...insideOf(config, request, leased), ...config.nonMasqueradeCIDRs] }),
     };

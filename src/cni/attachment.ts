@@ -35,7 +35,7 @@ export interface Attachment extends Holder {
   readonly pin?: string;
   /** Of a node's agent: `namespace/name`. */
   readonly pod?: string;
-  /** Of a node's agent: the one that was asked for. */
+  /** The one that was asked for. */
   readonly mac?: string;
 }
 

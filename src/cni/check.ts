@@ -111,7 +111,9 @@ function routesOn(socket: NetlinkSocket, index: number): string[] {
     .map(({ dst }) => networkOf(dst));
 }
 
-function gatewayDrift(inside: NetlinkSocket, index: number, { ips }: Attachment): string[] {
+/** Where a MAC was asked for, the kernel answers for the gateway, and whoever sets it once more takes the neighbour away. */
+function gatewayDrift(inside: NetlinkSocket, index: number, { ips, mac }: Attachment): string[] {
+  if (mac !== undefined) return [];
   const families = [...new Set(ips.map(familyOf))];
   return families
     .filter((family) => {

@@ -1,10 +1,11 @@
 // Room cni: an attachment put into the kernel and taken out of it: veth, addresses, routes, token buckets, rules.
 import { familyOf } from '../addr/ip.ts';
+import { hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
 import { bucketOf, type Shape } from '../plan/bandwidth.ts';
 import { portsOf } from '../plan/host-ports.ts';
-import { type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
+import { GATEWAYS, type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
 import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
@@ -39,7 +40,18 @@ function linkItems(attachment: Attachment, wires: Wires): KernelItem[] {
     ...(families.has(4) ? [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1' } as const] : []),
     ...(families.has(6) ? [{ kind: 'sysctl', key: 'net/ipv6/conf/all/forwarding', value: '1' } as const] : []),
     ...planPod({ ...place, ...(routes && { routes }) }).items,
+    ...(attachment.mac !== undefined && families.has(4) ? [gatewayRoute(linkNameOf(attachment))] : []),
   ];
+}
+
+/**
+ * A MAC that the runtime asks for is set once more by tuning behind us (podman's --mac-address), and with that the container forgets
+ * its permanent neighbour. By this route, which goes with its link, the kernel answers ARP for the gateway; NDP it answers anyway.
+ */
+function gatewayRoute(link: string): KernelItem {
+  // One destination with many routes: each needs a metric of its own.
+  const metric = 1 + Number.parseInt(link.slice(2, 9), 16);
+  return { kind: 'route', dst: hostPrefix(GATEWAYS[4]), type: 'local', link, metric };
 }
 
 export class Wiring {

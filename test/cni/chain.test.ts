@@ -114,6 +114,34 @@ test('a MAC is given to podwire-cni: one that tuning gives cuts the container of
   assert.deepEqual(world.remains(), []);
 });
 
+test('a MAC that the runtime asks for is set by podwire-cni and by tuning behind it: both ends still hear each other', {
+  skip,
+}, async () => {
+  using world = new World();
+  const ipam = { type: 'podwire', ranges: [[{ subnet: '10.22.0.0/16' }], [{ subnet: 'fd00:22::/64' }]] };
+  const calls = [1, 2].map((n) => ({
+    netns: world.container(),
+    container: `c${n}`,
+    args: `IgnoreUnknown=1;MAC=02:00:00:00:00:0${n}`,
+  }));
+  for (const call of calls) {
+    const chain = new Chain(world, [{ type: 'podwire-cni', ipMasq: true, ipam }, { type: 'tuning' }]);
+    await chain.add(call);
+    await chain.check(call);
+    for (const [i, { address }] of chain.result.ips.entries()) {
+      const ip = address.split('/')[0];
+      await using server = await serveIn(call.netns, ip);
+      assert.ok((await talk(world.node, ip, server.port))[0]);
+      const outsideIP = [OUTSIDE_IP, '2001:db8::2'][i]!;
+      await using outside = await serveIn(world.outside, outsideIP);
+      assert.equal((await talk(call.netns, outsideIP, outside.port))[0], [NODE_IP, '2001:db8::1'][i]);
+    }
+  }
+  const wires = new Chain(world, [{ type: 'podwire-cni', ipam }]);
+  for (const call of calls) await wires.del(call);
+  assert.deepEqual(world.remains(), []);
+});
+
 // The conflists that podman, containerd and kind bring along, with the names changed and nothing else.
 for (const [whose, plugin] of [
   [
