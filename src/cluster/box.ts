@@ -29,8 +29,8 @@ export interface Box {
   readonly nodes: readonly NodeWorker[];
   readonly timings: Timings;
   readonly live: LiveChanges;
-  /** Stops our own parts and leaves pods, namespaces and rules as they are. */
-  close(): Promise<void>;
+  /** Stops our own parts and leaves pods, namespaces and rules as they are. Says whether all threads have ended. */
+  close(): Promise<boolean>;
 }
 
 export interface BoxOptions {
@@ -97,8 +97,9 @@ export async function startBox(config: ClusterConfig, nodes: NodeWorker[], optio
       scheduler.close();
       controllers.close();
       informers.close();
-      await Promise.all(nodes.map((node) => node.stop()));
+      const ends = await Promise.all(nodes.map((node) => node.stop()));
       await api.close();
+      return ends.every((ended) => ended);
     },
   };
 }

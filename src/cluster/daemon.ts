@@ -44,11 +44,17 @@ async function run(name: string, demo: boolean): Promise<void> {
     if (closing) return;
     closing = true;
     control.close();
-    box.close().finally(() => process.exit(0));
+    box.close().then(end, () => process.exit(0));
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   tell({ type: 'ready', timings: box.timings });
+}
+
+/** exit() waits for threads that hang, and may not survive their end. */
+function end(allThreadsEnded: boolean): void {
+  if (allThreadsEnded) process.exit(0);
+  process.kill(process.pid, 'SIGKILL');
 }
 
 process.on('unhandledRejection', (reason) => log.error({ err: reason }, 'a promise was rejected and nobody looked'));

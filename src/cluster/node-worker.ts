@@ -22,8 +22,10 @@ import { machineResolvers } from './resolvers.ts';
 const log = logger('cluster');
 const RESTART_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 30_000;
-/** An agent that is stuck is ended; what it runs goes on all the same. */
+/** An agent that does not close in order dies without; what it runs goes on all the same. */
 const STOP_LIMIT_MS = 5000;
+/** A thread that does not even die by then hears nothing. */
+const DEATH_LIMIT_MS = 2000;
 const REPORT_LIMIT_MS = 1000;
 /** For what an agent has made lately: 48 would be kept by most that need 6, 5 MiB a node. */
 const YOUNG_MIB = 12;
@@ -48,10 +50,10 @@ export interface NodeWorker {
   changeOverlay(settings: OverlaySettings, step: OverlayStep): Promise<void>;
   /** Gives a load balancer address to another node, `to` where it is given; returns to which, or undefined when the node has it not or nobody else can. */
   moveAddress(ip: string, to?: string): Promise<string | undefined>;
-  /** Ends the agent without a word, as if it had crashed; `stay`: it does not come back by itself. */
+  /** Ends the agent without a word, as if it had crashed; `stay`: it does not come back by itself. Throws a Fault when its thread hangs. */
   kill(stay: boolean): Promise<void>;
-  /** `leave`: the node is to go, and others are to have its load balancer addresses at once. */
-  stop(leave?: boolean): Promise<void>;
+  /** `leave`: the node is to go, and others are to have its load balancer addresses at once. Says whether it has ended: a thread that hangs is left to itself. */
+  stop(leave?: boolean): Promise<boolean>;
 }
 
 type FromAgent =
@@ -186,25 +188,36 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     moveAddress: (ip, to) => askAddress(worker, ip, to),
     async kill(stay) {
       staysDead = stay;
-      // Not terminate(): of a thread that is called back from outside of JavaScript that ends the whole process.
-      if (alive) await exitAfter(worker, { type: 'die' });
+      if (!alive || (await exitsWithin(worker, { type: 'die' }, DEATH_LIMIT_MS))) return;
+      throw new Fault(`the agent of ${layout.name} hangs`, { mend: 'it dies as soon as it hears of it' });
     },
     async stop(leave = false) {
-      if (stopping) return;
       stopping = true;
-      if (!alive) return;
-      await exitAfter(worker, { type: 'stop', leave });
+      if (!alive || (await exitsWithin(worker, { type: 'stop', leave }, STOP_LIMIT_MS))) return true;
+      log.warn({ node: layout.name }, 'the agent does not stop; ending it');
+      if (await exitsWithin(worker, { type: 'die' }, DEATH_LIMIT_MS)) return true;
+      log.error(
+        { node: layout.name },
+        'the thread of the agent hangs; it ends as soon as it hears of it, or with the daemon',
+      );
+      return false;
     },
   };
 }
 
-/** Tells the agent to end, and ends it when it does not. */
-async function exitAfter(worker: Worker, message: object): Promise<void> {
-  const exited = new Promise((resolve) => worker.once('exit', resolve));
-  worker.postMessage(message);
-  const limit = setTimeout(() => void worker.terminate(), STOP_LIMIT_MS);
-  await exited;
-  clearTimeout(limit);
+/** Tells the thread to end, and whether it does. Never terminate(): of a thread that is called back from outside of JavaScript that ends the whole process. */
+function exitsWithin(worker: Worker, message: object, limitMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const exited = () => give(true);
+    const give = (ended: boolean) => {
+      clearTimeout(limit);
+      worker.off('exit', exited);
+      resolve(ended);
+    };
+    const limit = setTimeout(give, limitMs, false);
+    worker.once('exit', exited);
+    worker.postMessage(message);
+  });
 }
 
 function release({ name, netns }: NodeLayout): void {

@@ -80,11 +80,19 @@ async function stop(leave: boolean): Promise<void> {
     log.warn({ err: error }, 'the agent did not stop in good order');
   }
   parentPort!.postMessage({ type: 'stopped' });
-  process.exit(0);
+  onceAlone(() => process.exit(0));
 }
 
-/** An error that nobody catches ends this thread, as ever, and not the process with all its nodes: what calls back from outside of JavaScript is ended first. */
+/** An error that nobody catches ends this thread, as ever, and not the process with all its nodes. */
 function dieAlone(error: unknown): void {
+  onceAlone(() => {
+    process.off('uncaughtException', dieAlone);
+    throw error;
+  });
+}
+
+/** Calls once nothing calls back from outside of JavaScript any more: of a thread that has ended, that would end the process. */
+function onceAlone(end: () => void): void {
   stopPolling();
   const last = () => {
     if (callsUnderWay() > 0) {
@@ -93,15 +101,13 @@ function dieAlone(error: unknown): void {
     }
     // What began to wait meanwhile.
     stopPolling();
-    process.off('uncaughtException', dieAlone);
-    throw error;
+    end();
   };
   setImmediate(last);
 }
 
 function fail(error: unknown): void {
-  stopPolling();
   log.error({ err: error }, 'the agent could not start');
   parentPort!.postMessage({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
-  process.exit(1);
+  onceAlone(() => process.exit(1));
 }

@@ -1,11 +1,22 @@
-// Ends one node's agent, and nothing else of its daemon.
+// Ends one node's agent, and nothing else of its daemon; or makes it hang.
 import { until } from './machine.ts';
 
-/**
- * Throws an error that nobody catches in the thread of that node, by way of Node's inspector. Says whether the thread was there: one that
- * has just died has no successor yet.
- */
-export async function breakThread(daemon: number, node: string): Promise<boolean> {
+const DIE = "setImmediate(() => { throw new Error('broken by a test') })";
+/** Longer than the inspector needs to let go of it. */
+const HANG = 'setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60000), 500)';
+
+/** Throws an error that nobody catches in the thread of that node. Says whether the thread was there: one that has just died has no successor yet. */
+export function breakThread(daemon: number, node: string): Promise<boolean> {
+  return evaluate(daemon, node, DIE, 'NodeWorker.detachedFromWorker');
+}
+
+/** The thread of that node hears nothing for a minute, as in a system call that does not return. */
+export function hangThread(daemon: number, node: string): Promise<boolean> {
+  return evaluate(daemon, node, HANG, 'NodeWorker.receivedMessageFromWorker');
+}
+
+/** By way of Node's inspector; resolves when it tells of `done`. */
+async function evaluate(daemon: number, node: string, expression: string, done: string): Promise<boolean> {
   process.kill(daemon, 'SIGUSR1');
   const url = await until('the inspector listens', async () => {
     const targets = (await (await fetch('http://127.0.0.1:9229/json/list')).json()) as {
@@ -18,7 +29,6 @@ export async function breakThread(daemon: number, node: string): Promise<boolean
   // Attached threads are told of before the answer to `enable` (id 1).
   let found = false;
   const send = (id: number, method: string, params: object) => socket.send(JSON.stringify({ id, method, params }));
-  const expression = "setImmediate(() => { throw new Error('broken by a test') })";
   socket.onopen = () => send(1, 'NodeWorker.enable', { waitForDebuggerOnStart: false });
   socket.onmessage = ({ data }) => {
     const { id, method, params } = JSON.parse(String(data)) as {
@@ -27,7 +37,7 @@ export async function breakThread(daemon: number, node: string): Promise<boolean
       params?: { sessionId: string; workerInfo?: { title: string } };
     };
     if (id === 1 && !found) resolve(false);
-    if (method === 'NodeWorker.detachedFromWorker') resolve(true);
+    if (method === done) resolve(true);
     if (method !== 'NodeWorker.attachedToWorker' || !params?.workerInfo?.title.includes(node)) return;
     found = true;
     const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });

@@ -10,7 +10,7 @@ import type { Pod } from '../../src/objects/types.ts';
 import { startTimeOf } from '../../src/sys/identity.ts';
 import { enterNetns } from '../../src/sys/netns.ts';
 import { containerIds, untilNothingBesides } from './audit.ts';
-import { breakThread } from './break-thread.ts';
+import { breakThread, hangThread } from './break-thread.ts';
 import { inventory, kubectlSkip, Machine, processesOf, until } from './machine.ts';
 
 const skip = kubectlSkip() ?? false;
@@ -143,6 +143,26 @@ test("a node's thread that dies is started again and adopts what runs on its nod
   await until('the daemon has ended', async () => startTimeOf(pid) === undefined);
   await machine.mustPodwire('up');
   for (const pod of earlier) assert.deepEqual(containerIds(await ready(pod.metadata.name)), containerIds(pod));
+});
+
+test("with a node's thread that hangs the daemon ends all the same, and the next one adopts what runs there", {
+  skip,
+}, async () => {
+  const onlooker = await ready('onlooker');
+  const pid = daemonPid();
+  assert.ok(await hangThread(pid, 'node-2'));
+  await until('it hangs', async () => (await machine.podwire('status')).code !== 0);
+  const { code, stderr } = await machine.podwire('node', 'kill', 'node-2');
+  assert.notEqual(code, 0);
+  assert.match(stderr, /the agent of node-2 hangs/);
+  process.kill(pid, 'SIGTERM');
+  await until('the daemon has ended', async () => startTimeOf(pid) === undefined);
+  const said = readFileSync(file('daemon.log'), 'utf8');
+  assert.match(said, /the thread of the agent hangs/);
+  assert.doesNotMatch(said, /FATAL ERROR/);
+  await machine.mustPodwire('up');
+  assert.deepEqual(containerIds(await ready('onlooker')), containerIds(onlooker));
+  assert.match(await machine.kubectl('exec', 'onlooker', '--', 'echo', 'heard'), /heard/);
 });
 
 test('kill -9 in the middle of writes: whatever was acknowledged is there, and watches miss nothing', {
