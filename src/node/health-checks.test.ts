@@ -47,6 +47,7 @@ test("metrics have kube-proxy's names, and counters the Service that they count 
   const cause = { kind: 'Service', namespace: 'shop', name: 'web' };
   const plan: Plan = new Map([['service/shop/web', { cause, items: [element] }]]);
   const facts = { nodeName: 'n', nodeIPs: ['10.0.0.1'], ownPodCIDRs: [], podCIDRs: [], serviceCIDRs: [], dnsIPs: [] };
+  const port = await freePort();
   const server = serveProxy(
     {
       kernel: { nftCounts: () => [{ key, packets: 5, bytes: 300 }] },
@@ -57,10 +58,11 @@ test("metrics have kube-proxy's names, and counters the Service that they count 
       withoutLocal: () => ({ internal: 2, external: 0 }),
       mode: 'nftables',
     },
-    0,
+    port,
+    IP,
   );
   t.after(() => server.close());
-  const ask = (path: string) => fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { connection: 'close' } });
+  const ask = (path: string) => fetch(`http://${IP}:${port}${path}`, { headers: { connection: 'close' } });
   const text = await (await ask('/metrics')).text();
   for (const line of [
     'kubeproxy_sync_proxy_rules_duration_seconds_bucket{le="0.002"} 0',

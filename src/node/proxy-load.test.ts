@@ -1,32 +1,10 @@
 // Room node: what many Services cost the kernel: no rules for each endpoint, no listing, no transaction without end.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MemoryInformer } from '../cache/memory-informer.fixture.ts';
-import type { Client } from '../client/client.ts';
-import { FakeKernel } from '../kernel/fake.ts';
-import { fakeNft } from '../kernel/nft-fake.ts';
-import type { EndpointSlice, Node, Service } from '../objects/types.ts';
-import { createReconciler } from '../reconcile/loop.ts';
-import type { NodeOptions } from './agent.ts';
-import { startProxy } from './proxy.ts';
+import type { NftItem } from '../kernel/nft-items.ts';
+import type { EndpointSlice, Service } from '../objects/types.ts';
+import { fakeProxy, metadata } from './proxy.fixture.ts';
 
-const options = {
-  clusterName: 'test',
-  nodeName: 'worker-1',
-  nodeIPs: ['172.30.0.11'],
-  podCIDRs: [],
-  clusterPodCIDRs: ['10.244.0.0/16'],
-  serviceCIDRs: ['10.96.0.0/16'],
-  dnsIPs: [],
-} as unknown as NodeOptions;
-
-const metadata = (name: string) => ({
-  name,
-  namespace: 'shop',
-  uid: name,
-  resourceVersion: '1',
-  creationTimestamp: '',
-});
 const byte = (n: number) => `${n >> 8}.${n & 255}`;
 
 function serviceAndSlice(i: number, endpoints: number): [Service, EndpointSlice] {
@@ -49,36 +27,24 @@ function serviceAndSlice(i: number, endpoints: number): [Service, EndpointSlice]
 }
 
 async function loaded(services: number, endpoints: number) {
-  const informers = {
-    services: new MemoryInformer<Service>(),
-    slices: new MemoryInformer<EndpointSlice>({
-      service: ({ metadata: { labels } }) => [`shop/${labels!['kubernetes.io/service-name']}`],
-    }),
-    nodes: new MemoryInformer<Node>(),
-  };
+  const set = fakeProxy();
   for (let i = 0; i < services; i++) {
     const [service, slice] = serviceAndSlice(i, endpoints);
-    informers.services.set(service);
-    informers.slices.set(slice);
+    set.services.set(service);
+    set.slices.set(slice);
   }
-  const nft = fakeNft();
+  const { nft } = set;
   let reads = 0;
   const read = nft.read.bind(nft);
   nft.read = () => {
     reads++;
     return read();
   };
-  const kernel = new FakeKernel({ nft });
-  const conntrack = { flushConntrack: () => 0, nftCounts: () => [] };
-  const client = undefined as unknown as Client;
-  const proxy = startProxy({ client, reconciler: createReconciler(kernel), kernel: conntrack, options, informers });
-  for (const informer of Object.values(informers)) informer.sync();
-  await proxy.ready;
-  const settled = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-  return { ...informers, kernel, proxy, settled, rules: () => rulesOf(read()), reads: () => reads };
+  await set.sync();
+  return { ...set, rules: () => rulesOf(read()), reads: () => reads };
 }
 
-const rulesOf = (items: ReturnType<ReturnType<typeof fakeNft>['read']>) =>
+const rulesOf = (items: readonly NftItem[]) =>
   items.reduce((sum, item) => sum + (item.kind === 'chain' ? item.rules.length : 0), 0);
 
 // kubernetes#96018

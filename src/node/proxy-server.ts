@@ -1,13 +1,12 @@
 // Room node: /metrics, /healthz and /proxyMode of the proxy, on loopback inside the node's namespace, where kube-proxy has them.
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IP } from '../addr/ip.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { logger } from '../observe/log.ts';
+import { servePages } from '../observe/pages.ts';
 import type { TrafficPolicy } from '../plan/frontends.ts';
 import type { Plan } from '../plan/plan.ts';
 import { countedSets } from '../plan/proxy-base.ts';
 import type { NodeFacts } from '../plan/proxy-names.ts';
-import { SysError } from '../sys/ffi.ts';
-import { listenOn, openSocket } from '../sys/socket.ts';
 import type { ProxyStats } from './proxy-stats.ts';
 
 export const METRICS_PORT = 10_249;
@@ -35,54 +34,28 @@ export interface ProxyServerOptions {
 }
 
 /** A port that somebody else has costs the metrics, not the Services. */
-export function serveProxy(options: ProxyServerOptions, port = METRICS_PORT): { readonly port: number; close(): void } {
-  const { createServer } = process.getBuiltinModule('node:http');
-  let server: Server | undefined;
-  try {
-    const fd = listenOn(openSocket('inet', 'stream'), '127.0.0.1', port, {});
-    server = createServer((request, response) => void answer(options, request, response));
-    server.on('error', () => {});
-    server.listen({ fd });
-  } catch (error) {
-    if (!(error instanceof SysError)) throw error;
-    logger('proxy').warn({ port, err: error }, 'no metrics of Services here: the port is not to be had');
-  }
-  return {
-    get port() {
-      return (server?.address() as { port: number } | null | undefined)?.port ?? 0;
+export function serveProxy(options: ProxyServerOptions, port = METRICS_PORT, ip: IP = '127.0.0.1'): { close(): void } {
+  return servePages({
+    ips: [ip],
+    port,
+    pages: {
+      '/metrics': async () => ({ body: await metrics(options) }),
+      '/healthz': () => ({ body: 'ok' }),
+      '/proxyMode': () => ({ body: options.mode }),
     },
-    close() {
-      server?.close();
-      server?.closeAllConnections();
-    },
-  };
+    onRefused: (_, err) =>
+      logger('proxy').warn({ port, err }, 'no metrics of Services here: the port is not to be had'),
+  });
 }
 
-async function answer(options: ProxyServerOptions, { url }: IncomingMessage, response: ServerResponse): Promise<void> {
-  switch (url?.split('?')[0]) {
-    case '/metrics': {
-      const { proxyMetricsText } = await import('./proxy-metrics.ts');
-      const { stats, facts } = options;
-      const [dropped, traffic] = countedSets(facts()).map((sets) =>
-        serviceCounts(
-          options.plan,
-          sets.flatMap((set) => options.kernel.nftCounts(set).map((count) => ({ ...count, set: set.set }))),
-        ),
-      );
-      response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
-      const [pending, withoutLocal] = [options.pending(), options.withoutLocal()];
-      response.end(await proxyMetricsText({ stats, pending, withoutLocal, dropped: dropped ?? [], traffic }));
-      return;
-    }
-    case '/healthz':
-      response.end('ok');
-      return;
-    case '/proxyMode':
-      response.end(options.mode);
-      return;
-    default:
-      response.writeHead(404).end('here are /metrics, /healthz and /proxyMode\n');
-  }
+async function metrics(options: ProxyServerOptions): Promise<string> {
+  const { kernel, plan, facts, stats, pending, withoutLocal } = options;
+  const { proxyMetricsText } = await import('./proxy-metrics.ts');
+  const [dropped = [], traffic] = countedSets(facts()).map((sets) => {
+    const counts = sets.flatMap((set) => kernel.nftCounts(set).map((count) => ({ ...count, set: set.set })));
+    return serviceCounts(plan, counts);
+  });
+  return proxyMetricsText({ stats, pending: pending(), withoutLocal: withoutLocal(), dropped, traffic });
 }
 
 interface Count {

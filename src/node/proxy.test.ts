@@ -1,35 +1,11 @@
 // Room node: the proxy over fakes: when it plans, what it coalesces, and which UDP flows it calls stale.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MemoryInformer } from '../cache/memory-informer.fixture.ts';
-import type { Client } from '../client/client.ts';
-import { FakeKernel } from '../kernel/fake.ts';
-import type { ConntrackFilter } from '../kernel/kernel.ts';
-import { fakeNft } from '../kernel/nft-fake.ts';
 import type { NftItem } from '../kernel/nft-items.ts';
 import type { EndpointSlice, Node, Service } from '../objects/types.ts';
-import { createReconciler } from '../reconcile/loop.ts';
 import { itemText } from '../wire/nft/text.ts';
-import type { NodeOptions } from './agent.ts';
-import { startProxy } from './proxy.ts';
+import { fakeProxy, metadata } from './proxy.fixture.ts';
 
-const options = {
-  clusterName: 'test',
-  nodeName: 'worker-1',
-  nodeIPs: ['172.30.0.11'],
-  podCIDRs: [],
-  clusterPodCIDRs: ['10.244.0.0/16'],
-  serviceCIDRs: ['10.96.0.0/16'],
-  dnsIPs: ['10.96.0.10'],
-} as unknown as NodeOptions;
-
-const metadata = (name: string) => ({
-  name,
-  namespace: 'shop',
-  uid: name,
-  resourceVersion: '1',
-  creationTimestamp: '',
-});
 const node: Node = {
   apiVersion: 'v1',
   kind: 'Node',
@@ -52,31 +28,10 @@ const sliceOf = (...addresses: string[]): EndpointSlice => ({
 });
 
 function setUp() {
-  const informers = {
-    services: new MemoryInformer<Service>(),
-    slices: new MemoryInformer<EndpointSlice>({ service: () => ['shop/names'] }),
-    nodes: new MemoryInformer<Node>(),
-  };
-  const nft = fakeNft();
-  const kernel = new FakeKernel({ nft });
-  const reconciler = createReconciler(kernel);
-  const flushed: ConntrackFilter[][] = [];
-  const conntrack = {
-    flushConntrack: (filters: readonly ConntrackFilter[]) => {
-      flushed.push([...filters]);
-      return 0;
-    },
-    nftCounts: () => [],
-  };
-  informers.nodes.set(node);
-  const client = undefined as unknown as Client;
-  const proxy = startProxy({ client, reconciler, kernel: conntrack, options, informers });
-  const sync = async () => {
-    for (const informer of Object.values(informers)) informer.sync();
-    await proxy.ready;
-  };
+  const set = fakeProxy(['10.96.0.10']);
+  set.nodes.set(node);
   const elements = () =>
-    nft
+    set.nft
       .read()
       .filter((item: NftItem) => item.kind === 'element')
       .map((item) =>
@@ -84,8 +39,7 @@ function setUp() {
           .replace(/^add element ip podwire /, '')
           .replace(/ comment "[^"]*"/, ''),
       );
-  const settled = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-  return { ...informers, kernel, reconciler, flushed, proxy, sync, elements, settled };
+  return { ...set, elements };
 }
 
 test('nothing is planned before Services, EndpointSlices and Nodes are all known', async () => {
