@@ -1,5 +1,6 @@
 // A cluster of 10,000 pods under 1,000 policies, as the benchmarks of policies have it.
 import type { NetworkPolicy } from '../src/objects/types.ts';
+import type { PolicyEngine } from '../src/plan/policy/engine.ts';
 import type { PodFacts } from '../src/plan/policy/pod.ts';
 
 export const POLICIES = 1000;
@@ -42,4 +43,10 @@ export function policyAt(n: number): NetworkPolicy {
   };
   const metadata = { name: `policy-${n}`, namespace, uid: `${n}`, resourceVersion: '1', creationTimestamp: '' };
   return { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec };
+}
+
+export function fill(engine: PolicyEngine): void {
+  for (let i = 0; i < NAMESPACES; i++) engine.setNamespace(`ns${i}`, { team: `team${i}` });
+  for (let i = 0; i < PODS; i++) engine.setPod(podAt(i));
+  for (let n = 0; n < POLICIES; n++) engine.setPolicy(policyAt(n));
 }
