@@ -22,6 +22,15 @@ export function parsePrefix(text: string): Prefix {
   return { ip: bigIntToIP(ipToBigInt(ip), family), length: Number(length), family };
 }
 
+export function isPrefix(text: string): boolean {
+  try {
+    parsePrefix(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function bits(family: Family): number {
   return family === 4 ? 32 : 128;
 }

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { isPrefix } from '../addr/prefix.ts';
 import { knownClusters, nodeDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { type Attachment, Attachments, networksIn, nodeDataDir } from '../cni/attachment.ts';
@@ -15,7 +16,6 @@ import {
   removeProgram,
   standaloneConflist,
 } from '../cni/install.ts';
-import { isPrefix } from '../cni/reader.ts';
 import { startResident } from '../cni/resident.ts';
 import { tookText } from '../cni/steps.ts';
 import { Fault } from '../observe/fault.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv, type ErrorObject } from 'ajv';
 import { parse, YAMLParseError } from 'yaml';
 import { isIP } from '../addr/ip.ts';
-import { parsePrefix } from '../addr/prefix.ts';
+import { isPrefix } from '../addr/prefix.ts';
 import { parseRange } from '../addr/range.ts';
 import { Fault } from '../observe/fault.ts';
 import type { PartialConfig } from './config.ts';
@@ -107,11 +107,11 @@ export function checkConfig(value: unknown, where: string): PartialConfig {
   const ajv = new Ajv({
     allErrors: true,
     formats: {
-      cidr: isCIDR,
+      cidr: isPrefix,
       domain: DOMAIN,
       ip: isIP,
       name: NAME,
-      nodePorts: (text: string) => text === 'primary' || isCIDR(text),
+      nodePorts: (text: string) => text === 'primary' || isPrefix(text),
       range: isRange,
       resolver: isResolver,
       rewritten: (text: string) => NAME.test(text.replace(/^\*\./, '')),
@@ -121,15 +121,6 @@ export function checkConfig(value: unknown, where: string): PartialConfig {
   if (validate(value)) return value;
   const problems = (validate.errors ?? []).map((error) => explain(error));
   throw new Fault(`${where}: ${problems.join('; ')}`);
-}
-
-function isCIDR(text: string): boolean {
-  try {
-    parsePrefix(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function isRange(text: string): boolean {

@@ -1,12 +1,12 @@
 // Room cni: the configuration on standard input, read into what our plugin does with it.
 import { formatIP, ipBytes, isIP } from '../addr/ip.ts';
-import type { CIDR } from '../addr/prefix.ts';
+import { type CIDR, isPrefix } from '../addr/prefix.ts';
 import type { Holder } from '../ipam/file-leases.ts';
 import type { Bandwidth, Shape } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 import { nodeDataDir } from './attachment.ts';
 import { CniError, CODE } from './error.ts';
-import { isObject, isPrefix, Reader } from './reader.ts';
+import { isObject, Reader } from './reader.ts';
 import { type Environment, NAME } from './request.ts';
 import { type Result, type ResultDns, readDns, readResult } from './result.ts';
 import { type CniVersion, requireVersion } from './version.ts';

@@ -1,9 +1,9 @@
 // Room cni: the `ipam` part of a configuration, with host-local's keys and some of our own.
 import { readFileSync } from 'node:fs';
 import { isIP } from '../addr/ip.ts';
-import { type CIDR, hostPrefix, parsePrefix } from '../addr/prefix.ts';
+import { type CIDR, hostPrefix, isPrefix, parsePrefix } from '../addr/prefix.ts';
 import { type AddressRange, addressRange } from '../ipam/range.ts';
-import { isPrefix, Reader } from './reader.ts';
+import { Reader } from './reader.ts';
 import type { Environment } from './request.ts';
 import { type ResultDns, type ResultRoute, readRoute } from './result.ts';
 

@@ -1,6 +1,6 @@
 // Room cni: JSON read field by field, so that every complaint names the key.
 import { isIP } from '../addr/ip.ts';
-import { type CIDR, parsePrefix } from '../addr/prefix.ts';
+import { type CIDR, isPrefix } from '../addr/prefix.ts';
 import { CniError, CODE } from './error.ts';
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -91,15 +91,6 @@ export class Reader {
     if (value === undefined || value === null) return undefined;
     if (!is(value)) this.fail(key, `must be ${what}`);
     return value;
-  }
-}
-
-export function isPrefix(text: string): boolean {
-  try {
-    parsePrefix(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 

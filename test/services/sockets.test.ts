@@ -10,7 +10,6 @@ import { makeCgroup, removeCgroup } from '../../src/kernel/cgroup.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
 import { socketLbLacks } from '../../src/kernel/socket-lb.ts';
-import type { NodeOptions } from '../../src/node/agent.ts';
 import { type RunningProxy, startProxy } from '../../src/node/proxy.ts';
 import { SocketServices } from '../../src/node/socket-services.ts';
 import type { EndpointSlice, Node, Service } from '../../src/objects/types.ts';
@@ -19,6 +18,7 @@ import { SOCKET_HOOKS, type SocketHook } from '../../src/wire/bpf/socket-lb.ts';
 import { until } from '../cluster/machine.ts';
 import { detach } from './detach.ts';
 import { BY_SERVICE, nodeOf, serviceOf, sliceOf } from './objects.ts';
+import { NODE_OPTIONS } from './one-node.ts';
 import type { Load, Protocol } from './peer.ts';
 import { ADDRESSES, Topology } from './topology.ts';
 
@@ -26,16 +26,7 @@ const missing = ['ip', 'nft'].filter((tool) => spawnSync(tool, ['-V']).error !==
 const lacking =
   process.getuid?.() !== 0 ? 'needs root' : missing.length > 0 ? `needs ${missing.join(', ')}` : socketLbLacks();
 
-const options = {
-  clusterName: 'test',
-  nodeName: 'node',
-  nodeIPs: [...ADDRESSES.node],
-  podCIDRs: ['10.244.0.0/24', 'fd00:10:244::/64'],
-  clusterPodCIDRs: ['10.244.0.0/16', 'fd00:10:244::/56'],
-  serviceCIDRs: ['10.96.0.0/16', 'fd00:10:96::/112'],
-  nodeCIDRs: ['172.30.9.0/24', 'fd00:30::/64'],
-  dnsIPs: [],
-} as unknown as NodeOptions;
+const options = { ...NODE_OPTIONS, dnsIPs: [] };
 const VIP = ['10.96.0.1', 'fd00:10:96::1'] as const;
 const PORTS = [8080, 8081, 8082] as const;
 const NODE_PORT = 30_080;

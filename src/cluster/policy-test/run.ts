@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { familyOf, type IP } from '../../addr/ip.ts';
 import { parseResolvConf, type ResolvConf } from '../../dns/resolv-conf.ts';
 import { etcPath } from '../../node/pod-paths.ts';
+import { StartQueue } from '../../node/start-queue.ts';
 import { casesOf, type FlowCase, orNothing, type Source, staticOutcome } from '../../plan/policy/cases.ts';
 import { addressesOf, type Directory, serviceNamed } from '../../plan/policy/ends.ts';
 import type { PolicyEngine } from '../../plan/policy/engine.ts';
@@ -32,11 +33,11 @@ const AGAIN_MS = 300;
 const AT_ONCE = 200;
 
 export async function holdAgainstPackets(expectations: readonly Expectation[], run: TestRun): Promise<Outcome[]> {
-  const turns = new Turns(AT_ONCE);
+  const turns = new StartQueue(AT_ONCE);
   return Promise.all(expectations.map((each) => outcomeOf(each, run, turns)));
 }
 
-async function outcomeOf(expectation: Expectation, run: TestRun, turns: Turns): Promise<Outcome> {
+async function outcomeOf(expectation: Expectation, run: TestRun, turns: StartQueue): Promise<Outcome> {
   const { engine, directory } = run;
   if (expectation.isStatic) return staticOutcome(expectation, engine, directory);
   const { flows, sources, problems } = casesOf(expectation, engine, directory);
@@ -45,7 +46,7 @@ async function outcomeOf(expectation: Expectation, run: TestRun, turns: Turns): 
   const began = performance.now();
   const asking = dns ? onePerPod(sources).map((source) => () => answerDue(source, dns, expectation, run)) : [];
   const sending = flows.map((flow) => () => flowDue(flow, expectation, run));
-  const found = await Promise.all([...asking, ...sending].map((ask) => turns.take(() => again(ask, expectation))));
+  const found = await Promise.all([...asking, ...sending].map((ask) => turns.run(() => again(ask, expectation))));
   const wrong = found.filter(({ ok }) => !ok);
   const shown = wrong.length > 0 ? wrong : found;
   return {
@@ -61,28 +62,6 @@ const MOST_SHOWN = 5;
 
 function moreText(more: number): string[] {
   return more > 0 ? [`and ${more} more`] : [];
-}
-
-/** So many at a time. */
-class Turns {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(free: number) {
-    this.#free = free;
-  }
-
-  async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free++;
-    }
-  }
 }
 
 interface Found {

@@ -1,5 +1,6 @@
 // Room objects: validation of Calico's policies and tiers: as its CRDs have it, and what is not enforced here is refused with the reason.
-import { parsePrefix } from '../../addr/prefix.ts';
+import { isIP } from '../../addr/ip.ts';
+import { isPrefix } from '../../addr/prefix.ts';
 import { calicoPorts, calicoProtocol, unsupportedInRule } from '../calico-rules.ts';
 import { calicoSelector, ExpressionError } from '../calico-selector.ts';
 import type { CalicoEntity, CalicoPolicySpec, CalicoRule } from '../policy-types.ts';
@@ -86,11 +87,8 @@ function validateEntity(causes: Causes, at: string, entity: CalicoEntity): void 
 }
 
 function checkNet(causes: Causes, field: string, net: string): void {
-  try {
-    parsePrefix(net.includes('/') ? net : `${net}/${net.includes(':') ? 128 : 32}`);
-  } catch {
-    causes.push(invalidValue(field, net, 'must be an IP address or a CIDR, such as 10.0.0.0/8 or fd00::/8'));
-  }
+  if (isIP(net) || isPrefix(net)) return;
+  causes.push(invalidValue(field, net, 'must be an IP address or a CIDR, such as 10.0.0.0/8 or fd00::/8'));
 }
 
 function checkPort(causes: Causes, field: string, port: number | string): void {

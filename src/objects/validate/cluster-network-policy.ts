@@ -1,5 +1,5 @@
 // Room objects: validation of ClusterNetworkPolicies, by the marks of their CRD and in the words in which Kubernetes refuses custom resources.
-import { parsePrefix } from '../../addr/prefix.ts';
+import { isPrefix } from '../../addr/prefix.ts';
 import type { ClusterPolicyRule, EgressPeer, NamespacesOrPods, ProtocolMatch, ProtocolPort } from '../policy-types.ts';
 import type { ClusterNetworkPolicy } from '../types.ts';
 import { type Causes, checkOneOf, duplicate, forbidden, invalidValue, required, tooLong, tooMany } from './causes.ts';
@@ -86,18 +86,9 @@ function validatePeer(causes: Causes, at: string, peer: EgressPeer): void {
   for (const [i, cidr] of peer.networks.entries()) {
     const field = `${at}.networks[${i}]`;
     if (cidr.length > LONGEST_CIDR) causes.push(tooLong(field, LONGEST_CIDR));
-    if (!isCIDR(cidr)) causes.push(invalidValue(field, cidr, 'Invalid CIDR format provided'));
+    if (!isPrefix(cidr)) causes.push(invalidValue(field, cidr, 'Invalid CIDR format provided'));
     if (seen.has(cidr)) causes.push(duplicate(field, cidr));
     seen.add(cidr);
-  }
-}
-
-function isCIDR(text: string): boolean {
-  try {
-    parsePrefix(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 
