@@ -48,6 +48,7 @@ test('what is wrong is named with its place', () => {
     ['{from: a, port: 80, expect: deny}', /\.to is missing/],
     ['{from: a, to: b, expect: deny}', /\.port is missing/],
     ['{from: a, to: b, port: 70000, expect: deny}', /\.port is "70000"/],
+    ['{from: a, to: b, port: 80}', /\.expect is missing: allow or deny/],
     ['{from: a, to: b, port: 80, expect: maybe}', /\.expect is "maybe", not allow or deny/],
     ['{from: a, to: b, port: 80, expects: deny}', /has no field expects/],
     ['{from: a, to: b, http: {code: 200}}', /\.http has no field code/],

@@ -1,6 +1,6 @@
 // Room cli: files of expectations for `podwire policy test`, as people write them; those of netassert too.
-import { readFileSync } from 'node:fs';
 import { parseAllDocuments } from 'yaml';
+import { readUserFile, yamlProblem } from '../cluster/user-file.ts';
 import { Fault } from '../observe/fault.ts';
 import type { Expectation, ExpectedDns, ExpectedHttp, ExpectedPort } from '../plan/policy/expectations.ts';
 import type { Protocol } from '../plan/policy/rules.ts';
@@ -13,15 +13,9 @@ const EXAMPLE = 'write expectations: [{from: shop/web, to: shop/db, port: 5432, 
 
 /** Throws a Fault that names the file and the entry at fault; a file that expects nothing is one too. */
 export function readExpectations(file: string, namespace: string): Expectation[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new Fault(`${file} cannot be read: ${(cause as Error).message}`, { cause, exitCode: 2 });
-  }
-  const documents = parseAllDocuments(text).map((document) => {
+  const documents = parseAllDocuments(readUserFile(file, 2)).map((document) => {
     const [problem] = document.errors;
-    if (problem) throw new Fault(`${file}: ${problem.message.split('\n')[0]}`, { exitCode: 2 });
+    if (problem) throw new Fault(`${file}: ${yamlProblem(problem)}`, { exitCode: 2 });
     return document.toJS() as unknown;
   });
   const found = documents.flatMap((document) => ofDocument(file, document, namespace));
@@ -58,7 +52,10 @@ function expectationOf(entry: unknown, namespace: string): Expectation {
   const http = httpOf(fields);
   const dns = dnsOf(fields);
   const expect = fields['expect'] ?? (http || dns?.answers ? 'allow' : undefined);
-  if (expect !== 'allow' && expect !== 'deny') throw new WrongField(`.expect is "${expect}", not allow or deny`);
+  if (expect !== 'allow' && expect !== 'deny')
+    throw new WrongField(
+      expect === undefined ? '.expect is missing: allow or deny' : `.expect is "${expect}", not allow or deny`,
+    );
   const ports = portsOf(fields['port'] ?? fields['ports'] ?? (http && to !== undefined ? 80 : undefined));
   if (to === undefined && !dns) throw new WrongField('.to is missing: whom does it speak to?');
   if (to !== undefined && ports.length === 0) throw new WrongField('.port is missing: 80, 53/UDP, or a name');

@@ -94,7 +94,7 @@ function program(): Command {
     .option('-f, --follow', 'go on as they come')
     .option('--pod <pod>', 'only of this pod or to it: NAME or NAMESPACE/NAME')
     .addOption(new Option('--verdict <verdict>', 'only of this verdict').choices(['drop', 'allow', 'would-deny']))
-    .option('-o, --output <format>', 'json (one object a line), or text', 'text')
+    .addOption(textOrJson('how to print them; json: one object a line'))
     .action(async (options) => (await import('./flows.ts')).runFlows(options));
 
   command(
@@ -106,7 +106,7 @@ function program(): Command {
     .argument('<from>', 'a pod (NAMESPACE/NAME), deploy/NAME, svc/NAME, node/NAME or an address')
     .argument('<to>', 'the same or a DNS name, then :PORT[/udp]; a port may be named')
     .option('-n, --namespace <namespace>', 'of what is named without one', 'default')
-    .option('-o, --output <format>', 'json, or text', 'text')
+    .addOption(textOrJson())
     .option('-f, --filename <path>', 'manifests of a file or a folder in place of a cluster')
     .option('--live', 'send the packet, follow it through the kernel, and hold what is seen against what is said')
     .action(async (from, to, options) => (await import('./trace.ts')).runTrace(from, to, options));
@@ -126,7 +126,7 @@ function program(): Command {
     .argument('<port>', '80, 53/UDP, or a name')
     .option(...manifests)
     .option(...namespaced)
-    .option('-o, --output <format>', 'json, or text', 'text')
+    .addOption(textOrJson())
     .action(async (from, to, port, options) =>
       (await import('./policy-explain.ts')).runPolicyExplain(from, to, port, options),
     );
@@ -220,7 +220,7 @@ function program(): Command {
     .option('--direct-routing', 'plain routes within a rack, the overlay only between racks')
     .action(async (backend, options) => (await import('./overlay.ts')).runOverlaySet(backend, options));
   command(overlay, 'show', 'print what is in use', 'podwire overlay show -o json')
-    .option('-o, --output <format>', 'json, or text', 'text')
+    .addOption(textOrJson())
     .action(async (options) => (await import('./overlay.ts')).runOverlayShow(options));
 
   const dns = command(
@@ -265,17 +265,17 @@ function program(): Command {
   const ipam = podwire.command('ipam').description('addresses: who holds which since when, and leaks');
   const ipams = () => import('./ipam.ts');
   command(ipam, 'show', 'list addresses with their holders', 'podwire ipam show -o json')
-    .option('-o, --output <format>', 'json, or a table', 'table')
+    .addOption(tableOrJson())
     .option('--network <name>', 'only of this CNI network')
     .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamShow(options));
   command(ipam, 'check', 'find addresses whose holder is gone', 'podwire ipam check')
-    .option('-o, --output <format>', 'json, or a table', 'table')
+    .addOption(tableOrJson())
     .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamCheck(options));
   command(ipam, 'release', 'give addresses of CNI networks back', 'podwire ipam release --leaked')
     .argument('[ip...]')
-    .option('-o, --output <format>', 'json, or text', 'text')
+    .addOption(textOrJson())
     .option('--leaked', 'all whose holder is gone')
     .option('--network <name>', 'only of this CNI network')
     .option(...CNI_DATA_DIR)
@@ -318,6 +318,10 @@ function tableOrJson(): Option {
   return new Option('-o, --output <format>', 'how to print it').choices(['table', 'json']).default('table');
 }
 
+function textOrJson(what = 'how to print it'): Option {
+  return new Option('-o, --output <format>', what).choices(['text', 'json']).default('text');
+}
+
 /** Errors of usage are thrown, so that they leave by the one door below. */
 function strict(command: Command): void {
   command.exitOverride();
@@ -336,7 +340,9 @@ export async function main(words: readonly string[]): Promise<void> {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof Fault) {
-    console.error(`podwire: ${error.message}${error.mend ? `. ${sentence(error.mend)}` : ''}`);
+    console.error(
+      `podwire: ${error.message}${error.mend ? `${/[?!]$/.test(error.message) ? '' : '.'} ${sentence(error.mend)}` : ''}`,
+    );
     return error.exitCode;
   }
   if (process.env['PODWIRE_DEBUG']) console.error(error);

@@ -157,3 +157,26 @@ test('a policy that the API would refuse is refused here, with its field', () =>
   });
   rmSync(file);
 });
+
+const WRONG: Record<string, [text: string, problem: RegExp]> = {
+  'no YAML': ['a: [1, 2\nb: }', /wrong\.yaml: Flow sequence .* at line 2, column 1$/],
+  'no name': ['kind: Pod', /wrong\.yaml: a Pod has no metadata\.name$/],
+  'no spec': ['kind: Pod\nmetadata: {name: web}', /wrong\.yaml: Pod web has no spec$/],
+  'no template': ['kind: Deployment\nmetadata: {name: web}\nspec: {}', /Deployment web has no spec\.template\.spec$/],
+  'an item that is no object': ['kind: List\nitems: [1]', /wrong\.yaml: an item has no kind$/],
+};
+for (const [name, [text, problem]] of Object.entries(WRONG)) {
+  test(`manifests at fault are named with their file: ${name}`, () => {
+    const file = join(folder, 'wrong.yaml');
+    writeFileSync(file, text);
+    try {
+      assert.throws(() => readManifests(file), problem);
+    } finally {
+      rmSync(file);
+    }
+  });
+}
+
+test('a file that is not there is named', () => {
+  assert.throws(() => readManifests(join(folder, 'none.yaml')), /none\.yaml cannot be read: there is no such file$/);
+});

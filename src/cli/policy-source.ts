@@ -1,5 +1,5 @@
 // Room cli: the cluster of which `podwire policy` speaks: manifests of a file or a folder, or what a cluster's API has.
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { Client } from '../client/client.ts';
@@ -7,6 +7,7 @@ import { openKubeconfig } from '../client/kubeconfig.ts';
 import { dnsServiceIPs } from '../cluster/layout.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { storedConfig } from '../cluster/slot.ts';
+import { readUserFile, yamlProblem } from '../cluster/user-file.ts';
 import { applyDefaults } from '../objects/defaults/defaults.ts';
 import { apiVersionOf, kindRow } from '../objects/kinds.ts';
 import {
@@ -84,19 +85,27 @@ export function readManifests(path: string): DraftObject[] {
         .map((file) => join(path, file))
     : [path];
   return files.flatMap((file) => {
-    let text: string;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch (cause) {
-      throw new Fault(`${file} cannot be read: ${(cause as Error).message}`, { cause });
-    }
-    return parseAllDocuments(text).flatMap((document) => {
+    return parseAllDocuments(readUserFile(file)).flatMap((document) => {
       const [problem] = document.errors;
-      if (problem) throw new Fault(`${file}: ${problem.message.split('\n')[0]}`);
+      if (problem) throw new Fault(`${file}: ${yamlProblem(problem)}`);
       const object = document.toJS() as (DraftObject & { items?: DraftObject[] }) | null;
-      return object?.items ?? (object?.kind ? [object] : []);
+      const objects = object?.items ?? (object?.kind ? [object] : []);
+      for (const each of objects) checkShape(file, each);
+      return objects;
     });
   });
+}
+
+/** What everything that reads manifests relies on. */
+function checkShape(file: string, object: DraftObject): void {
+  const kind = object?.kind;
+  if (typeof kind !== 'string') throw new Fault(`${file}: an item has no kind`);
+  const name = object.metadata?.name ?? object.metadata?.generateName;
+  if (typeof name !== 'string') throw new Fault(`${file}: a ${kind} has no metadata.name`);
+  const place = WORKLOADS.includes(kind) ? 'spec.template.spec' : 'spec';
+  const isPod = kind === 'Pod' || WORKLOADS.includes(kind);
+  const pod = kind === 'Pod' ? object : (object.spec as { template?: DraftObject } | undefined)?.template;
+  if (isPod && !pod?.spec) throw new Fault(`${file}: ${kind} ${name} has no ${place}`);
 }
 
 export function ofObjects(objects: readonly DraftObject[], dns: readonly string[] = [DNS_OF_MANIFESTS]): PolicySource {

@@ -1,5 +1,4 @@
 // Room cluster: the schema of a cluster's config file, and errors that name the field at fault.
-import { readFileSync } from 'node:fs';
 import { Ajv, type ErrorObject } from 'ajv';
 import { parse, YAMLParseError } from 'yaml';
 import { isIP } from '../addr/ip.ts';
@@ -7,6 +6,7 @@ import { isPrefix } from '../addr/prefix.ts';
 import { parseRange } from '../addr/range.ts';
 import { Fault } from '../observe/fault.ts';
 import type { PartialConfig } from './config.ts';
+import { readUserFile, yamlProblem } from './user-file.ts';
 
 const cidrs = { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', format: 'cidr' } };
 const resolvers = { type: 'array', items: { type: 'string', format: 'resolver' } };
@@ -88,17 +88,11 @@ export const CONFIG_SCHEMA = fields({
 
 /** Throws a Fault that names the file, the field and what it should be. */
 export function readConfigFile(file: string): PartialConfig {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new Fault(`config file ${file} cannot be read: ${(cause as Error).message}`, { cause });
-  }
+  const text = readUserFile(file);
   try {
     return checkConfig(parse(text) ?? {}, file);
   } catch (cause) {
-    if (cause instanceof YAMLParseError)
-      throw new Fault(`config file ${file}: ${cause.message.split('\n')[0]}`, { cause });
+    if (cause instanceof YAMLParseError) throw new Fault(`config file ${file}: ${yamlProblem(cause)}`, { cause });
     throw cause;
   }
 }
