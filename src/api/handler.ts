@@ -55,7 +55,7 @@ export class Handler implements WriteContext {
       case 'get':
         return get(this.store, route);
       case 'list':
-        return list(this.store, route, call.query ?? {});
+        return list(this.store, route, call.query ?? {}, call.headers);
       case 'create':
         if (route.name !== undefined) throw methodNotAllowed();
         return this.#create(route, call);
@@ -107,7 +107,7 @@ export class Handler implements WriteContext {
   watch(request: ApiRequest, sink: Sink): Watcher {
     const route = parseRoute(request);
     if (route?.verb !== 'watch') throw noSuchPath();
-    const plan = planWatch(this.store, route, request.query ?? {});
+    const plan = planWatch(this.store, route, request.query ?? {}, request.headers);
     return this.#begin(route, plan, sink);
   }
 

@@ -41,6 +41,38 @@ test('an informer keeps up with thousands of changes, which come in few messages
   informer.close();
 });
 
+test('what happens while a reader is busy comes in one message when it has done', async (t) => {
+  const server = await startTestApi(t);
+  const { port1, port2 } = new MessageChannel();
+  server.servePort(port1);
+  t.after(() => port2.close());
+  const messages: { sequence: number; events: unknown[] }[] = [];
+  const told: (() => void)[] = [];
+  port2.on('message', (message) => {
+    if ('events' in message) messages.push(message);
+    for (const tell of told.splice(0)) tell();
+  });
+  const until = async (count: number) => {
+    while (messages.length < count) await new Promise<void>((resolve) => told.push(resolve));
+  };
+  const direct = new Client(server.transport);
+  const { resourceVersion } = (await direct.list('ConfigMap')).metadata;
+  const query = { watch: 'true', resourceVersion };
+  port2.postMessage({ id: 1, watch: true, request: { method: 'GET', path: '/api/v1/configmaps', query } });
+  await direct.create('ConfigMap', cm('a'));
+  await until(1);
+  for (const name of ['b', 'c', 'd']) await direct.create('ConfigMap', cm(name));
+  port2.postMessage({ id: 1, taken: 1 });
+  await until(2);
+  assert.deepEqual(
+    messages.map(({ sequence, events }) => [sequence, events.length]),
+    [
+      [1, 1],
+      [2, 3],
+    ],
+  );
+});
+
 test('a watch can be stopped, and one that cannot begin says why', async (t) => {
   const { client, direct } = await overPort(t);
   const seen: unknown[] = [];

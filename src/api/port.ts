@@ -7,7 +7,7 @@ import { jsonOf, statusOf } from './answer.ts';
 import { type Handler, SYSTEM_USER } from './handler.ts';
 import type { Sink, Watcher, WatchType } from './watch.ts';
 
-/** A worker may be this many messages behind before it is sent no more: a port has no limit of its own. */
+/** A worker may be this many full messages behind before it is sent no more: a port has no limit of its own. */
 const MESSAGES_AHEAD = 64;
 /** Events in one message. */
 const EVENTS_PER_MESSAGE = 256;
@@ -19,6 +19,8 @@ class PortSink implements Sink {
   #events: [WatchType, string][] = [];
   #sent = 0;
   #taken = 0;
+  /** Whether the last message held all that it could. */
+  #full = false;
 
   constructor(port: MessagePort, id: number, onEnd: () => void) {
     this.#port = port;
@@ -26,8 +28,13 @@ class PortSink implements Sink {
     this.#onEnd = onEnd;
   }
 
+  /**
+   * A worker that is at the last message still has the next when it has done with it, with all that happened meanwhile: it wakes and
+   * works once. One that is idle has every event at once.
+   */
   get ready(): boolean {
-    return this.#sent - this.#taken < MESSAGES_AHEAD;
+    const ahead = this.#sent - this.#taken;
+    return ahead === 0 || (this.#full && ahead < MESSAGES_AHEAD);
   }
 
   taken(sequence: number): void {
@@ -41,6 +48,7 @@ class PortSink implements Sink {
 
   flush(): void {
     if (this.#events.length === 0) return;
+    this.#full = this.#events.length >= EVENTS_PER_MESSAGE;
     this.#reply({ id: this.#id, sequence: ++this.#sent, events: this.#events });
     this.#events = [];
   }

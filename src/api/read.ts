@@ -3,11 +3,13 @@ import type { KindRow } from '../objects/kinds.ts';
 import { parseFieldSelector, parseLabelSelector } from '../objects/select.ts';
 import { failure } from '../objects/status.ts';
 import type { KubeObject } from '../objects/types.ts';
+import { VIEW_HEADER, type View, viewNamed } from '../objects/views.ts';
 import { type Answer, type Call, type ListMeta, objectAnswer } from './answer.ts';
 import type { Entry } from './bucket.ts';
 import { badRequest, expired, notFound, resourceOf } from './errors.ts';
 import type { ResourceRoute } from './path.ts';
 import type { Store } from './store.ts';
+import { viewed } from './viewed.ts';
 import type { WatchFilter, WatchStart } from './watch.ts';
 
 export function getEntry(store: Store, route: ResourceRoute): Entry {
@@ -24,7 +26,14 @@ export async function get(store: Store, route: ResourceRoute): Promise<Answer> {
 }
 
 type Query = NonNullable<Call['query']>;
+type Headers = NonNullable<Call['headers']>;
 type Matches = ((object: KubeObject) => boolean) | undefined;
+
+/** Whole objects for a name that this server does not know. */
+function viewOf(headers: Headers = {}): View | undefined {
+  const name = headers[VIEW_HEADER];
+  return name === undefined ? undefined : viewNamed(name);
+}
 
 /** Both selectors of a request and, for a watch of one object, its name. */
 export function selectionOf(row: KindRow, query: Query, name?: string): Matches {
@@ -37,10 +46,11 @@ export function selectionOf(row: KindRow, query: Query, name?: string): Matches 
     (!fields || fields(object));
 }
 
-export async function list(store: Store, route: ResourceRoute, query: Query): Promise<Answer> {
+export async function list(store: Store, route: ResourceRoute, query: Query, headers?: Headers): Promise<Answer> {
   const { row, namespace } = route;
   const limit = countOf(query, 'limit');
   const matches = selectionOf(row, query);
+  const view = viewOf(headers);
   const { rev, start } = listPoint(store, query, limit > 0);
   const all = store.listAt(resourceOf(row), namespace, rev);
   const from = start === undefined ? 0 : firstAfter(all, start);
@@ -51,7 +61,8 @@ export async function list(store: Store, route: ResourceRoute, query: Query): Pr
   }
   const metadata = listMeta(rev, all.length - at, entries.at(-1), matches === undefined);
   await store.durable(rev);
-  return { status: 200, content: { type: 'list', row, entries, metadata } };
+  const shown = view ? entries.map((entry) => viewed(entry, view)) : entries;
+  return { status: 200, content: { type: 'list', row, entries: shown, metadata } };
 }
 
 function listMeta(rev: number, left: number, last: Entry | undefined, exact: boolean): ListMeta {
@@ -158,14 +169,17 @@ export interface WatchPlan {
 }
 
 /** Throws 410 Expired (which a client gets as an ERROR event) when the revision is compacted or not ours. */
-export function planWatch(store: Store, route: ResourceRoute, query: Query): WatchPlan {
+export function planWatch(store: Store, route: ResourceRoute, query: Query, headers?: Headers): WatchPlan {
   const { row, namespace, name } = route;
   const matches = selectionOf(row, query, name);
   const bookmarks = query['allowWatchBookmarks'] === 'true' || query['allowWatchBookmarks'] === '1';
   const wanted = query['resourceVersion'] ?? '';
   const rev = revisionOf(wanted);
   const markInitialEnd = wantsInitialEvents(query);
-  const plan = { filter: { namespace, matches }, timeoutSeconds: countOf(query, 'timeoutSeconds') };
+  const plan = {
+    filter: { namespace, matches, view: viewOf(headers) },
+    timeoutSeconds: countOf(query, 'timeoutSeconds'),
+  };
   if (markInitialEnd || (rev === 0 && query['sendInitialEvents'] === undefined)) {
     if (rev > store.rev) throw tooLarge(rev, store.rev);
     const all = store.listAt(resourceOf(row), namespace, store.durableRev);

@@ -110,3 +110,18 @@ test('initial objects end with a bookmark that says so, and later bookmarks tell
   assert.equal(sink.objects[3]?.metadata.annotations, undefined);
   await store.close();
 });
+
+test('a view sends what it shows, and says nothing of changes that it does not show', async () => {
+  const store = new Store({ path: ':memory:' });
+  const view = {
+    name: 'labels',
+    prune: ({ apiVersion, kind, metadata }: KubeObject) => ({ apiVersion, kind, metadata }),
+  };
+  const { sink } = watch(store, { view }, { after: store.durableRev, bookmarks: false });
+  await put(store, { ...configMap('a'), data: { x: '1' } } as KubeObject); // 2
+  await put(store, { ...configMap('a'), data: { x: '2' } } as KubeObject); // 3: not shown
+  await put(store, { ...configMap('a', { app: 'web' }), data: { x: '3' } } as KubeObject); // 4
+  assert.deepEqual(sink.seen, ['ADDED a@2', 'MODIFIED a@4']);
+  assert.ok(sink.objects.every((object) => !('data' in object)));
+  await store.close();
+});

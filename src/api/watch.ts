@@ -1,8 +1,10 @@
 // Room api: one watch: what is there now, then every event of a bucket in order, as fast as its reader takes them.
 import type { StatusError } from '../objects/status.ts';
 import type { KubeObject } from '../objects/types.ts';
+import { showSame, type View } from '../objects/views.ts';
 import { type Bucket, Entry, type StoreEvent } from './bucket.ts';
 import { expired } from './errors.ts';
+import { viewed } from './viewed.ts';
 
 export type WatchType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
 
@@ -29,6 +31,8 @@ export interface WatchFilter {
   readonly namespace?: string | undefined;
   /** Label and field selectors; absent: everything. */
   readonly matches?: ((object: KubeObject) => boolean) | undefined;
+  /** What is sent of objects; a change that it does not show is none. Absent: whole objects. */
+  readonly view?: View | undefined;
 }
 
 export interface WatchStart {
@@ -93,7 +97,7 @@ export class Watcher {
   #pumpInitial(): void {
     const { initial = [], after, markInitialEnd } = this.#start;
     while (!this.#over && this.#sink.ready && this.#initialSent < initial.length) {
-      this.#sink.send('ADDED', initial[this.#initialSent++]!);
+      this.#send('ADDED', initial[this.#initialSent++]!);
     }
     if (this.#over || this.#initialEnded || this.#initialSent < initial.length) return;
     this.#initialEnded = true;
@@ -121,8 +125,19 @@ export class Watcher {
     if (namespace !== undefined && entry.namespace !== namespace) return;
     const before = prev !== undefined && (!matches || matches(prev.object));
     const after = !deleted && (!matches || matches(entry.object));
-    if (after) this.#sink.send(before ? 'MODIFIED' : 'ADDED', entry);
-    else if (before) this.#sink.send('DELETED', deleted ? entry : atRevision(prev, entry.rev));
+    if (before && after && this.#looksSame(prev, entry)) return;
+    if (after) this.#send(before ? 'MODIFIED' : 'ADDED', entry);
+    else if (before) this.#send('DELETED', deleted ? entry : atRevision(prev, entry.rev));
+  }
+
+  #looksSame(prev: Entry, entry: Entry): boolean {
+    const { view } = this.#filter;
+    return view !== undefined && showSame(viewed(prev, view).object, viewed(entry, view).object);
+  }
+
+  #send(type: WatchType, entry: Entry): void {
+    const { view } = this.#filter;
+    this.#sink.send(type, view ? viewed(entry, view) : entry);
   }
 
   /** Tells the reader how far it has seen, if it asked for bookmarks and is not behind. */

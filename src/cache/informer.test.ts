@@ -158,3 +158,24 @@ test('after close nothing is told any more', async () => {
   watch.send('ADDED', configMap('a', '2'));
   assert.deepEqual(changes, []);
 });
+
+test('of changes that its view does not show nobody is told, whether the server knows views or not', async () => {
+  const transport = new ScriptedTransport();
+  transport.objects = [
+    { ...configMap('a', '1', 'x'), metadata: { ...configMap('a', '1').metadata, labels: { l: '1' } } },
+  ];
+  const view = {
+    name: 'data',
+    prune: ({ apiVersion, kind, metadata, data }: ConfigMap) =>
+      ({ apiVersion, kind, data, metadata: { ...metadata, labels: {} } }) as ConfigMap,
+  };
+  const informer = createInformer(new Client(transport), 'ConfigMap', { view });
+  const changes: string[] = [];
+  informer.onChange((change) => changes.push(describe(change)));
+  const watch = await transport.nextWatch();
+  watch.send('MODIFIED', configMap('a', '2', 'x'));
+  watch.send('MODIFIED', configMap('a', '3', 'y'));
+  watch.send('DELETED', configMap('a', '4', 'y'));
+  assert.deepEqual(changes, ['add a@1', 'update a@3', 'delete a@4']);
+  informer.close();
+});

@@ -1,6 +1,7 @@
 // Room cache: a list and its watch kept as a local, indexed copy of one kind.
 import type { Client } from '../client/client.ts';
-import { type Kind, type KindTypes, objectKey } from '../objects/types.ts';
+import { type Kind, type KindTypes, type KubeObject, objectKey } from '../objects/types.ts';
+import { showSame, type View } from '../objects/views.ts';
 import { logger } from '../observe/log.ts';
 import { IndexedObjects } from './index.ts';
 import { ListWatch } from './list-watch.ts';
@@ -14,6 +15,8 @@ export interface InformerOptions<T> {
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
+  /** What is kept of objects; of changes that it does not show nobody is told. */
+  view?: View<T>;
   /** Index name to the values under which an object is found. */
   indexes?: Record<string, (object: T) => readonly string[]>;
 }
@@ -46,12 +49,14 @@ class ListWatchInformer<K extends Kind> implements Informer<KindTypes[K]> {
   readonly #handlers = new Set<(change: Change<KindTypes[K]>) => void>();
   readonly #listWatch: ListWatch;
   readonly #synced = Promise.withResolvers<void>();
+  readonly #view: View<KindTypes[K]> | undefined;
   #hasSynced = false;
 
   constructor(client: Client, kind: K, options: InformerOptions<KindTypes[K]>) {
-    const { indexes = {}, namespace, labelSelector, fieldSelector } = options;
+    const { indexes = {}, namespace, labelSelector, fieldSelector, view } = options;
+    this.#view = view;
     this.#objects = new IndexedObjects(indexes);
-    const target = { kind, namespace, labelSelector, fieldSelector };
+    const target = { kind, namespace, labelSelector, fieldSelector, view: view?.name };
     this.#listWatch = new ListWatch(client, target, {
       replace: (objects) => this.#replace(objects as unknown as KindTypes[K][]),
       changed: (object) => this.#set(object as unknown as KindTypes[K]),
@@ -102,10 +107,13 @@ class ListWatchInformer<K extends Kind> implements Informer<KindTypes[K]> {
     this.#synced.resolve();
   }
 
-  #set(object: KindTypes[K]): void {
-    const known = this.#objects.get(objectKey(object));
-    if (known?.metadata.resourceVersion === object.metadata.resourceVersion) return;
+  #set(whole: KindTypes[K]): void {
+    const known = this.#objects.get(objectKey(whole));
+    if (known?.metadata.resourceVersion === whole.metadata.resourceVersion) return;
+    // A server that knows views has done so already.
+    const object = this.#view ? this.#view.prune(whole) : whole;
     const old = this.#objects.set(object);
+    if (old && this.#view && showSame(old as KubeObject, object as KubeObject)) return;
     this.#tell(old ? { type: 'update', object, old } : { type: 'add', object });
   }
 

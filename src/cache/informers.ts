@@ -2,6 +2,7 @@
 import type { Client } from '../client/client.ts';
 import { KINDS } from '../objects/kinds.ts';
 import type { Kind, KindTypes, ObjectMeta } from '../objects/types.ts';
+import type { View } from '../objects/views.ts';
 import { createEcho, type Echo } from './echo.ts';
 import { createInformer, type Informer } from './informer.ts';
 
@@ -54,7 +55,10 @@ export function labelIndexValue(namespace: string | undefined, name: string, val
   return `${namespace}/${name}=${value}`;
 }
 
-export function createInformers(client: Client): Informers {
+/** What is kept of each kind's objects; whole ones where nothing is said. */
+export type Views = { readonly [K in Kind]?: View<KindTypes[K]> };
+
+export function createInformers(client: Client, views: Views = {}): Informers {
   const started = new Map<Kind, Informer<never>>();
   const echoes = new Map<Kind, Echo>();
 
@@ -62,7 +66,8 @@ export function createInformers(client: Client): Informers {
     let informer = started.get(kind) as Informer<KindTypes[K]> | undefined;
     if (!informer) {
       const indexes: Indexes<KindTypes[K]> = { ...COMMON, ...(SPECIAL[kind] as Indexes<KindTypes[K]> | undefined) };
-      informer = createInformer(client, kind, { indexes });
+      const view = views[kind] as View<KindTypes[K]> | undefined;
+      informer = createInformer(client, kind, { indexes, ...(view && { view }) });
       started.set(kind, informer as Informer<never>);
     }
     return informer;

@@ -10,6 +10,7 @@ export interface ListWatchTarget {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
+  readonly view?: string | undefined;
 }
 
 export interface ListWatchHandler {

@@ -2,6 +2,7 @@
 import { apiVersionOf, kindRow, resourcePath } from '../objects/kinds.ts';
 import { type Status, StatusError } from '../objects/status.ts';
 import type { Draft, Kind, KindTypes } from '../objects/types.ts';
+import { VIEW_HEADER } from '../objects/views.ts';
 import type { ApiRequest, Transport, WatchEvent, WatchStream } from './transport.ts';
 
 export interface ListOptions {
@@ -11,6 +12,8 @@ export interface ListOptions {
   limit?: number;
   continue?: string;
   resourceVersion?: string;
+  /** Name of a view (objects/views.ts): what is wanted of the objects. A hint: whoever asks must bear with whole ones. */
+  view?: string;
 }
 
 export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continue'> {
@@ -52,7 +55,8 @@ export class Client {
   }
 
   list<K extends Kind>(kind: K, options: ListOptions = {}): Promise<List<KindTypes[K]>> {
-    return this.#call({ method: 'GET', path: resourcePath(kindRow(kind), options.namespace), query: queryOf(options) });
+    const path = resourcePath(kindRow(kind), options.namespace);
+    return this.#call({ method: 'GET', path, query: queryOf(options), ...headersOf(options) });
   }
 
   create<K extends Kind>(
@@ -93,10 +97,8 @@ export class Client {
   watch(kind: Kind, options: WatchOptions, onEvent: (event: WatchEvent) => void): WatchStream {
     const initial = options.sendInitialEvents && { resourceVersionMatch: 'NotOlderThan' }; // the API insists on it
     const query = { ...queryOf(options), ...initial, watch: 'true' };
-    return this.transport.watch(
-      { method: 'GET', path: resourcePath(kindRow(kind), options.namespace), query },
-      onEvent,
-    );
+    const path = resourcePath(kindRow(kind), options.namespace);
+    return this.transport.watch({ method: 'GET', path, query, ...headersOf(options) }, onEvent);
   }
 
   async #call<T>(request: ApiRequest): Promise<T> {
@@ -109,7 +111,11 @@ export class Client {
 function queryOf(options: object): Record<string, string> {
   const query: Record<string, string> = {};
   for (const [name, value] of Object.entries(options)) {
-    if (name !== 'namespace' && value !== undefined) query[name] = String(value);
+    if (name !== 'namespace' && name !== 'view' && value !== undefined) query[name] = String(value);
   }
   return query;
+}
+
+function headersOf({ view }: ListOptions): Pick<ApiRequest, 'headers'> {
+  return view === undefined ? {} : { headers: { [VIEW_HEADER]: view } };
 }

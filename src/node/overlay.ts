@@ -72,32 +72,61 @@ export class Overlay {
 
   /** Undefined: the node is gone. */
   set(name: string, told: RemoteNode | undefined): void {
-    const { pathMtus } = this.#remotes.get(name) ?? {};
-    const remote = told && { ...told, ...(pathMtus && { pathMtus }) };
-    if (remote) this.#remotes.set(name, remote);
-    else this.#remotes.delete(name);
-    this.#carrier?.set(name, remote);
-    this.#update(name, remote && planRemoteNode(this.#facts, remote));
+    this.setAll(new Map([[name, told]]));
+  }
+
+  /** In one transaction. */
+  setAll(nodes: ReadonlyMap<string, RemoteNode | undefined>): void {
+    for (const [name, told] of nodes) {
+      const { pathMtus } = this.#remotes.get(name) ?? {};
+      const remote = told && { ...told, ...(pathMtus && { pathMtus }) };
+      if (remote) this.#remotes.set(name, remote);
+      else this.#remotes.delete(name);
+      this.#carrier?.set(name, remote);
+    }
+    this.#update([...nodes.keys()]);
   }
 
   /** What the way to a node was found to carry. */
   setPath(name: string, pathMtus: NonNullable<RemoteNode['pathMtus']>): void {
     const remote = this.#remotes.get(name);
     if (!remote) return;
-    const next = { ...remote, pathMtus };
-    this.#remotes.set(name, next);
-    this.#update(name, planRemoteNode(this.#facts, next));
+    this.#remotes.set(name, { ...remote, pathMtus });
+    this.#update([name]);
   }
 
-  #update(name: string, fragment: Fragment | undefined): void {
-    const key = nodeKey(name);
-    // Heartbeats change a Node every few seconds, and nothing here.
-    if (isDeepStrictEqual(this.#parts.reconciler.plan.get(key), fragment)) return;
+  #update(names: readonly string[]): void {
+    // A Node's labels and readiness change, and nothing here.
+    const changed = names.filter((name) => !isDeepStrictEqual(this.#planned(name), this.#plan(name)));
+    if (changed.length === 0) return;
     try {
-      this.#parts.reconciler.update(new Map([[key, fragment]]));
+      this.#parts.reconciler.update(new Map(changed.map((name) => [nodeKey(name), this.#plan(name)])));
     } catch (error) {
-      log.error({ node: name, err: error }, 'the way to a node could not be set; it is tried again');
+      if (changed.length === 1) this.#complain(changed[0]!, error);
+      else for (const name of changed) this.#updateAlone(name);
     }
+  }
+
+  /** One way that the kernel refuses must not hold up the others that came with it. */
+  #updateAlone(name: string): void {
+    try {
+      this.#parts.reconciler.update(new Map([[nodeKey(name), this.#plan(name)]]));
+    } catch (error) {
+      this.#complain(name, error);
+    }
+  }
+
+  #complain(node: string, error: unknown): void {
+    log.error({ node, err: error }, 'the way to a node could not be set; it is tried again');
+  }
+
+  #planned(name: string): Fragment | undefined {
+    return this.#parts.reconciler.plan.get(nodeKey(name));
+  }
+
+  #plan(name: string): Fragment | undefined {
+    const remote = this.#remotes.get(name);
+    return remote && planRemoteNode(this.#facts, remote);
   }
 
   /** One transaction. Throws a KernelError; asking again for the step is safe. */
@@ -141,19 +170,26 @@ function nodeKey(name: string): string {
   return `node/${name}`;
 }
 
-/** Returns how to stop. */
+/** What one turn of the event loop brings is put in force together. Returns how to stop. */
 export function watchNodes(
   overlay: Overlay,
   nodeName: string,
   nodes: Informer<Node>,
   paths?: Pick<PathFinder, 'set'>,
 ): () => void {
+  let due = new Map<string, RemoteNode | undefined>();
+  const tell = () => {
+    const told = due;
+    due = new Map();
+    overlay.setAll(told);
+  };
   return nodes.onChange(({ type, object }) => {
     const { name } = object.metadata;
     if (name === nodeName) return;
     const remote = type === 'delete' ? undefined : remoteNode(object);
     const ready = object.status?.conditions?.find((each) => each.type === 'Ready');
-    overlay.set(name, remote);
+    if (due.size === 0) queueMicrotask(tell);
+    due.set(name, remote);
     paths?.set(name, remote, ready?.status === 'True');
   });
 }

@@ -1,6 +1,7 @@
 // Room node: wires one node's agent: runtime, kernel, network, Services, DNS, pods, Node object, kubelet server.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInformer } from '../cache/informer.ts';
 import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
 import { createRecorder } from '../client/recorder.ts';
@@ -11,6 +12,7 @@ import { openKernel } from '../kernel/linux.ts';
 
 import type { ClaimReport } from '../lb/speaker.ts';
 import type { LoadBalancer } from '../lb/start.ts';
+import { NODE_PLACES, POD_PEERS } from '../objects/views.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { createReconciler } from '../reconcile/loop.ts';
@@ -86,7 +88,9 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   // working directory, and a thread that shares it may not change its mount namespace (setns(2): EINVAL).
   await stat('/');
   const client = new Client(transport);
-  const informers = createInformers(client);
+  // How other nodes and their pods do is nothing to this one: only its own are watched whole.
+  const informers = createInformers(client, { Node: NODE_PLACES, Pod: POD_PEERS });
+  const ownNode = createInformer(client, 'Node', { fieldSelector: `metadata.name=${options.nodeName}` });
   const nodes = informers.of('Node');
   const services = informers.of('Service');
   const endpointSlices = informers.of('EndpointSlice');
@@ -103,7 +107,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
   const node = new NodeObject({
     client,
     options,
-    nodes,
+    nodes: ownNode,
     images: runtime.images,
     capacity,
     nodeInfo: machineInfo(),
@@ -221,6 +225,7 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
       drift?.close();
       overlay.close();
       informers.close();
+      ownNode.close();
       runtime.close();
       kernel.close();
       transport.close();
