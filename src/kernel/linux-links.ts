@@ -89,7 +89,7 @@ function stepsToMake(
 
 /** Sets up a link that is there, and that we do not make. */
 export function stepsToSetUp(space: NamespaceSession, link: Link): Step<Link>[] {
-  const request = createRequest(link, space.index, undefined);
+  const request = createRequest(withoutSameMac(space, link), space.index, undefined);
   if (!request) throw new KernelError('add link', 'ENODEV', `no bridge ${link.master}`, link);
   return withoutLinkLocal(link, request);
 }
@@ -114,6 +114,13 @@ function requestFor(session: Session, space: NamespaceSession, link: Link) {
   const request = createRequest(link, space.index, peerNetns);
   if (!request) throw new KernelError('add link', 'ENODEV', `no bridge ${link.master}`, link);
   return request;
+}
+
+/** A MAC that is set anew, even to the same, makes the kernel forget all neighbours on the link. */
+function withoutSameMac(space: NamespaceSession, link: Link): Link {
+  if (link.mac === undefined) return link;
+  const { mac, ...rest } = link;
+  return space.link(link.name)?.mac === mac ? rest : link;
 }
 
 /** rtnetlink makes no TUN device, only removes it. */
@@ -154,7 +161,7 @@ function isSameDevice(session: Session, have: LinkState, want: Link): boolean {
 function change(space: NamespaceSession, have: LinkState, want: Link): void {
   const settings = linkSettings(want, space.index);
   if (!settings) throw new KernelError('change link', 'ENODEV', `no bridge ${want.master}`, want);
-  // A MAC that is set anew, even to the same, makes the kernel forget all neighbours on the link.
+  // See withoutSameMac().
   const { mac, ...rest } = settings;
   const request = setLink({ name: want.name }, { master: 0, ...rest, ...(mac && mac !== have.mac && { mac }) });
   for (const refusal of space.run(withoutLinkLocal(want, request)))

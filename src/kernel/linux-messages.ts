@@ -1,5 +1,5 @@
 // Room kernel: link items as rtnetlink requests.
-import { deleteAddress, newAddress } from '../wire/netlink/address.ts';
+import { type AddressState, deleteAddress, newAddress } from '../wire/netlink/address.ts';
 import { type LinkKind, type LinkSettings, newLink, setLink } from '../wire/netlink/link.ts';
 import type { NetlinkRequest } from '../wire/netlink/message.ts';
 import {
@@ -68,17 +68,11 @@ export function addRequest(item: OnLink, indexes: Indexes, replace: boolean): Ne
   if (index === undefined) return undefined;
   switch (item.kind) {
     case 'address':
-      return newAddress({
-        index,
-        address: item.address,
-        noPrefixRoute: !!item.noPrefixRoute,
-        protocol: ROUTE_PROTOCOL,
-        hostScope: item.link === 'lo',
-      });
+      return newAddress(addressState(item, index), replace);
     case 'route':
       return newRoute(routeState(item, index), replace);
     case 'neighbour':
-      return newNeighbour(index, item.ip, item.mac);
+      return newNeighbour(index, item.ip, item.mac, ROUTE_PROTOCOL);
     case 'proxy':
       return newProxy(index, item.ip, ROUTE_PROTOCOL);
     case 'fdb':
@@ -86,6 +80,10 @@ export function addRequest(item: OnLink, indexes: Indexes, replace: boolean): Ne
     case 'bucket':
       return replaceTokenBucket(index, item);
   }
+}
+
+function addressState({ address, noPrefixRoute = false, link }: Address, index: number): AddressState {
+  return { index, address, noPrefixRoute, protocol: ROUTE_PROTOCOL, hostScope: link === 'lo' };
 }
 
 function routeState(route: Route, index: number | undefined): RouteState {

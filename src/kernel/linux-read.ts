@@ -4,7 +4,7 @@ import type { MAC } from '../addr/mac.ts';
 import { parsePrefix } from '../addr/prefix.ts';
 import { SysError } from '../sys/ffi.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
-import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
+import { type AddressState, decodeAddress, getAddresses } from '../wire/netlink/address.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
 import { decodeNeighbour, getNeighbours, getProxies } from '../wire/netlink/neighbour.ts';
@@ -25,7 +25,7 @@ export function readLinkItems(socket: NetlinkSocket): LinkItem[] {
   return [
     ...[...ours.values()].flatMap((link) => linkItem(link, names) ?? []),
     ...readAddresses(socket, ours),
-    ...readNeighbours(socket, ours),
+    ...readNeighbours(socket, ours, names),
     ...readFdb(socket, ours),
     ...readProxies(socket, names),
     ...readRoutes(socket, names),
@@ -51,27 +51,36 @@ function linkType(link: LinkState): LinkType | undefined {
   return { kind: 'vxlan', vni, local, port };
 }
 
+/** On all links, whoever put them there. */
+export function readAddressStates(socket: NetlinkSocket): AddressState[] {
+  return ([4, 6] as const).flatMap((family) => socket.dump(getAddresses(family)).map(decodeAddress));
+}
+
 function readAddresses(socket: NetlinkSocket, ours: ReadonlyMap<number, LinkState>): Address[] {
   const items: Address[] = [];
-  for (const family of [4, 6] as const) {
-    for (const message of socket.dump(getAddresses(family))) {
-      const { index, address, noPrefixRoute, protocol } = decodeAddress(message);
-      const link = ours.get(index);
-      // Link-local addresses come by themselves. A kernel without IFA_PROTO (before 5.18) tells 0.
-      if (!link || address.startsWith('fe80:') || (protocol !== ROUTE_PROTOCOL && protocol !== 0)) continue;
-      items.push({ kind: 'address', link: link.name, address, ...(noPrefixRoute && { noPrefixRoute }) });
-    }
+  for (const { index, address, noPrefixRoute, protocol } of readAddressStates(socket)) {
+    const link = ours.get(index);
+    // Link-local addresses come by themselves. A kernel without IFA_PROTO (before 5.18) tells 0.
+    if (!link || address.startsWith('fe80:') || (protocol !== ROUTE_PROTOCOL && protocol !== 0)) continue;
+    items.push({ kind: 'address', link: link.name, address, ...(noPrefixRoute && { noPrefixRoute }) });
   }
   return items;
 }
 
-function readNeighbours(socket: NetlinkSocket, ours: ReadonlyMap<number, LinkState>): Neighbour[] {
+/** All on our links but those that are being removed, and on others' what carries our mark. */
+function readNeighbours(
+  socket: NetlinkSocket,
+  ours: ReadonlyMap<number, LinkState>,
+  names: ReadonlyMap<number, string>,
+): Neighbour[] {
   const items: Neighbour[] = [];
   for (const family of [4, 6] as const) {
     for (const message of socket.dump(getNeighbours(family))) {
-      const { index, ip, mac, permanent } = decodeNeighbour(message);
-      const link = ours.get(index);
-      if (link && ip && mac && permanent) items.push({ kind: 'neighbour', link: link.name, ip, mac });
+      const { index, ip, mac, permanent, protocol } = decodeNeighbour(message);
+      const link = names.get(index);
+      if (link === undefined || !ip || !mac || !permanent) continue;
+      if (isOurLink(link) ? ours.has(index) : protocol === ROUTE_PROTOCOL)
+        items.push({ kind: 'neighbour', link, ip, mac });
     }
   }
   return items;

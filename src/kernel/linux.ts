@@ -7,7 +7,16 @@ import { FastPathLinks } from './fast-path.ts';
 import { putSwitch, removeSwitch } from './frame-switch.ts';
 import { identityOf, isFastPathItem, isLinkItem, metricOf, satisfies } from './identity.ts';
 import { IpipTunnels } from './ipip-tunnels.ts';
-import type { FastPathItem, KernelItem, Link, LinkItem, Route, Sysctl } from './items.ts';
+import {
+  type Address,
+  type FastPathItem,
+  type KernelItem,
+  type Link,
+  type LinkItem,
+  ROUTE_PROTOCOL,
+  type Route,
+  type Sysctl,
+} from './items.ts';
 import {
   type ConntrackFilter,
   type FlowEnd,
@@ -20,7 +29,7 @@ import {
 import { LinkRemoval } from './link-removal.ts';
 import { changeLink, isNoIPv6, putLinks, settingsOnTheWay, stepsToSetUp } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
-import { readLinkItems } from './linux-read.ts';
+import { readAddressStates, readLinkItems } from './linux-read.ts';
 import { asKernelError, codeOf, refused, Session, type Step } from './linux-session.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftCount, NftItem, NftSet } from './nft-items.ts';
@@ -141,13 +150,34 @@ class LinuxKernel implements Kernel {
       steps.push({ item, request });
     }
     const taken: Route[] = [];
+    const there: Address[] = [];
     for (const refusal of space.run(steps)) {
+      const { error, item } = refusal;
       if (isNoIPv6(refusal)) continue;
-      if (refusal.error.code !== 'EEXIST' || refusal.item.kind !== 'route')
-        throw refused(`add ${refusal.item.kind}`, refusal);
-      taken.push(refusal.item);
+      if (error.code === 'EEXIST' && item.kind === 'route') taken.push(item);
+      else if (error.code === 'EEXIST' && item.kind === 'address') there.push(item);
+      else throw refused(`add ${item.kind}`, refusal);
     }
+    if (there.length > 0) this.#replaceAddresses(session, netns, there);
     if (taken.length > 0) this.#replaceRoutes(session, netns, taken);
+  }
+
+  /** Not those that are as wanted: of one that is put anew everybody is told, and looks over all that is there. */
+  #replaceAddresses(session: Session, netns: string | undefined, addresses: readonly Address[]): void {
+    const space = session.at(netns);
+    const have = readAddressStates(space.socket);
+    const isThere = (item: Address) =>
+      have.some(
+        ({ index, address, noPrefixRoute, protocol }) =>
+          index === space.index(item.link) &&
+          address === item.address &&
+          noPrefixRoute === !!item.noPrefixRoute &&
+          (protocol === ROUTE_PROTOCOL || protocol === 0),
+      );
+    const steps = addresses
+      .filter((item) => !isThere(item))
+      .map((item): Step<OnLink> => ({ item, request: addRequest(item, space.index, true)! }));
+    for (const refusal of space.run(steps)) throw refused('replace address', refusal);
   }
 
   /** Routes to the same place with the same metric: ours are replaced, those of others stand. */

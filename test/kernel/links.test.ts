@@ -1,8 +1,9 @@
 // The real kernel obeys the contract, in namespaces of its own.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { adding, kernelContract } from '../../src/kernel/contract.ts';
 import type { KernelItem } from '../../src/kernel/items.ts';
 import { openKernel } from '../../src/kernel/linux.ts';
@@ -122,5 +123,46 @@ test('a veth has one queue, and no IPv6 address where none is wanted; its rp_fil
     kernel.close();
     removeNamespace(own);
     removeNamespace(pod);
+  }
+});
+
+test('of what is put again as it is nobody is told', { skip }, async () => {
+  const own = netnsPath(`pwt-kernel-${process.pid}-again`);
+  createNetns(own);
+  const kernel = openKernel({ netns: own });
+  const link = 'pwbr';
+  const marker = (host: number) => ({ kind: 'address', link, address: `192.0.2.${host}/32` }) as const;
+  const items = [
+    { kind: 'link', name: link, mtu: 1500, mac: '02:00:00:00:00:01', up: true, type: { kind: 'bridge' } },
+    { kind: 'address', link, address: '172.30.0.11/24' },
+    { kind: 'address', link, address: 'fd00:172:30::b/64' },
+    { kind: 'neighbour', link, ip: '172.30.0.12', mac: '02:00:00:00:00:02' },
+    { kind: 'route', dst: '10.244.1.0/24', type: 'unicast', link, via: '172.30.0.12' },
+  ] as const;
+  const monitor = spawn('nsenter', [`--net=${own}`, 'ip', 'monitor', 'address', 'link', 'neigh', 'route']);
+  let heard = '';
+  monitor.stdout.setEncoding('utf8').on('data', (text: string) => {
+    heard += text;
+  });
+  try {
+    kernel.apply(adding(...items));
+    for (let host = 1; !heard.includes('192.0.2.'); host++) {
+      kernel.apply(adding(marker(host)));
+      await setTimeout(20);
+    }
+    const mark = async (host: number) => {
+      kernel.apply(adding(marker(host)));
+      while (!heard.includes(`192.0.2.${host}/32`)) await setTimeout(5);
+    };
+    await mark(200);
+    heard = '';
+    kernel.apply(adding(...items));
+    await mark(201);
+    const ours = heard.split('\n').filter((line) => /172\.30\.0\.1|fd00:172:30::b|10\.244\.1\.0/.test(line));
+    assert.deepEqual(ours, []);
+  } finally {
+    monitor.kill();
+    kernel.close();
+    removeNamespace(own);
   }
 });

@@ -34,11 +34,11 @@ function encode(state: AddressState): AttributeWriter {
   return new AttributeWriter().struct(header).bytes(IFA.LOCAL, bytes).bytes(IFA.ADDRESS, bytes);
 }
 
-/** Adds the address, or refreshes it. IPv6 addresses are usable at once: duplicate detection would hold them for a second. */
-export function newAddress(state: AddressState): NetlinkRequest {
+/** EEXIST when it is there, unless it is to be replaced. IPv6 addresses are usable at once: duplicate detection would hold them for a second. */
+export function newAddress(state: AddressState, replace = false): NetlinkRequest {
   const flags = IFA_F_NODAD | (state.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0);
   const body = encode(state).u32(IFA.FLAGS, flags).u8(IFA.PROTO, state.protocol).finish();
-  return { type: RTM.NEWADDR, flags: NLM_F.CREATE | NLM_F.REPLACE, body };
+  return { type: RTM.NEWADDR, flags: NLM_F.CREATE | (replace ? NLM_F.REPLACE : NLM_F.EXCL), body };
 }
 
 /** EADDRNOTAVAIL when it is not there. */

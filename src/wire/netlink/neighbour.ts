@@ -23,10 +23,11 @@ function ndmsg(af: number, index: number, flags: number): Uint8Array {
   return header;
 }
 
-/** A permanent entry, put in the place of whatever the link knew of the address. */
-export function newNeighbour(index: number, ip: IP, mac: MAC): NetlinkRequest {
+/** A permanent entry, put in the place of whatever the link knew of the address. `protocol` says whose it is (NDA_PROTOCOL, Linux 5.2). */
+export function newNeighbour(index: number, ip: IP, mac: MAC, protocol?: number): NetlinkRequest {
   const writer = new AttributeWriter().struct(ndmsg(afOf(ip), index, 0));
   writer.bytes(NDA_DST, ipBytes(ip)).bytes(NDA_LLADDR, macBytes(mac));
+  if (protocol !== undefined) writer.u8(NDA_PROTOCOL, protocol);
   return { type: RTM.NEWNEIGH, flags: NLM_F.CREATE | NLM_F.REPLACE, body: writer.finish() };
 }
 
