@@ -103,5 +103,6 @@ export class FabricWatch {
 /** A message tells no veth's far end, and of a link that we only set up no kind. */
 function holds(item: LinkItem, want: KernelItem): boolean {
   if (item.kind !== 'link' || want.kind !== 'link') return satisfies(item, want);
+  if (want.mac !== undefined && item.mac !== want.mac) return false;
   return item.up === want.up && item.mtu === want.mtu && item.master === want.master;
 }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { familyOf, type IP } from '../addr/ip.ts';
 import { type CIDR, networkOf, nthAddress, parsePrefix } from '../addr/prefix.ts';
 import { identityOf, isLinkItem } from '../kernel/identity.ts';
-import type { KernelItem, Link, Route, Sysctl } from '../kernel/items.ts';
+import type { KernelItem, Link, Neighbour, Route, Sysctl } from '../kernel/items.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { legMac } from '../plan/fast-path.ts';
@@ -106,9 +106,10 @@ export function fabricItems(options: FabricOptions): KernelItem[] {
   const netns = fabricPath(clusterName);
   return [
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
-    ...racksOf(options).map(
-      (rack): Link => ({ kind: 'link', netns, name: bridgeName(rack), mtu, up: true, type: { kind: 'bridge' } }),
-    ),
+    ...racksOf(options).map((rack): Link => {
+      const mac = legMac(segments(options, rack).map((cidr) => nthAddress(cidr, ROUTER_ADDRESS)));
+      return { kind: 'link', netns, name: bridgeName(rack), mtu, mac, up: true, type: { kind: 'bridge' } };
+    }),
     ...routerSysctls(options, netns),
     // Frames between nodes are none of iptables' business.
     ...['iptables', 'ip6tables', 'arptables'].map(
@@ -121,6 +122,7 @@ export function fabricItems(options: FabricOptions): KernelItem[] {
           ({ kind: 'address', netns, link: bridgeName(rack), address: withLength(cidr, ROUTER_ADDRESS) }) as const,
       ),
     ),
+    ...nodes.flatMap((node) => routersNeighbours(node, netns)),
     // The API server answers pods whose address nobody has changed, and the router knows whose pods are where.
     ...nodes.flatMap((node) =>
       node.podCIDRs.flatMap((cidr) => routeVia(node.ips, cidr, bridgeName(node.rack ?? 0), netns)),
@@ -216,6 +218,11 @@ export function bridgeName(rack: number): string {
   return rack === 0 ? BRIDGE : `${BRIDGE}-${rack + 1}`;
 }
 
+/** As nodes know the router and each other: plan/overlay/leg-neighbours.ts. */
+function routersNeighbours({ ips, rack = 0 }: FabricNode, netns: string): Neighbour[] {
+  return ips.map((ip) => ({ kind: 'neighbour', netns, link: bridgeName(rack), ip, mac: legMac(ips) }));
+}
+
 /** A router that sends no redirects: on a shared segment nodes know each other better than it does. */
 function routerSysctls(options: FabricOptions, netns: string): Sysctl[] {
   const of = (key: string, value: string): Sysctl => ({ kind: 'sysctl', netns, key, value });
@@ -249,7 +256,7 @@ function nodeSide(options: FabricOptions, node: FabricNode, fabric: string): Ker
       type: { kind: 'veth', peer: { name: NODE_LEG, netns, mac: legMac(node.ips) } },
     },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
-    { kind: 'link', netns, name: NODE_LEG, mtu, up: true, type: { kind: 'existing' } },
+    { kind: 'link', netns, name: NODE_LEG, mtu, mac: legMac(node.ips), up: true, type: { kind: 'existing' } },
     // Else setting the leg down, by whomever, takes its IPv6 addresses away.
     ...(hasIPv6 ? [{ kind: 'sysctl', netns, key: KEEP_ADDRESSES, value: '1', optional: true } as const] : []),
     ...node.ips.map((ip, family): KernelItem => {
@@ -279,7 +286,8 @@ export function removeFabricNode(options: FabricOptions, node: FabricNode): void
   const peer = { name: NODE_LEG, netns: netnsPath(netnsName(clusterName, node.name)) };
   const leg: Link = { kind: 'link', netns, name: legName(node.name), mtu, up: true, type: { kind: 'veth', peer } };
   const routes = node.podCIDRs.flatMap((cidr) => routeVia(node.ips, cidr, bridge, netns));
-  withHost(hostNetns, (kernel) => kernel.apply({ add: [], change: [], remove: [...routes, leg] }));
+  const remove = [...routes, ...routersNeighbours(node, netns), leg];
+  withHost(hostNetns, (kernel) => kernel.apply({ add: [], change: [], remove }));
   removeNamespace(peer.netns);
 }
 

@@ -3,18 +3,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { neighbourRow } from './neighbour-check.ts';
 
-test('the default limit is enough for 31 nodes that all speak with each other', () => {
-  assert.deepEqual(neighbourRow(4, 31, 1024), {
+test('the default limit is enough for 511 nodes: what they know of each other is not counted', () => {
+  assert.deepEqual(neighbourRow(4, 511, 1024), {
     what: 'IPv4 neighbours of nodes',
     state: 'ok',
-    detail: '992 at most, of 1024',
+    detail: '1023 at most, of 1024',
   });
 });
 
 test('beyond it the check says what happens and what to do', () => {
-  const { state, detail, mend } = neighbourRow(6, 100, 1024);
+  const { state, detail, mend } = neighbourRow(6, 600, 1024);
   assert.equal(state, 'low');
-  assert.match(detail, /^100 nodes .* need 10100 entries, and net\.ipv6\.neigh\.default\.gc_thresh3 .* have 1024: /);
-  assert.equal(mend, 'sysctl -w net.ipv6.neigh.default.gc_thresh3=16384');
-  assert.equal(neighbourRow(6, 100, 16384).state, 'ok');
+  assert.match(detail, /^600 nodes .* need 1201 entries, and net\.ipv6\.neigh\.default\.gc_thresh3 .* have 1024: /);
+  assert.equal(mend, 'sysctl -w net.ipv6.neigh.default.gc_thresh3=2048');
+  assert.equal(neighbourRow(6, 600, 2048).state, 'ok');
 });

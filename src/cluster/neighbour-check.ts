@@ -6,7 +6,7 @@ import type { CheckRow } from './check.ts';
 import type { ClusterConfig } from './config.ts';
 import { nodeLayouts } from './layout.ts';
 
-/** Pods and tunnel ends have permanent entries, which are not counted; nodes ask for each other as hosts do. */
+/** Pods, tunnel ends, nodes and their routers have permanent entries, which are not counted. Nodes and the machine ask for each other as hosts do. */
 export function checkNeighbours(config: ClusterConfig): CheckRow[] {
   const nodes = nodeLayouts(config).length;
   return config.network.nodeCIDRs.flatMap((cidr) => {
@@ -32,11 +32,11 @@ function keyOf(family: Family): string {
 /** `limit`: gc_thresh3, beyond which the kernel drops packets for want of an entry. */
 export function neighbourRow(family: Family, nodes: number, limit: number): CheckRow {
   const what = `IPv${family} neighbours of nodes`;
-  // Each of each other, and each of the router and the machine.
-  const needed = nodes * (nodes - 1) + 2 * nodes;
+  // Each of the machine, and the machine of each and of the router.
+  const needed = 2 * nodes + 1;
   if (needed <= limit) return { what, state: 'ok', detail: `${needed} at most, of ${limit}` };
   const detail =
-    `${nodes} nodes that all speak with each other need ${needed} entries, and ${keyOf(family)} lets all of this ` +
+    `${nodes} nodes that all speak with this machine need ${needed} entries, and ${keyOf(family)} lets all of this ` +
     `machine have ${limit}: beyond that packets are lost ("neighbor table overflow" in dmesg)`;
   return { what, state: 'low', detail, mend: `sysctl -w ${keyOf(family)}=${2 ** Math.ceil(Math.log2(needed))}` };
 }

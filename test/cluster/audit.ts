@@ -68,7 +68,7 @@ function auditProcesses(machine: Machine, node: string, pods: readonly Pod[]): s
   return [...differ(`${node} conmons`, held, containers), ...differ(`${node} overlays`, overlays, containers)];
 }
 
-/** Of a cluster over VXLAN: `others` is how many other nodes there are. */
+/** Of a cluster of one rack, over VXLAN: `others` is how many other nodes there are. */
 async function auditLinks(machine: Machine, node: string, pods: readonly Pod[], others: number): Promise<string[]> {
   const own = pods.filter((pod) => pod.spec.nodeName === node && !pod.spec.hostNetwork);
   const netns = `pw-${machine.cluster}-${node}`;
@@ -87,12 +87,15 @@ async function auditLinks(machine: Machine, node: string, pods: readonly Pod[], 
   const neighbours = JSON.parse(permanent) as { dst: string; dev: string }[];
   const forwarded = (JSON.parse(fdb) as { dst?: string }[]).filter(({ dst }) => dst !== undefined).length;
   const overVxlan = neighbours.filter(({ dev }) => dev === 'pw-vxlan').length;
+  // The other nodes and the router.
+  const onFabric = neighbours.filter(({ dev }) => dev === 'eth0').length;
   return [
     ...(forwarded === others ? [] : [`${node} has ${forwarded} FDB entries for ${others} other nodes`]),
     ...(overVxlan === others ? [] : [`${node} has ${overVxlan} neighbours over VXLAN for ${others} other nodes`]),
+    ...(onFabric === others + 1 ? [] : [`${node} has ${onFabric} neighbours on the fabric for ${others} other nodes`]),
     ...differ(
       `${node} neighbours`,
-      neighbours.filter(({ dev }) => dev !== 'pw-vxlan').map(({ dst }) => dst),
+      neighbours.filter(({ dev }) => dev !== 'pw-vxlan' && dev !== 'eth0').map(({ dst }) => dst),
       ips,
     ),
     ...(veths.length === own.length ? [] : [`${node} has ${veths.length} veths for ${own.length} pods`]),

@@ -15,7 +15,7 @@ import { watchDrift } from '../../src/node/drift.ts';
 import { OVERLAY_STEPS } from '../../src/node/overlay.ts';
 import type { OverlaySettings } from '../../src/plan/overlay/backend.ts';
 import { podLinkName } from '../../src/plan/pods.ts';
-import { inNetns, netnsPath, socketIn } from '../../src/sys/netns.ts';
+import { createNetns, inNetns, netnsPath, removeNamespace, socketIn } from '../../src/sys/netns.ts';
 import { until } from '../cluster/machine.ts';
 import { ClusterNet, serveIn, type TestNode, type TestPod, talk } from '../node/cluster-net.ts';
 import { inside } from './overlay-cluster.ts';
@@ -236,16 +236,23 @@ test('an address that moves to another node is found there', { skip }, async () 
 
 test('a MAC that nobody had told is found by the bridge', { skip }, async () => {
   using net = fastNet('u', hostGw);
-  const [one, two, three] = net.nodes as [TestNode, TestNode, TestNode];
-  const [from, to] = [net.addPod(one, 'a1'), net.addPod(two, 'b1')];
-  await bulk(net, from, to);
-  inside(two.netns, 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:99:99');
-  inside(three.netns, 'ip', 'neigh', 'flush', 'dev', 'eth0');
-  const before = bridged(net, 'node-2');
-  await using echo = await serveIn(two.netns, two.ips[0]!);
-  const [seen] = await talk(three.netns, two.ips[0]!, echo.port);
-  assert.equal(seen, three.ips[0]);
-  assert.ok(bridged(net, 'node-2') > before + 3);
+  const [, two, three] = net.nodes as [TestNode, TestNode, TestNode];
+  // Somebody else at node-2's leg: a machine of the user's own, say.
+  const guest = netnsPath(`pwt-guest-${process.pid}`);
+  createNetns(guest);
+  try {
+    const macvlan = ['netns', guest, 'type', 'macvlan', 'mode', 'bridge'];
+    inside(two.netns, 'ip', 'link', 'add', 'link', 'eth0', 'name', 'guest0', ...macvlan);
+    inside(guest, 'ip', 'address', 'add', '172.30.0.77/24', 'dev', 'guest0');
+    inside(guest, 'ip', 'link', 'set', 'guest0', 'up');
+    const before = bridged(net, 'node-2');
+    await using echo = await serveIn(guest, '172.30.0.77');
+    const [seen] = await talk(three.netns, '172.30.0.77', echo.port);
+    assert.equal(seen, three.ips[0]);
+    assert.ok(bridged(net, 'node-2') > before + 3);
+  } finally {
+    removeNamespace(guest);
+  }
 });
 
 const RACKS = [

@@ -8,6 +8,7 @@ import type { OverlayBackend, OverlayFacts, OverlayName, OverlaySettings, Remote
 import { hostGw } from './host-gw.ts';
 import { ipip } from './ipip.ts';
 import { ipipEbpf } from './ipip-ebpf.ts';
+import { legNeighbours } from './leg-neighbours.ts';
 import { none } from './none.ts';
 import { udp } from './udp.ts';
 import { vxlan } from './vxlan.ts';
@@ -33,6 +34,7 @@ export function overlayMtu({ mtu, nodeIPs, overlay }: Pick<OverlayFacts, 'mtu' |
 export function planOverlay(facts: OverlayFacts): Fragment {
   const items = [
     ...nodesBehindRouter(facts),
+    ...legNeighbours(facts, facts.routers),
     ...backendOf(facts.overlay).own(facts),
     ...(facts.fastPath ? fastWires(facts) : []),
   ];
@@ -63,6 +65,7 @@ export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment 
   const direct = new Set(ways.filter((way) => isDirect(facts, way)));
   const carried = ways.filter((way) => !direct.has(way) && chosen.carries(familyOfCIDR(way.podCIDR), underlay));
   const items: KernelItem[] = [
+    ...legNeighbours(facts, node.ips),
     ...(carried.length > 0 ? chosen.peer(facts, remote) : []),
     ...ways.flatMap((way) => {
       if (direct.has(way)) return hostGw.way(facts, way);
