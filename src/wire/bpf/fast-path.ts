@@ -26,7 +26,7 @@ import { headValue, putHead, type Straight } from './straight.ts';
 import { lookInside, unwrap, type VxlanEnd } from './vxlan.ts';
 
 /** `struct __sk_buff` */
-const SKB = { protocol: 16, ifindex: 40, data: 76, dataEnd: 80 } as const;
+const SKB = { protocol: 16, ifindex: 40, data: 76, dataEnd: 80, gsoSize: 176 } as const;
 const HELPER = { mapLookup: 1, redirectNeighbour: 152, redirectPeer: 155 } as const;
 const TCP = 6;
 const UDP = 17;
@@ -125,12 +125,13 @@ export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?
   setLocal(lookUp(asm, maps.pods, DST).jump('eq', 0, 0, 'pass'));
   requireKnownFlow(asm, conntrack);
   asm.label('known');
-  if (vxlan) unwrap(asm, WRAPPED);
+  if (vxlan) unwrap(asm, WRAPPED, 'bare');
   toPeer(asm);
-  asm.label('pass').exit(TC_UNSPEC);
-  // The verifier refuses what nobody can come to.
-  if (vxlan) asm.label('drop').exit(TC_SHOT);
-  return asm.assemble();
+  if (!vxlan) return asm.label('pass').exit(TC_UNSPEC).assemble();
+  // For the node's stack too, without its device: of several segments in one packet nobody but the device can take the mark off.
+  asm.label('pass').load('u32', 1, 6, SKB.gsoSize).jump('ne', 1, 0, 'end');
+  unwrap(asm, WRAPPED, 'end');
+  return asm.exit(TC_UNSPEC).label('drop').exit(TC_SHOT).assemble();
 }
 
 /**

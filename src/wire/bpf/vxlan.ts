@@ -86,14 +86,14 @@ export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, place
   asm.label('outer');
 }
 
-/** r6 = the packet. What does not come off is left to the node's own device; to `drop` when it cannot be ended. */
-export function unwrap(asm: Assembler, place: number): void {
-  asm.load('u64', 4, 10, place).jump('eq', 4, 0, 'bare');
-  asm.mov(1, { r: 6 }).mov(2, -WRAP).mov(3, ADJUST_MAC).call(HELPER.adjustRoom).jump('ne', 0, 0, 'pass');
+/** r6 = the packet. On with `bare`; what does not come off is left to the node's own device (`end`); to `drop` when it cannot be ended. */
+export function unwrap(asm: Assembler, place: number, bare: string): void {
+  asm.load('u64', 4, 10, place).jump('eq', 4, 0, bare);
+  asm.mov(1, { r: 6 }).mov(2, -WRAP).mov(3, ADJUST_MAC).call(HELPER.adjustRoom).jump('ne', 0, 0, 'end');
   // The outer frame's own type says IPv4.
   asm
     .load('u64', 4, 10, place)
-    .jump('eq', 4, FIXED_GSO | DECAP.ipv4, 'bare')
+    .jump('eq', 4, FIXED_GSO | DECAP.ipv4, bare)
     .store('u32', 10, place, ETH_P.ipv6);
   asm
     .mov(1, { r: 6 })
@@ -101,5 +101,5 @@ export function unwrap(asm: Assembler, place: number): void {
     .stackAddress(3, place)
     .mov(4, 2)
     .mov(5, 0);
-  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop').label('bare');
+  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop').label(bare);
 }
