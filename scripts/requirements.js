@@ -17,6 +17,7 @@ export const TEST_PROGRAMS = [
   { program: 'ping', package: 'iputils-ping', purpose: 'witness of reachability' },
   { program: 'arping', package: 'iputils-arping', purpose: 'witness of who answers for an address' },
   { program: 'ncat', package: 'ncat', purpose: 'witness of datagrams' },
+  { program: 'sysctl', package: 'procps', purpose: 'the hand that changes settings of the kernel' },
   { program: 'busybox', package: 'busybox-static', purpose: 'an image for the tests' },
   { program: 'podman', package: 'podman', purpose: 'a runtime that runs podwire-cni' },
   { program: 'containerd', package: 'containerd', purpose: 'a runtime that runs podwire-cni' },
