@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import type { Socket } from 'node:dgram';
-import { once } from 'node:events';
+import { on } from 'node:events';
 import { after, before, test } from 'node:test';
 import type { IP } from '../../src/addr/ip.ts';
 import type { HostPort } from '../../src/plan/host-ports.ts';
@@ -126,14 +126,21 @@ interface UdpClient extends AsyncDisposable {
 /** Always from the same port. */
 function udpClient(netns: string, ip: IP): UdpClient {
   const socket = udpSocketIn(netns, ip);
-  const send = (to: IP, port: number) => new Promise<void>((resolve) => socket.send('who?', port, to, () => resolve()));
+  const put = (question: string, to: IP, port: number) =>
+    new Promise<void>((resolve) => socket.send(question, port, to, () => resolve()));
+  let count = 0;
   return {
-    send,
+    send: (to, port) => put('who?', to, port),
     async ask(to, port) {
-      const answer = once(socket, 'message', { signal: AbortSignal.timeout(30_000) });
-      const again = setInterval(() => void send(to, port), 50);
+      // Answers to what was asked before may come late.
+      const question = `who? ${count++}`;
+      const again = setInterval(() => void put(question, to, port), 50);
       try {
-        return String((await answer)[0]);
+        for await (const [message] of on(socket, 'message', { signal: AbortSignal.timeout(30_000) })) {
+          const [answer, asked] = String(message).split('; ');
+          if (asked === question) return answer!;
+        }
+        throw new Error('unreachable');
       } finally {
         clearInterval(again);
       }
@@ -144,7 +151,9 @@ function udpClient(netns: string, ip: IP): UdpClient {
 
 async function udpServer({ netns, ips, sandboxId }: TestPod, family: number): Promise<AsyncDisposable> {
   const socket = udpSocketIn(netns, ips[family]!, 53);
-  socket.on('message', (_, from) => socket.send(`${sandboxId} saw ${from.address}`, from.port, from.address));
+  socket.on('message', (question, from) =>
+    socket.send(`${sandboxId} saw ${from.address}; ${question}`, from.port, from.address),
+  );
   return { [Symbol.asyncDispose]: () => closed(socket) };
 }
 
