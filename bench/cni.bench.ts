@@ -1,6 +1,7 @@
 // CNI ADD and DEL, one by one and 50 at once: our thin client with an agent, our plugin alone, inside a node's agent, and the Go chain.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { removeNamespace } from '../src/sys/netns.ts';
 import { startAgent, thinClient } from '../test/cni/agent-world.ts';
 import { plugin, REFERENCE, World } from '../test/cni/world.ts';
@@ -8,8 +9,12 @@ import { ClusterNet } from '../test/node/cluster-net.ts';
 import { median, printMachine, quantile } from './measure.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 20);
+/** `ONLY='thin client|bridge'`: those contestants alone whose names have that in them. */
+const ONLY = new RegExp(process.env['ONLY'] ?? '');
 const AT_ONCE = 50;
 const BATCHES = 3;
+/** The kernel takes removed namespaces apart in the background, under the lock that links are made with: nobody's start is to wait for that. */
+const REST_MS = { one: 60, batch: 1500 };
 
 /** What one container costs, in milliseconds. */
 interface Samples {
@@ -72,6 +77,14 @@ function reference(world: World, ports: boolean): Contestant {
   };
 }
 
+/** What of the others' time is the starting of programs alone. */
+function nothing(world: World): Contestant {
+  return {
+    name: 'no plugin: /bin/true, started in the same way',
+    lines: (verb, pod, file) => [call(verb, pod, '/bin/true', file(`${pod.id}.conf`, world.config()), '/dev/null')],
+  };
+}
+
 class Runner {
   readonly #world: World;
   readonly #dir: string;
@@ -96,13 +109,17 @@ class Runner {
     return path;
   };
 
-  /** Milliseconds of each. At once: each one's end, counted from the beginning of all. */
+  /** Milliseconds of each. At once: each one's end, counted from the beginning of all; bash hears of it when it has started all. */
   run(contestant: Contestant, verb: 'ADD' | 'DEL', pods: readonly Pod[], atOnce: boolean): number[] {
     const times = join(this.#dir, 'times');
-    const parts = pods.map((pod) => contestant.lines(verb, pod, this.#file).join('\n'));
+    const parts = pods.map((pod) => contestant.lines(verb, pod, this.#file));
     const body = atOnce
-      ? ['s=$EPOCHREALTIME', ...parts.map((part) => `{ ${part}\necho "$s $EPOCHREALTIME" >> ${times}; } &`), 'wait']
-      : parts.map((part) => `s=$EPOCHREALTIME\n${part}\necho "$s $EPOCHREALTIME" >> ${times}`);
+      ? [
+          's=$EPOCHREALTIME',
+          ...parts.map(inBackground),
+          ...pods.map(() => `wait -n\necho "$s $EPOCHREALTIME" >> ${times}`),
+        ]
+      : parts.map((part) => `s=$EPOCHREALTIME\n${part.join('\n')}\necho "$s $EPOCHREALTIME" >> ${times}`);
     writeFileSync(times, '');
     const script = join(this.#dir, 'script');
     writeFileSync(script, ['set -e', ...body, ''].join('\n'));
@@ -115,7 +132,7 @@ class Runner {
     });
   }
 
-  measure(contestants: readonly Contestant[]): Map<Contestant, Samples> {
+  async measure(contestants: readonly Contestant[]): Promise<Map<Contestant, Samples>> {
     const samples = new Map(contestants.map((each) => [each, emptySamples()]));
     // The first warms caches, and makes bridges and tables.
     for (let round = 0; round <= ROUNDS; round++) {
@@ -127,6 +144,7 @@ class Runner {
           del.push(...times[1]!);
         }
         for (const { netns } of pods) removeNamespace(netns);
+        await sleep(REST_MS.one);
       }
     }
     for (let batch = 0; batch < BATCHES; batch++) {
@@ -135,10 +153,16 @@ class Runner {
         addAtOnce.push(...this.run(each, 'ADD', pods, true));
         delAtOnce.push(...this.run(each, 'DEL', pods, true));
         for (const { netns } of pods) removeNamespace(netns);
+        await sleep(REST_MS.batch);
       }
     }
     return samples;
   }
+}
+
+/** A single program is one fork and one exec, as a runtime does it. */
+function inBackground(lines: readonly string[]): string {
+  return lines.length === 1 ? `${lines[0]} &` : `{\n${lines.join('\n')}\n} &`;
 }
 
 function emptySamples(): Samples {
@@ -146,7 +170,7 @@ function emptySamples(): Samples {
 }
 
 /** What a pod of the cluster's own costs its node's agent. */
-function insideAgent(runner: Runner): Samples {
+async function insideAgent(runner: Runner): Promise<Samples> {
   using net = new ClusterNet(`bench${process.pid}`, [
     { name: 'node-1', ips: ['172.30.0.11'], podCIDRs: ['10.244.0.0/16'] },
   ]);
@@ -170,6 +194,7 @@ function insideAgent(runner: Runner): Samples {
     timed(() => attach(pod!), round === 0 ? [] : samples.add);
     timed(() => network.detach(pod!.id), round === 0 ? [] : samples.del);
     removeNamespace(pod!.netns);
+    await sleep(REST_MS.one);
   }
   for (let batch = 0; batch < BATCHES; batch++) {
     const pods = runner.pods(AT_ONCE);
@@ -178,14 +203,17 @@ function insideAgent(runner: Runner): Samples {
     const end = performance.now();
     for (const { id } of pods) timed(() => network.detach(id), samples.delAtOnce, end);
     for (const { netns } of pods) removeNamespace(netns);
+    await sleep(REST_MS.batch);
   }
   return samples;
 }
 
 function report(name: string, each: Samples, peer: Samples | undefined): void {
+  const isPlugin = !name.startsWith('no plugin');
   console.log(name);
   for (const what of ['add', 'del', 'addAtOnce', 'delAtOnce'] as const) {
-    const ratio = peer ? `, ${(median(peer[what]) / median(each[what])).toFixed(2)} x as fast as the Go chain` : '';
+    const ratio =
+      isPlugin && peer ? `, ${(median(peer[what]) / median(each[what])).toFixed(2)} x as fast as the Go chain` : '';
     const figures = `median ${median(each[what]).toFixed(2)} ms, p99 ${quantile(each[what], 0.99).toFixed(2)} ms`;
     console.log(`  ${what.padEnd(9)} ${figures}${ratio}`);
   }
@@ -204,10 +232,11 @@ if (!hasReference) console.log(`peer: the reference plugins are not in ${REFEREN
     ours('podwire-cni alone', world, plugin(), ports),
     ...(hasReference ? [reference(world, ports)] : []),
   ]);
+  const chosen = contestants.filter(({ name }) => ONLY.test(name));
   const started = performance.now();
-  const samples = runner.measure(contestants);
+  const samples = await runner.measure([nothing(world), ...chosen]);
   const peer = [...samples].find(([{ name }]) => name.startsWith('bridge + host-local + portmap'))?.[1];
   for (const [{ name }, each] of samples) report(name, each, peer);
-  report('podwire: inside the agent of a node, with a port', insideAgent(runner), peer);
+  report('podwire: inside the agent of a node, with a port', await insideAgent(runner), peer);
   console.log(`took ${((performance.now() - started) / 1000).toFixed(0)} s`);
 }
