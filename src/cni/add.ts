@@ -2,8 +2,7 @@
 import { familyOf, type IP } from '../addr/ip.ts';
 import { type CIDR, hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
 import { GATEWAY_MAC, GATEWAYS, podMac } from '../plan/pods.ts';
-import { withFileLock } from '../sys/flock.ts';
-import { type Attachment, Attachments, lockPath, prepareDataDir } from './attachment.ts';
+import { type Attachment, Attachments, withSharedLock } from './attachment.ts';
 import type { NetConfig } from './config.ts';
 import { detach } from './del.ts';
 import { CniError, CODE } from './error.ts';
@@ -13,7 +12,8 @@ import { checkNamespace } from './namespace.ts';
 import { pathMtu } from './path-mtu.ts';
 import { environment, type Request } from './request.ts';
 import { EMPTY_RESULT, type Result, type ResultDns } from './result.ts';
-import { linkIn, linkNameOf, type Wires, Wiring } from './wiring.ts';
+import { needsRules } from './rules.ts';
+import { linkNameOf, type Wires, Wiring } from './wiring.ts';
 
 export function add(config: NetConfig, request: Request): Result {
   const netns = request.netns!;
@@ -39,7 +39,7 @@ export function add(config: NetConfig, request: Request): Result {
 function addInterface(config: NetConfig, request: Request, netns: string, ipam: Ipam): Result {
   const { ifname } = request;
   const { steps } = request.host;
-  if (steps.measure('namespace', () => linkIn(netns, ifname)))
+  if (steps.measure('namespace', () => request.host.kernel().hasLink(netns, ifname)))
     throw environment('CNI_IFNAME', `${ifname} exists already in ${netns}`);
   const leased = steps.measure('ipam', () => ipam.add());
   try {
@@ -62,7 +62,7 @@ function addInterface(config: NetConfig, request: Request, netns: string, ipam: 
       ...(mtu !== undefined && { mtu }),
     }));
     const wires = {
-      mtu: config.mtu ?? pathMtu(ips.map(familyOf)),
+      mtu: config.mtu ?? pathMtu(request.host.kernel(), ips.map(familyOf)),
       mac,
       routes: routes.length > 0 ? routes : undefined,
     };
@@ -100,16 +100,17 @@ function attachmentOf(config: NetConfig, { containerID, ifname }: Request, netns
 /** Written down before it is done, so that DEL and GC know of all that can be there. */
 function connect(config: NetConfig, request: Request, attachment: Attachment, wires: Wires | undefined): void {
   const attachments = new Attachments(config.dataDir, config.name, request.host.files);
-  // With the lock: the last DEL of all takes the tables away unless it sees us.
   const { host } = request;
+  const put = () => attachments.put(attachment);
   host.steps.measure('record', () => {
-    prepareDataDir(config.dataDir);
-    withFileLock(lockPath(config.dataDir), () => attachments.put(attachment));
+    // With the lock: the last DEL of all takes the tables away unless it sees us.
+    if (needsRules(attachment)) withSharedLock(config.dataDir, put);
+    else put();
     host.sync([attachments.path]);
   });
   try {
     new Wiring(host).connect(attachment, wires);
-    attachments.note(attachment, host.steps.took);
+    host.note(attachments, attachment);
   } catch (error) {
     quietly(() => detach(config, request));
     throw error;

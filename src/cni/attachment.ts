@@ -8,6 +8,7 @@ import { type Holder, holderKey } from '../ipam/file-leases.ts';
 import { type RecordFile, RecordFiles } from '../ipam/record-file.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
+import { withFileLock } from '../sys/flock.ts';
 import type { Took } from './steps.ts';
 
 export interface Attachment extends Holder {
@@ -65,10 +66,6 @@ export function leasesDir(dataDir: string, network: string): string {
   return join(networkDir(dataDir, network), 'ipam');
 }
 
-export function lockPath(dataDir: string): string {
-  return join(dataDir, 'lock');
-}
-
 /** By holder; `deleted <holder>`: a DEL that its agent has yet to hear of. */
 type AttachmentRecord = Attachment | true;
 
@@ -88,11 +85,16 @@ export class Attachments {
     this.#file.locked((_, write) => write({ [holderKey(attachment)]: attachment }));
   }
 
-  /** What its ADD spent its time on; nothing when it is gone meanwhile. */
-  note(holder: Holder, took: Took): void {
+  /** What ADDs spent their time on; of those that are gone meanwhile nothing is written. */
+  note(took: readonly (readonly [Holder, Took])[]): void {
+    // Nor is a network that is gone made anew for that.
+    if (this.#file.read().size === 0) return;
     this.#file.locked((records, write) => {
-      const known = records.get(holderKey(holder));
-      if (known && known !== true) write({ [holderKey(holder)]: { ...known, took } });
+      const changes = took.flatMap(([holder, steps]) => {
+        const known = records.get(holderKey(holder));
+        return known && known !== true ? [[holderKey(holder), { ...known, took: steps }] as const] : [];
+      });
+      if (changes.length > 0) write(Object.fromEntries(changes));
     });
   }
 
@@ -143,9 +145,11 @@ function graveOf(holder: Holder): string {
   return `${GRAVE}${holderKey(holder)}`;
 }
 
-/** For the lock that all networks share. */
-export function prepareDataDir(dataDir: string): void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+/** Runs `work` while nobody else changes what all networks share. */
+export function withSharedLock<T>(dataDir: string, work: () => T): T {
+  const path = join(dataDir, 'lock');
+  if (!existsSync(path)) mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  return withFileLock(path, work);
 }
 
 /** Names of the networks that have files. */

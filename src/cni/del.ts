@@ -1,7 +1,6 @@
 // Room cni: DEL and GC: everything of an attachment taken away, whatever of it is still there.
 import type { RecordFiles } from '../ipam/record-file.ts';
-import { withFileLock } from '../sys/flock.ts';
-import { type Attachment, Attachments, lockPath, networksIn, prepareDataDir } from './attachment.ts';
+import { type Attachment, Attachments, networksIn, withSharedLock } from './attachment.ts';
 import { type NetConfig, requireValidAttachments } from './config.ts';
 import { ipamOf } from './ipam.ts';
 import type { Request } from './request.ts';
@@ -35,8 +34,7 @@ function remove(config: NetConfig, request: Request, attachments: Attachments, a
     attachments.drop(attachment);
     return;
   }
-  prepareDataDir(config.dataDir);
-  withFileLock(lockPath(config.dataDir), () => {
+  withSharedLock(config.dataDir, () => {
     attachments.drop(attachment);
     try {
       wiring.disconnectRules(attachment, !othersNeedRules(config.dataDir, request.host.files));

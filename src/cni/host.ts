@@ -1,8 +1,10 @@
 // Room cni: the program in which a verb runs: one that ends with its call, or an agent that lives on.
+import type { Holder } from '../ipam/file-leases.ts';
 import { RecordFiles } from '../ipam/record-file.ts';
 import { syncAll } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
+import type { Attachments } from './attachment.ts';
 import type { SharedRules } from './shared-rules.ts';
 import { Steps } from './steps.ts';
 
@@ -15,6 +17,8 @@ export interface Host {
   readonly files: RecordFiles;
   /** Of the call that it is at. */
   readonly steps: Steps;
+  /** What the call's ADD has spent its time on is put down: nobody waits for that. */
+  note(attachments: Attachments, holder: Holder): void;
   /** What it knows to be in its kernel; absent: nothing. */
   readonly sharedRules?: SharedRules;
 }
@@ -32,6 +36,10 @@ export class OneCall implements Host, Disposable {
 
   sync(paths: readonly string[]): void {
     syncAll(paths);
+  }
+
+  note(attachments: Attachments, holder: Holder): void {
+    attachments.note([[holder, this.steps.took]]);
   }
 
   /** Links that were removed are gone afterwards. */

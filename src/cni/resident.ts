@@ -1,19 +1,22 @@
 // Room cni: the stand-alone plugin as an agent: the same verbs on the same files, without the start of a program for each.
-import { closeSync, constants, fdatasync, openSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import type { Holder } from '../ipam/file-leases.ts';
 import { RecordFiles } from '../ipam/record-file.ts';
-import { codeOf } from '../ipam/state-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { logger } from '../observe/log.ts';
+import type { Attachments } from './attachment.ts';
 import type { Host } from './host.ts';
 import { OUR_IPAM } from './ipam-config.ts';
 import { Leaving } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
 import { SharedRules } from './shared-rules.ts';
-import { Steps } from './steps.ts';
+import { Steps, type Took } from './steps.ts';
 
 const log = logger('cni');
+/** What ADDs spent their time on is put down when those that came together have been answered. */
+const NOTE_MS = 200;
 
 /** Answers calls from its own network and mount namespace. Throws a SysError when the socket cannot be had. */
 export function startResident(socket: string): { close(): void } {
@@ -77,52 +80,45 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
 
 /**
  * Keeps its sockets. Nobody waits for the disk: a lease counts in the boot in which it was given and in no other, so what a
- * power cut takes away is what nobody would read; and what kills us leaves all in the kernel's cache. Calls that come
- * together are written out together.
+ * power cut takes away is what nobody would read; and what kills us leaves all in the kernel's cache.
  */
 class ResidentHost implements Host {
   readonly files = new RecordFiles();
   steps = new Steps();
   readonly sharedRules = new SharedRules();
   #kernel: Kernel | undefined;
-  #dirty = new Set<string>();
-  #syncing = false;
+  /** By file, as Attachments are one for each call. */
+  readonly #notes = new Map<string, { readonly attachments: Attachments; readonly took: [Holder, Took][] }>();
 
   kernel(): Kernel {
     this.#kernel ??= openKernel();
     return this.#kernel;
   }
 
-  sync(paths: readonly string[]): void {
-    for (const path of paths) this.#dirty.add(path);
-    if (!this.#syncing) setImmediate(() => void this.#syncAll());
-    this.#syncing = true;
+  /** The kernel writes it in its own time: whoever appends to a file that is on its way to the disk waits for the disk. */
+  sync(): void {}
+
+  /** Those of calls that come together are one line. */
+  note(attachments: Attachments, holder: Holder): void {
+    if (this.#notes.size === 0) setTimeout(() => this.#writeNotes(), NOTE_MS).unref();
+    const notes = this.#notes.get(attachments.path) ?? { attachments, took: [] };
+    notes.took.push([holder, this.steps.took]);
+    this.#notes.set(attachments.path, notes);
   }
 
-  async #syncAll(): Promise<void> {
-    while (this.#dirty.size > 0) {
-      const paths = [...this.#dirty];
-      this.#dirty = new Set();
-      for (const path of paths) await syncOne(path);
+  #writeNotes(): void {
+    for (const { attachments, took } of this.#notes.values()) {
+      try {
+        attachments.note(took);
+      } catch (error) {
+        log.warn({ err: error, path: attachments.path }, 'what ADDs spent their time on could not be written');
+      }
     }
-    this.#syncing = false;
+    this.#notes.clear();
   }
 
   close(): void {
+    this.#writeNotes();
     this.#kernel?.close();
-  }
-}
-
-async function syncOne(path: string): Promise<void> {
-  try {
-    const fd = openSync(path, constants.O_RDONLY);
-    try {
-      await new Promise<void>((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())));
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    // ENOENT: somebody has removed it meanwhile.
-    if (codeOf(error) !== 'ENOENT') log.warn({ err: error, path }, 'state could not be written to the disk');
   }
 }

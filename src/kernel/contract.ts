@@ -153,6 +153,20 @@ const LAWS: Record<string, Law> = {
     assertHolds(kernel.read());
   },
 
+  'a link of a namespace is seen before it is made and after': ({ kernel, pod, readPod }) => {
+    const inPod: KernelItem = { kind: 'address', netns: pod, link: 'pwpeer', address: '10.244.0.7/32' };
+    assert.deepEqual([kernel.hasLink(pod, 'pwpeer'), kernel.hasLink(pod, 'lo')], [false, true]);
+    kernel.apply(adding(vethTo(pod), inPod));
+    assert.equal(kernel.hasLink(pod, 'pwpeer'), true);
+    kernel.apply(adding(inPod));
+    assert.deepEqual(
+      readPod()
+        .map((item) => item.kind)
+        .toSorted(),
+      ['address', 'link'],
+    );
+  },
+
   'a pod wired again, as after a restart, keeps its device': ({ kernel, pod, readPod }) => {
     const veth = vethTo(pod);
     const inPod: KernelItem = { kind: 'address', netns: pod, link: 'pwpeer', address: '10.244.0.7/32' };

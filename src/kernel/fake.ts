@@ -70,6 +70,15 @@ export class FakeKernel implements Kernel {
     return [...items, ...(part === 'links' ? [] : (this.#options.nft?.read() ?? []))];
   }
 
+  hasLink(netns: NetnsPath, name: string): boolean {
+    return this.at(netns).some((item) => item.kind === 'link' && item.name === name);
+  }
+
+  /** Nothing leads out of here. */
+  mtuTo(): undefined {
+    return undefined;
+  }
+
   nftDisturbed(): boolean {
     return this.#options.nft?.disturbed() ?? false;
   }

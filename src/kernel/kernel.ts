@@ -1,7 +1,7 @@
 // Room kernel: the one interface to a network namespace's state; linux.ts is the real one, fake.ts obeys the same contract.
 import type { IP } from '../addr/ip.ts';
 import type { ConntrackEntry } from '../wire/conntrack/entry.ts';
-import type { KernelItem } from './items.ts';
+import type { KernelItem, NetnsPath } from './items.ts';
 import type { NftCount, NftSet } from './nft-items.ts';
 
 /** Changes in the order in which they are made: removals of things in the way, additions, changes, removals. */
@@ -56,6 +56,10 @@ export interface Kernel {
    * gone succeed (idempotent). Throws a KernelError at the first refusal; running again repairs.
    */
   apply(transaction: Transaction): void;
+  /** Whether a namespace has a link of that name. What is opened to look serves the apply() that follows in the same turn. */
+  hasLink(netns: NetnsPath, name: string): boolean;
+  /** The MTU of the way to an address, by the route that leads there, else by its link. Undefined: no way leads there. */
+  mtuTo(ip: IP): number | undefined;
   /** Whether others may have changed nftables in this namespace since this was last asked. Costs 5 us and no dump. */
   nftDisturbed(): boolean;
   /** Settles when the links whose removal was asked for are gone: apply() only sees to it that none is counted any more. */

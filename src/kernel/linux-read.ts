@@ -3,12 +3,12 @@ import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import type { MAC } from '../addr/mac.ts';
 import { parsePrefix } from '../addr/prefix.ts';
 import { SysError } from '../sys/ffi.ts';
-import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { type AddressState, decodeAddress, getAddresses } from '../wire/netlink/address.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import type { NetlinkMessage } from '../wire/netlink/message.ts';
 import { decodeNeighbour, getNeighbours, getProxies } from '../wire/netlink/neighbour.ts';
-import { decodeRoute, getRoutes, type RouteState, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
+import { decodeRoute, getRoutes, lookUpRoute, type RouteState, RT_TABLE_MAIN } from '../wire/netlink/route.ts';
 import { isOurLink } from './identity.ts';
 import type { Address, FdbEntry, Link, LinkItem, LinkType, Neighbour, ProxyNeighbour, Route } from './items.ts';
 import { ROUTE_PROTOCOL } from './items.ts';
@@ -170,4 +170,15 @@ export function linkFacts(name: string, netns?: string): { readonly index: numbe
     .map(decodeLink)
     .find((each) => each.name === name);
   return link?.mac === undefined ? undefined : { index: link.index, mac: link.mac };
+}
+
+/** Of the route that leads there, where it has one, else of its link. Undefined: none leads there. */
+export function mtuTo(socket: NetlinkSocket, ip: IP): number | undefined {
+  const [answer] = socket.ask([lookUpRoute(ip)]);
+  if (!answer || answer instanceof NetlinkError) return undefined;
+  const route = decodeRoute(answer);
+  if (route?.index === undefined) return undefined;
+  if (route.mtu !== undefined) return route.mtu;
+  const [link] = socket.ask([getLink({ index: route.index })]);
+  return link && !(link instanceof NetlinkError) ? decodeLink(link).mtu : undefined;
 }

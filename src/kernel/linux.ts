@@ -1,4 +1,5 @@
 // Room kernel: the real one: a network namespace's state over netlink.
+import type { IP } from '../addr/ip.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { ConntrackNumbers } from '../wire/bpf/flow-memory.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
@@ -13,6 +14,7 @@ import {
   type KernelItem,
   type Link,
   type LinkItem,
+  type NetnsPath,
   ROUTE_PROTOCOL,
   type Route,
   type Sysctl,
@@ -29,12 +31,12 @@ import {
 import { LinkRemoval } from './link-removal.ts';
 import { changeLink, isNoIPv6, putLinks, settingsOnTheWay, stepsToSetUp } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
-import { readAddressStates, readLinkItems } from './linux-read.ts';
+import { mtuTo, readAddressStates, readLinkItems } from './linux-read.ts';
 import { asKernelError, codeOf, refused, Session, type Step } from './linux-session.ts';
 import type { ConntrackBackend, NftBackend } from './nft.ts';
 import type { NftCount, NftItem, NftSet } from './nft-items.ts';
 import { openNft } from './nft-linux.ts';
-import { writeSysctl } from './sysctls.ts';
+import { KeptSysctls, writeSysctl } from './sysctls.ts';
 
 export interface LinuxOptions {
   /** Path of the namespace; absent: the calling thread's. */
@@ -57,10 +59,13 @@ class LinuxKernel implements Kernel {
   readonly #options: LinuxOptions;
   readonly #socket: NetlinkSocket;
   readonly #removal: LinkRemoval;
+  readonly #kept: KeptSysctls;
   #nft: NftBackend | undefined;
   #conntrack: ConntrackBackend | undefined;
   #tunnels: IpipTunnels | undefined;
   #fastPath: FastPathLinks | undefined;
+  /** Left open for what follows in this turn. */
+  #session: Session | undefined;
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -68,6 +73,7 @@ class LinuxKernel implements Kernel {
     this.#conntrack = options.conntrack;
     this.#socket = new NetlinkSocket(NETLINK.ROUTE, options.netns);
     this.#removal = new LinkRemoval(options.netns);
+    this.#kept = new KeptSysctls(options.netns);
   }
 
   read(part?: KernelPart): KernelItem[] {
@@ -77,6 +83,21 @@ class LinuxKernel implements Kernel {
       ...(part === 'nft' ? [] : readLinkItems(this.#socket)),
       ...(part === 'links' ? [] : this.#nftables().read()),
     ]);
+  }
+
+  hasLink(netns: NetnsPath, name: string): boolean {
+    if (this.#session === undefined) setImmediate(() => this.#endSession());
+    this.#session ??= new Session(this.#socket, this.#options.netns);
+    return this.#session.at(netns).link(name) !== undefined;
+  }
+
+  #endSession(): void {
+    this.#session?.[Symbol.dispose]();
+    this.#session = undefined;
+  }
+
+  mtuTo(ip: IP): number | undefined {
+    return mtuTo(this.#socket, ip);
   }
 
   nftDisturbed(): boolean {
@@ -98,7 +119,8 @@ class LinuxKernel implements Kernel {
 
   #apply({ add, change, remove }: Transaction): void {
     const removed = remove.filter(isLinkItem);
-    using session = new Session(this.#socket, this.#options.netns);
+    using session = this.#session ?? new Session(this.#socket, this.#options.netns);
+    this.#session = undefined;
     const puts = [...add, ...change.map((pair) => pair.to)].filter(isLinkItem);
     const links = puts.filter((item) => item.kind === 'link');
     const changed = new Set<LinkItem>(change.map((pair) => pair.to).filter(isLinkItem));
@@ -250,7 +272,8 @@ class LinuxKernel implements Kernel {
 
   #writeSysctl(item: Sysctl): void {
     try {
-      writeSysctl(item, this.#options.netns);
+      if (item.netns === undefined && !isOfOneLink(item)) this.#kept.write(item);
+      else writeSysctl(item, this.#options.netns);
     } catch (error) {
       const code = codeOf(error);
       if (code === undefined) throw error;
@@ -278,9 +301,11 @@ class LinuxKernel implements Kernel {
   }
 
   close(): void {
+    this.#endSession();
     this.#removal.flush(this.#socket);
     this.#removal.close();
     this.#socket.close();
+    this.#kept.close();
     this.#tunnels?.close();
     this.#fastPath?.close();
     this.#nft?.close();

@@ -13,7 +13,6 @@ import { EMPTY_RESULT, type Result } from '../cni/result.ts';
 import { type Outcome, type Plugin, runVerb } from '../cni/run.ts';
 import type { Call } from '../cni/serve.ts';
 import { Steps } from '../cni/steps.ts';
-import { linkIn } from '../cni/wiring.ts';
 import type { Holder } from '../ipam/file-leases.ts';
 import { RecordFiles } from '../ipam/record-file.ts';
 import { isLinkItem } from '../kernel/identity.ts';
@@ -55,7 +54,9 @@ export class CniVerbs {
     this.#parts = parts;
     this.#dataDir = nodeDataDir(parts.options.stateDir);
     // Leases and records count in this boot only: nobody waits for the disk.
-    this.#host = { kernel: () => parts.kernel, sync: () => {}, files: new RecordFiles(), steps: new Steps() };
+    // What an ADD spent its time on is written with what it made.
+    const files = new RecordFiles();
+    this.#host = { kernel: () => parts.kernel, sync: () => {}, note: () => {}, files, steps: new Steps() };
     this.#adopt();
     this.#looking = setInterval(() => this.#forgetLost(), LOOK_MS).unref();
   }
@@ -92,7 +93,7 @@ export class CniVerbs {
     const pinPath = pinPathOf(this.#parts.options.clusterName, sandboxId);
     const place = steps.measure('namespace', () => placeOf({ path: netns, fd, pinPath }));
     try {
-      if (linkIn(place.pin ?? netns, request.ifname))
+      if (this.#parts.kernel.hasLink(place.pin ?? netns, request.ifname))
         throw environment('CNI_IFNAME', `${request.ifname} exists already in ${netns}`);
       const wanted = wantedBy(config, request, { ...place, sandboxId, netns });
       const requested = readRequested(config.reader, request.args);

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { Attachments } from '../../src/cni/attachment.ts';
 import { heldInNetworks } from '../../src/cni/audit.ts';
 import { until } from '../cluster/machine.ts';
 import { serveIn, talk } from '../node/cluster-net.ts';
@@ -60,6 +61,30 @@ test('an error of the agent is on stdout, and the exit code is not 0; the last b
   const prevResult = { cniVersion: '1.1.0', interfaces: [], ips: [], routes: many };
   const result = await world.must('ADD', world.config({ prevResult }), call);
   assert.equal(result.routes.length, many.length + 1);
+});
+
+test('an agent refuses an interface that exists and leaves it as it is; what an ADD spent its time on is put down', {
+  skip,
+}, async () => {
+  using world = new World();
+  await using _ = await startAgent(world);
+  const program = thinClient(world, NOBODY);
+  const call = { netns: world.container(), program };
+  const config = world.config({ ipMasq: false });
+  const prevResult = await world.must('ADD', config, call);
+  for (const container of ['c1', 'c2']) {
+    const again = await world.call('ADD', config, { ...call, container });
+    assert.deepEqual([again.code, again.json.code], [1, 4]);
+    assert.match(again.json.msg, /CNI_IFNAME: eth0 exists already/);
+  }
+  await world.must('CHECK', { ...config, prevResult }, call);
+  const attachments = new Attachments(join(world.dir, 'data'), 'net1');
+  const took = () => attachments.get({ containerID: 'c1', ifname: 'eth0' })?.took;
+  await until('it is put down', async () => took() !== undefined, 30_000);
+  assert.ok('interface' in took()!);
+  await world.must('DEL', config, call);
+  await nothingRemains(world);
+  assert.equal(took(), undefined);
 });
 
 test('rules that all share are sent once, and again when somebody else has changed nftables', { skip }, async () => {
