@@ -5,6 +5,7 @@ import { Fault } from '../observe/fault.ts';
 import { podwireVersion } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
 import { SysError } from '../sys/ffi.ts';
+import { preferShortSlices } from '../sys/scheduling.ts';
 import type { SearchesOf } from './autopath.ts';
 import { chain } from './chain.ts';
 import type { ForwardCounts } from './forward.ts';
@@ -75,6 +76,8 @@ export interface DnsServer {
 export function startDns({ informers, options, upstreamNetns, port = 53, searchesOf, onSynced }: StartDns): DnsServer {
   const log = logger('dns', { node: options.nodeName });
   const settings = options.dns ?? DEFAULT_SETTINGS;
+  // Pods wait for every answer, and an answer takes some microseconds: not behind a slice of some milliseconds.
+  preferShortSlices();
   const packets = new PacketCache(PACKETS);
   const records = new ClusterRecords({
     zone: options.clusterDomain,
