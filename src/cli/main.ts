@@ -34,10 +34,10 @@ function program(): Command {
     )
     .option('--racks <count>', 'L2 segments over which the nodes are spread (default 1)')
     .addOption(
-      new Option('--datapath <name>', 'how packets of pods pass a node (default nftables; docs/datapath.md)').choices([
-        'nftables',
-        'ebpf',
-      ]),
+      new Option(
+        '--datapath <name>',
+        'how packets of pods pass a node (default nftables; auto: ebpf where the kernel can; docs/datapath.md)',
+      ).choices(['auto', 'nftables', 'ebpf']),
     )
     .option('--nodeport-addresses <cidrs>', 'NodePorts are open at addresses of the nodes in these (default: primary)')
     .addOption(

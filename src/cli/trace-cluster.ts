@@ -3,7 +3,7 @@
 import { Client } from '../client/client.ts';
 import { openKubeconfig } from '../client/kubeconfig.ts';
 import { askControl } from '../cluster/control.ts';
-import { settleProxyMode } from '../cluster/datapath.ts';
+import { settleDatapath, settleProxyMode } from '../cluster/datapath.ts';
 import { NODE_LEG } from '../cluster/fabric.ts';
 import { nodeLayouts } from '../cluster/layout.ts';
 import { nodeOptions } from '../cluster/node-worker.ts';
@@ -38,8 +38,9 @@ export async function liveSource(name: string): Promise<TraceSource> {
   const nodes = ofKind<Node>('Node');
   const netnsOf = (node: string) => placeOfNode(name, node).netns;
   const furtherCIDRs = ranges.flatMap(cidrsOf);
+  const datapath = settleDatapath(config);
   const knows = nodeLayouts(config).map((layout) => {
-    const options = nodeOptions(config, layout);
+    const options = { ...nodeOptions(config, layout), datapath };
     const node = nodes.find(({ metadata }) => metadata.name === layout.name);
     const remotes = nodes.filter((each) => each !== node).map(remoteNode);
     return {

@@ -30,8 +30,8 @@ export async function runUp(flags: UpFlags, nameIsDefault: boolean): Promise<voi
   const demo = flags.demo ?? false;
   const options = { name, said, demo, onStep: progress(), signal: endOfWork() };
   const started = performance.now();
-  const onReady = ({ adopted }: UpResult) => {
-    announce(name, (performance.now() - started) / 1000, adopted);
+  const onReady = (result: UpResult) => {
+    announce(name, (performance.now() - started) / 1000, result);
     if (flags.foreground) console.log('Ctrl-C takes it down.');
   };
   if (flags.foreground) {
@@ -44,9 +44,10 @@ export async function runUp(flags: UpFlags, nameIsDefault: boolean): Promise<voi
   }
 }
 
-function announce(name: string, seconds: number, adopted: boolean): void {
+function announce(name: string, seconds: number, { adopted, datapath }: UpResult): void {
   const took = adopted ? 'is up again; what ran was taken up as it is' : `is up (${seconds.toFixed(2)} s)`;
   console.log(`Cluster ${name} ${took}.`);
+  console.log(`  datapath ${datapath}`);
   console.log(`  export KUBECONFIG=${clusterPaths(name).kubeconfig}`);
 }
 

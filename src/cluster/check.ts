@@ -180,7 +180,7 @@ function checkSockets(): CheckRow {
 function checkFastPath(): CheckRow {
   const what = 'eBPF fast path';
   const answer = probeFastPath();
-  if ('numbers' in answer) return { what, state: 'ok', detail: 'works (podwire up --datapath ebpf)' };
+  if ('numbers' in answer) return { what, state: 'ok', detail: 'works (podwire up --datapath auto)' };
   const mend = 'Linux 5.18 or later with BTF and conntrack built in; nftables does without';
   return { what, state: 'absent', detail: answer.missing, mend };
 }

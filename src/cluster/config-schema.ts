@@ -46,7 +46,7 @@ export const CONFIG_SCHEMA = fields({
     externalCIDRs: { ...cidrs, minItems: 0, maxItems: 64 },
     serviceCounters: { type: 'boolean' },
     mtu: { type: 'integer', minimum: 1280, maximum: 65535 },
-    datapath: { type: 'string', enum: ['nftables', 'ebpf'] },
+    datapath: { type: 'string', enum: ['auto', 'nftables', 'ebpf'] },
     proxyMode: { type: 'string', enum: ['nftables', 'ebpf'] },
     overlay: fields({
       backend: { type: 'string', enum: ['vxlan', 'host-gw', 'ipip', 'udp', 'none'] },

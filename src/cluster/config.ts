@@ -2,7 +2,8 @@
 import { DEFAULT_SETTINGS, type ServerSettings } from '../dns/settings.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 
-export type DatapathName = 'nftables' | 'ebpf';
+/** `auto`: ebpf where this machine's kernel can. */
+export type DatapathName = 'auto' | 'nftables' | 'ebpf';
 export type ProxyMode = 'nftables' | 'ebpf';
 
 export interface ClusterConfig {

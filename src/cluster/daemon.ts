@@ -3,6 +3,7 @@ import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { serveControl } from './control.ts';
+import { datapathText } from './datapath.ts';
 import { launchBox } from './launch.ts';
 import type { Move } from './load-balancer.ts';
 import type { MemberVerb } from './members.ts';
@@ -11,10 +12,16 @@ import { writePidfile } from './pidfile.ts';
 import { storedConfig } from './slot.ts';
 import { boxStatus } from './status.ts';
 
+export interface Readiness {
+  readonly timings: Readonly<Record<string, number>>;
+  /** Which datapath is in force and why, for people. */
+  readonly datapath: string;
+}
+
 /** What the daemon tells the `up` that started it, over Node's IPC channel. */
 export type DaemonMessage =
   | { readonly type: 'step'; readonly step: string }
-  | { readonly type: 'ready'; readonly timings: Readonly<Record<string, number>> }
+  | ({ readonly type: 'ready' } & Readiness)
   | { readonly type: 'failed'; readonly message: string; readonly mend?: string | undefined };
 
 const log = logger('daemon');
@@ -48,7 +55,7 @@ async function run(name: string, demo: boolean): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  tell({ type: 'ready', timings: box.timings });
+  tell({ type: 'ready', timings: box.timings, datapath: datapathText(box.config) });
 }
 
 /** exit() waits for threads that hang, and may not survive their end. */

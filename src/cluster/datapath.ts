@@ -1,5 +1,6 @@
 // Room cluster: the datapath that a cluster may have on this machine's kernel.
 import { probeFastPath } from '../kernel/fast-path.ts';
+import { supportsSwitch } from '../kernel/frame-switch.ts';
 import { socketLbLacks } from '../kernel/socket-lb.ts';
 import type { Datapath } from '../node/agent.ts';
 import { logger } from '../observe/log.ts';
@@ -9,16 +10,27 @@ let probed: Datapath | undefined;
 
 /** Where the kernel lacks what eBPF needs, nftables does it all, and the log says so once. */
 export function settleDatapath({ network }: Pick<ClusterConfig, 'network'>): Datapath {
-  if (network.datapath !== 'ebpf') return { kind: 'nftables' };
-  probed ??= probeDatapath();
+  if (network.datapath === 'nftables') return { kind: 'nftables' };
+  probed ??= probeDatapath(network.datapath === 'ebpf' ? 'warn' : 'info');
   return probed;
 }
 
-function probeDatapath(): Datapath {
+function probeDatapath(level: 'info' | 'warn'): Datapath {
   const answer = probeFastPath();
   if ('numbers' in answer) return { kind: 'ebpf', numbers: answer.numbers };
-  logger('cluster').warn({ missing: answer.missing }, 'no eBPF fast path on this kernel: pods use nftables alone');
+  logger('cluster')[level]({ missing: answer.missing }, 'no eBPF fast path on this kernel: pods use nftables alone');
   return { kind: 'nftables', missing: answer.missing };
+}
+
+let switched: boolean | undefined;
+
+/** Whether frames between nodes go past the fabric's bridges. A kernel without the fast path may have that. */
+export function settleSwitch(config: Pick<ClusterConfig, 'network'>): boolean {
+  const datapath = settleDatapath(config);
+  if (datapath.kind === 'ebpf') return true;
+  if (!datapath.missing) return false;
+  switched ??= supportsSwitch();
+  return switched;
 }
 
 let socketsLack: { readonly missing: string | undefined } | undefined;
@@ -42,8 +54,14 @@ export function proxyModeText({ mode, missing }: ReturnType<typeof settleProxyMo
   return missing ? `nftables; ebpf was asked for, but ${missing}` : 'nftables';
 }
 
-/** One line for people. */
-export function datapathText(datapath: Datapath): string {
+/** Which is in force and why: one line for people. */
+export function datapathText(config: Pick<ClusterConfig, 'network'>): string {
+  const isAsked = config.network.datapath === 'ebpf';
+  const datapath = settleDatapath(config);
   if (datapath.kind === 'ebpf') return 'ebpf: known flows of pods go past the nodes\u2019 stacks';
-  return datapath.missing ? `nftables; ebpf was asked for, but ${datapath.missing}` : 'nftables';
+  if (datapath.missing) {
+    const instead = `nftables${settleSwitch(config) ? ', and eBPF between the nodes' : ''}`;
+    return `${instead}${isAsked ? '; ebpf was asked for' : ''}: no eBPF fast path here: ${datapath.missing}`;
+  }
+  return 'nftables: all packets of pods go through the nodes\u2019 stacks';
 }

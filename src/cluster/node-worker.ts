@@ -65,6 +65,7 @@ type FromAgent =
   | { type: 'stopped' }
   | { type: 'failed'; message: string };
 
+/** All but the datapath, for which the kernel is asked. */
 export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOptions {
   const { network } = config;
   return {
@@ -84,7 +85,6 @@ export function nodeOptions(config: ClusterConfig, node: NodeLayout): NodeOption
     dnsUpstreams: config.dns.upstreams.length > 0 ? config.dns.upstreams : machineResolvers(),
     mtu: network.mtu,
     vxlan: network.vxlan,
-    datapath: settleDatapath(config),
     ourFabric: true,
     ...(settleProxyMode(config).mode === 'ebpf' && {
       socketCgroup: podCgroupName(config.name, nodeDir(config.name, node.name)),
@@ -154,7 +154,8 @@ export function launchNodeWorker(config: ClusterConfig, layout: NodeLayout): Nod
     const channel = new MessageChannel();
     agentEnd = channel.port1;
     if (isCut) worker.postMessage({ type: 'cut', cut: true });
-    worker.postMessage({ type: 'start', port: channel.port2 }, [channel.port2]);
+    const datapath = settleDatapath(config);
+    worker.postMessage({ type: 'start', port: channel.port2, datapath }, [channel.port2]);
     api?.servePort(agentEnd);
   };
   const relaunch = () => {

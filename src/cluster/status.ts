@@ -5,7 +5,7 @@ import type { Node, Pod, Service } from '../objects/types.ts';
 import { podwireVersion } from '../observe/install.ts';
 import type { Box, Timings } from './box.ts';
 import type { ClusterConfig } from './config.ts';
-import { datapathText, proxyModeText, settleDatapath, settleProxyMode } from './datapath.ts';
+import { datapathText, proxyModeText, settleProxyMode } from './datapath.ts';
 import { clusterPaths } from './paths.ts';
 
 export interface ClusterStatus {
@@ -86,7 +86,7 @@ export async function boxStatus(box: Box): Promise<ClusterStatus> {
     memoryMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
     parts: [
       { part: 'API server', healthy: true, detail: `https://127.0.0.1:${box.api.port}` },
-      { part: 'datapath', healthy: true, detail: datapathText(settleDatapath(box.config)) },
+      { part: 'datapath', healthy: true, detail: datapathText(box.config) },
       { part: 'proxy', healthy: true, detail: proxyModeText(settleProxyMode(box.config)) },
       ...box.nodes.map(({ layout }) => agentPart(layout.name, reports.get(layout.name))),
       ...box.nodes.map(({ layout }) => dnsPart(layout.name, reports.get(layout.name))),

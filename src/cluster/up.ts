@@ -7,7 +7,7 @@ import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import type { ClusterConfig, PartialConfig } from './config.ts';
 import { CLUSTER_NAME } from './config-schema.ts';
-import type { DaemonMessage } from './daemon.ts';
+import type { DaemonMessage, Readiness } from './daemon.ts';
 import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
 import { clusterPaths } from './paths.ts';
@@ -26,9 +26,8 @@ export interface UpOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface UpResult {
+export interface UpResult extends Readiness {
   readonly config: ClusterConfig;
-  readonly timings: Readonly<Record<string, number>>;
   /** Pods that ran before and were adopted: the daemon had died. */
   readonly adopted: boolean;
   readonly daemon: ChildProcess;
@@ -107,8 +106,8 @@ export async function up(options: UpOptions): Promise<UpResult> {
   const child = spawnDaemon(config, options.demo);
   try {
     if (child.pid) writePidfile(clusterPaths(config.name).pid, child.pid);
-    const timings = await untilReady(child, config, options);
-    return { config, timings, adopted, daemon: child };
+    const readiness = await untilReady(child, config, options);
+    return { ...readiness, config, adopted, daemon: child };
   } catch (error) {
     child.kill('SIGKILL');
     // A first start that failed leaves nothing behind; pods that ran before stay.
@@ -138,7 +137,7 @@ function untilReady(
   child: ChildProcess,
   { name, nodes }: ClusterConfig,
   { onStep, signal }: UpOptions,
-): Promise<Readonly<Record<string, number>>> {
+): Promise<Readiness> {
   return new Promise((resolve, reject) => {
     const log = clusterPaths(name).log;
     const fail = (what: string, mend?: string) => {
@@ -165,7 +164,7 @@ function untilReady(
       if (message.type !== 'ready') return;
       clearTimeout(limit);
       child.removeAllListeners('exit');
-      resolve(message.timings);
+      resolve({ timings: message.timings, datapath: message.datapath });
     });
   });
 }

@@ -5,7 +5,7 @@ import { kernelBtf } from '../sys/btf.ts';
 import { ticksPerSecond } from '../sys/clock.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
-import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
 import { findInBtf } from '../wire/bpf/btf.ts';
 import {
   addressKey,
@@ -20,7 +20,7 @@ import {
 } from '../wire/bpf/fast-path.ts';
 import { type AgainNumbers, type ConntrackNumbers, GENERATION_MAP, SLOT_MAP } from '../wire/bpf/flow-memory.ts';
 import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
-import { loadSwitch } from './frame-switch.ts';
+import { trySwitch } from './frame-switch.ts';
 import type { FastPath, FastPathItem, FastPod, FastRoute } from './items.ts';
 import { KernelError } from './kernel.ts';
 import { linkIndex, requestOr } from './tc-links.ts';
@@ -197,7 +197,7 @@ function againNumbers(found: ReadonlyMap<string, number>): AgainNumbers | undefi
 
 const ANY_END = { local: '127.0.0.1', port: 8472, vni: 1 };
 
-/** Whether this kernel takes the programs: what they need to know of it, or what it lacks. Needs root. */
+/** Whether this kernel takes the programs, and its links too: what they need to know of it, or what it lacks. Needs root. */
 export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { readonly missing: string } {
   const numbers = conntrackNumbers();
   if (!numbers) return { missing: NO_CONNTRACK };
@@ -213,10 +213,10 @@ function refusalOf(numbers: ConntrackNumbers): string | undefined {
   try {
     maps = createMaps();
     for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers, ANY_END)));
-    closeSync(loadSwitch([]));
+    trySwitch();
     return undefined;
   } catch (error) {
-    if (error instanceof SysError) return error.message;
+    if (error instanceof SysError || error instanceof NetlinkError) return error.message;
     throw error;
   } finally {
     for (const fd of Object.values(maps ?? {})) closeSync(fd);

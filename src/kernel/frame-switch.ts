@@ -2,12 +2,13 @@
 import { closeSync } from 'node:fs';
 import type { MAC } from '../addr/mac.ts';
 import { createMap, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
-import type { NetlinkSocket } from '../sys/netlink-socket.ts';
+import { SysError } from '../sys/ffi.ts';
+import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
 import { PORT_MAP, portKey, portValue, switchFrames } from '../wire/bpf/frame-switch.ts';
 import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
 import type { FrameSwitch } from './items.ts';
 import { KernelError } from './kernel.ts';
-import { linkIndex, requestOr } from './tc-links.ts';
+import { linkIndex, requestOr, tryOnLink } from './tc-links.ts';
 
 /** Of our filter among others of the port. */
 const PRIORITY = 0x7079;
@@ -41,6 +42,27 @@ export function loadSwitch(ports: readonly { readonly mac: MAC; readonly index: 
     return loadProgram(SCHED_CLS, switchFrames(map));
   } finally {
     closeSync(map);
+  }
+}
+
+/** Loads it and attaches it to some link. Throws a SysError or a NetlinkError where the kernel cannot. */
+export function trySwitch(): void {
+  const program = loadSwitch([]);
+  try {
+    tryOnLink(program);
+  } finally {
+    closeSync(program);
+  }
+}
+
+/** Whether this kernel takes it: that asks less than the fast path of nodes, no BTF and nothing of conntrack. Needs root. */
+export function supportsSwitch(): boolean {
+  try {
+    trySwitch();
+    return true;
+  } catch (error) {
+    if (error instanceof SysError || error instanceof NetlinkError) return false;
+    throw error;
   }
 }
 

@@ -1,5 +1,7 @@
 // Room kernel: what everybody needs who attaches programs to links: their indexes, and requests of which some answers are fine.
-import { NetlinkError, type NetlinkSocket } from '../sys/netlink-socket.ts';
+import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { createNetns, netnsPath, removeNamespace } from '../sys/netns.ts';
+import { newClsact, replaceFilter } from '../wire/netlink/filter.ts';
 import { decodeLink, getLink } from '../wire/netlink/link.ts';
 
 /** Undefined when there is no such link. */
@@ -18,5 +20,21 @@ export function requestOr(
     socket.request(request);
   } catch (error) {
     if (!(error instanceof NetlinkError) || !fine.includes(error.code)) throw error;
+  }
+}
+
+/** `lo` of a new namespace. */
+const FIRST_LINK = 1;
+
+/** Attaches the program to a link of a namespace that is gone afterwards. Throws a NetlinkError where links take none. */
+export function tryOnLink(program: number): void {
+  const netns = netnsPath(`pw-probe-${process.pid}-program`);
+  createNetns(netns);
+  try {
+    using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
+    socket.request(newClsact(FIRST_LINK));
+    socket.request(replaceFilter({ index: FIRST_LINK, direction: 'ingress', priority: 1 }, program, 'podwire-probe'));
+  } finally {
+    removeNamespace(netns);
   }
 }

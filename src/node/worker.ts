@@ -8,7 +8,7 @@ import { type DescriptorTable, writeDescriptorsTo } from '../sys/descriptors.ts'
 import { enterNetns } from '../sys/netns.ts';
 import { stopPolling } from '../sys/poll.ts';
 import { callsUnderWay } from '../sys/pool-calls.ts';
-import type { NodeOptions } from './agent.ts';
+import type { Datapath, NodeOptions } from './agent.ts';
 import type { OverlayStep } from './overlay.ts';
 import { type Agent, startAgent } from './start.ts';
 
@@ -21,9 +21,9 @@ let line: PortLine | undefined;
 /** Cut off from the API server, as a node is whose plug is pulled. */
 let isCut = false;
 
-/** `start` comes once the node's network namespace is there: until then this thread may load what it needs. */
+/** `start` comes once the node's network namespace is there and the datapath is settled: until then this thread may load what it needs. */
 type ToAgent =
-  | { type: 'start'; port: MessagePort }
+  | { type: 'start'; port: MessagePort; datapath: Datapath }
   | { type: 'report' }
   | { type: 'cut'; cut: boolean }
   | { type: 'overlay'; settings: OverlaySettings; step: OverlayStep }
@@ -32,7 +32,7 @@ type ToAgent =
   | { type: 'die' };
 
 parentPort!.on('message', (message: ToAgent) => {
-  if (message.type === 'start') start(message.port).catch(fail);
+  if (message.type === 'start') start(message.port, message.datapath).catch(fail);
   if (message.type === 'stop') void stop(message.leave);
   if (message.type === 'die') dieAlone(new Error('killed (podwire node kill)'));
   if (message.type === 'overlay') changeOverlay(message.settings, message.step);
@@ -44,13 +44,13 @@ parentPort!.on('message', (message: ToAgent) => {
   if (message.type === 'report') parentPort!.postMessage({ type: 'report', report: agent?.report() });
 });
 
-async function start(port: MessagePort): Promise<void> {
+async function start(port: MessagePort, datapath: Datapath): Promise<void> {
   // The threads of libuv's pool keep the namespaces in which they are born: let them be born now, in the machine's.
   await stat('/');
   if (options.netns) enterNetns(options.netns);
   line = portTransport(port);
   line.hold(isCut);
-  agent = await startAgent({ options, transport: line });
+  agent = await startAgent({ options: { ...options, datapath }, transport: line });
   await agent.ready;
   parentPort!.postMessage({ type: 'ready' });
 }

@@ -140,7 +140,8 @@ export function packetSuite(flags: readonly string[], lacking?: string): void {
       ['proxy', '--proxy-mode'],
     ] as const) {
       const { detail } = status.parts.find((each: { part: string }) => each.part === part);
-      assert.match(detail, flags.includes(flag) ? /^ebpf/ : /^nftables$/);
+      const asked = flags.includes(flag) ? flags[flags.indexOf(flag) + 1]! : 'nftables';
+      assert.equal(/^\w+/.exec(detail)?.[0], asked, detail);
     }
   });
 

@@ -1,4 +1,4 @@
 // Packets of pods with nftables alone.
 import { packetSuite } from './packet-suite.ts';
 
-packetSuite([]);
+packetSuite(['--datapath', 'nftables']);

@@ -58,7 +58,7 @@ export class PolicyPods implements AsyncDisposable {
 
   async #start(objects: readonly object[]): Promise<void> {
     const { machine } = this;
-    await machine.mustPodwire('up', '--nodes', '2');
+    await machine.mustPodwire('up', '--nodes', '2', '--datapath', 'nftables');
     await machine.apply(manifest(namespace('red'), namespace('blue'), ...objects));
     const servers = [
       ...server('red', 'web', 'node-1'),

@@ -53,8 +53,13 @@ export class ClusterNet implements Disposable {
 
   readonly #settings: Partial<NodeOptions>;
 
-  /** `settings`: of every node, in place of what is plain. */
-  constructor(name: string, nodes: readonly FabricNode[], settings: Partial<NodeOptions> = {}) {
+  /** `settings`: of every node, in place of what is plain; `fast`: frames between nodes go past the bridge, as they do with datapath ebpf. */
+  constructor(
+    name: string,
+    nodes: readonly FabricNode[],
+    settings: Partial<NodeOptions> = {},
+    fast = settings.datapath?.kind === 'ebpf',
+  ) {
     this.name = name;
     this.#settings = settings;
     this.host = netnsPath(`pwt-${name}-host`);
@@ -68,7 +73,7 @@ export class ClusterNet implements Disposable {
       mtu: 1500,
       racks: 1 + Math.max(...nodes.map(({ rack = 0 }) => rack)),
       nodes,
-      fast: settings.datapath?.kind === 'ebpf',
+      fast,
       hostNetns: this.host,
     };
     const undo = () => this[Symbol.dispose]();

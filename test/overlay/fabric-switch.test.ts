@@ -314,6 +314,18 @@ test('what is deleted by hand of it is back, and turned off it goes; flows go on
   assert.ok((await bulk(net, from, to)) > FEW);
 });
 
+test('nodes without the fast path pass the bridge by too', { skip }, async () => {
+  const overlay = { backend: 'vxlan', directRouting: false } as const;
+  using net = new ClusterNet(`t${process.pid}n`, NODES, { overlay });
+  net.enforceRules();
+  const [one, two] = net.nodes as [TestNode, TestNode];
+  const [from, to] = [net.addPod(one, 'a'), net.addPod(two, 'b')];
+  assert.ok((await bulk(net, from, to)) > FEW);
+  ensureFabric({ ...net.fabric, fast: true });
+  for (const family of [0, 1] as const) assert.ok((await bulk(net, from, to, family)) < FEW);
+  await machineReaches(net, one);
+});
+
 test('on a kernel that takes no programs nftables and the bridge do it all, and one line says so', {
   skip,
 }, () => {

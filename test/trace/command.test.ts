@@ -41,7 +41,7 @@ function service(name: string, spec: object): object {
 }
 
 const MODES = [
-  { mode: 'nftables', flags: [] },
+  { mode: 'nftables', flags: ['--datapath', 'nftables'] },
   { mode: 'ebpf', flags: ['--datapath', 'ebpf', '--proxy-mode', 'ebpf'] },
 ];
 
