@@ -1,11 +1,10 @@
 // Room kernel: IP in IP by eBPF on existing links of one namespace, for kernels without the tunnel device.
 import { closeSync } from 'node:fs';
-import { ipBytes } from '../addr/ip.ts';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
 import { closeOwned, own } from '../sys/descriptors.ts';
 import { SysError } from '../sys/ffi.ts';
 import type { NetlinkSocket } from '../sys/netlink-socket.ts';
-import { decapsulate, encapsulate, PEER_MAP, peerKey } from '../wire/bpf/ipip.ts';
+import { decapsulate, encapsulate, PEER_MAP, peerKey, peerValue } from '../wire/bpf/ipip.ts';
 import { type Direction, deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
 import type { IpipPeer, IpipTunnel } from './items.ts';
 import { KernelError } from './kernel.ts';
@@ -61,7 +60,7 @@ export class IpipTunnels {
   put(item: IpipPeer): void {
     const map = this.#maps.get(item.link);
     if (map === undefined) throw new KernelError('add ipip-peer', 'ENODEV', `no ipip on ${item.link}`, item);
-    updateElement(map, peerKey(item.dst), ipBytes(item.remote));
+    updateElement(map, peerKey(item.dst), peerValue(item.remote, !item.receiveOnly));
   }
 
   remove(item: IpipPeer): void {

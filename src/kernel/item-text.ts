@@ -24,7 +24,7 @@ function bareText(item: KernelItem): string {
     case 'ipip':
       return `ipip dev ${item.link} local ${item.local} by eBPF`;
     case 'ipip-peer':
-      return `ipip ${item.dst} dev ${item.link} remote ${item.remote}`;
+      return `ipip ${item.dst} dev ${item.link} remote ${item.remote}${item.receiveOnly ? ' receive only' : ''}`;
     case 'bucket':
       return `qdisc dev ${item.link} root tbf rate ${8 * item.rate}bit burst ${item.burst} limit ${item.limit}`;
     case 'fast-path':

@@ -104,12 +104,17 @@ export interface IpipTunnel extends InNetns {
   readonly local: IP;
 }
 
-/** Packets for `dst` are wrapped for the node at `remote`. Needs the tunnel on the link. Identity: netns, link, dst. */
+/**
+ * Packets for `dst` are wrapped for the node at `remote`, and what it wraps of theirs is unwrapped. Needs the tunnel on the link. Identity:
+ * netns, link, dst.
+ */
 export interface IpipPeer extends InNetns {
   readonly kind: 'ipip-peer';
   readonly link: string;
   readonly dst: CIDR;
   readonly remote: IP;
+  /** Nothing is wrapped for it. */
+  readonly receiveOnly?: true;
 }
 
 /** A token bucket over what an existing link sends; bytes. Goes with its link. Identity: netns, link. */

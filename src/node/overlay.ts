@@ -44,6 +44,8 @@ export class Overlay {
   readonly #parts: OverlayParts;
   readonly #remotes = new Map<string, RemoteNode>();
   #facts: OverlayFacts;
+  /** By which other nodes may send already, or still, while the cluster goes from one to the other. */
+  #other: OverlaySettings | undefined;
   #carrier: UdpOverlay | undefined;
 
   constructor(parts: OverlayParts) {
@@ -126,7 +128,7 @@ export class Overlay {
 
   #plan(name: string): Fragment | undefined {
     const remote = this.#remotes.get(name);
-    return remote && planRemoteNode(this.#facts, remote);
+    return remote && planRemoteNode(this.#facts, remote, this.#other);
   }
 
   /** One transaction. Throws a KernelError; asking again for the step is safe. */
@@ -142,21 +144,28 @@ export class Overlay {
     const both = [...own.items, ...planOverlay(next).items];
     // What may soon be sent with more around it must be smaller before.
     const mtu = Math.min(overlayMtu(this.#facts), overlayMtu(next));
-    this.#parts.reconciler.update(new Map([['overlay', { ...own, items: both }], ...this.#parts.pods.resize(mtu)]));
+    this.#other = next.overlay;
+    const ends = [['overlay', { ...own, items: both }], ...this.#ways()] as const;
+    this.#parts.reconciler.update(new Map<string, Fragment | undefined>([...ends, ...this.#parts.pods.resize(mtu)]));
     this.#carry(next);
   }
 
   #send(next: OverlayFacts): void {
+    if (!isDeepStrictEqual(this.#facts.overlay, next.overlay)) this.#other = this.#facts.overlay;
     this.#facts = next;
-    const ways = [...this.#remotes].map(([name, remote]) => [nodeKey(name), planRemoteNode(next, remote)] as const);
-    this.#parts.reconciler.update(new Map(ways));
+    this.#parts.reconciler.update(new Map(this.#ways()));
+  }
+
+  #ways(): (readonly [string, Fragment | undefined])[] {
+    return [...this.#remotes.keys()].map((name) => [nodeKey(name), this.#plan(name)]);
   }
 
   #finish(next: OverlayFacts): void {
     this.#facts = next;
+    this.#other = undefined;
     if (next.overlay.backend !== 'udp') this.#stopCarrying();
     const pods = this.#parts.pods.resize(overlayMtu(next));
-    this.#parts.reconciler.update(new Map([['overlay', planOverlay(next)], ...pods]));
+    this.#parts.reconciler.update(new Map([['overlay', planOverlay(next)], ...this.#ways(), ...pods]));
     log.info({ node: next.nodeName, overlay: next.overlay }, 'the overlay is changed');
   }
 

@@ -16,7 +16,7 @@ export function overlayWords(view: NodeView, { route, cause }: RouteFound): Pick
   if (route.link === VXLAN_LINK) return wrapped(`VXLAN ${overlay.vxlan.vni}, UDP port ${overlay.vxlan.port}`);
   if (route.link === IPIP_LINK) return wrapped('IP in IP');
   if (route.link === UDP_LINK) return wrapped(`UDP port ${UDP_PORT}`);
-  const isWrapped = view.items.some((item) => item.kind === 'ipip-peer' && item.dst === route.dst);
+  const isWrapped = view.items.some((item) => item.kind === 'ipip-peer' && !item.receiveOnly && item.dst === route.dst);
   if (isWrapped) return wrapped('IP in IP (eBPF)');
   return { stage: 'route', says: `${way}, as it is`, by };
 }

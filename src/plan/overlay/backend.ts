@@ -1,7 +1,7 @@
 // Room plan: what an overlay backend is: the few lines in which one way to other nodes' pods differs from another.
 import type { Family, IP } from '../../addr/ip.ts';
 import type { CIDR } from '../../addr/prefix.ts';
-import type { KernelItem } from '../../kernel/items.ts';
+import type { IpipPeer, KernelItem } from '../../kernel/items.ts';
 
 export type OverlayName = 'vxlan' | 'host-gw' | 'ipip' | 'udp' | 'none';
 
@@ -62,4 +62,6 @@ export interface OverlayBackend {
   peer(facts: OverlayFacts, remote: IP): KernelItem[];
   /** The way to one of its prefixes. */
   way(facts: OverlayFacts, way: Way): KernelItem[];
+  /** Before it may send from there to us, where our own end does not take what anybody sends. */
+  receive?(facts: OverlayFacts, way: Way): IpipPeer[];
 }

@@ -9,6 +9,9 @@ export const ipipEbpf: OverlayBackend = {
   carries: ipip.carries,
   own: ({ nodeLink, nodeIPs }) => [{ kind: 'ipip', link: nodeLink, local: nodeIPs[0]! }],
   peer: () => [],
+  receive: ({ nodeLink }, { podCIDR, remote }) => [
+    { kind: 'ipip-peer', link: nodeLink, dst: networkOf(podCIDR), remote, receiveOnly: true },
+  ],
   way: ({ nodeLink, segmentCIDRs, routers, mtu }, { podCIDR, remote, src }) => {
     const dst = networkOf(podCIDR);
     const near = segmentCIDRs.some((cidr) => prefixContains(cidr, remote));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { itemText } from '../../kernel/item-text.ts';
 import type { Fragment } from '../plan.ts';
-import type { OverlayFacts, OverlayName } from './backend.ts';
+import type { OverlayFacts, OverlayName, OverlaySettings } from './backend.ts';
 import { overlayMtu, planOverlay, planRemoteNode } from './overlay.ts';
 
 /** node-1 of rack 1; node-2 beside it, node-3 in rack 2. */
@@ -119,6 +119,20 @@ test('ipip by eBPF has no device: a program on the leg, and routes to the next h
     'ipip 10.244.2.0/24 dev eth0 remote 172.30.0.139',
     'route 10.244.2.0/24 via 172.30.0.2 dev eth0 src 172.30.0.11 mtu 1480',
   ]);
+});
+
+test('while an overlay is changed to ipip by eBPF or from it, what others wrap is received whatever is sent', () => {
+  const ipip: OverlaySettings = { backend: 'ipip', directRouting: false, datapath: 'ebpf' };
+  const facts = { ...factsOf('host-gw'), fastPath: true, ourFabric: true };
+  const without = lines(planRemoteNode(facts, near));
+  const received = lines(planRemoteNode(facts, near, ipip));
+  assert.deepEqual(
+    received.filter((line) => !without.includes(line)),
+    ['ipip 10.244.1.0/24 dev eth0 remote 172.30.0.12 receive only'],
+  );
+  const sending = { ...facts, overlay: ipip };
+  for (const other of [facts.overlay, ipip])
+    assert.deepEqual(planRemoteNode(sending, near, other), planRemoteNode(sending, near));
 });
 
 test('a way that carries less than the link leaves its pods less, in the family that is on the wire', () => {

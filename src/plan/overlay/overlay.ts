@@ -52,16 +52,16 @@ function nodesBehindRouter({ nodeCIDRs, segmentCIDRs, routers, nodeLink, nodeIPs
   });
 }
 
-/** Key `node/<name>`. Undefined while the node has no address or no pod prefix. */
-export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment | undefined {
+/**
+ * Key `node/<name>`. Undefined while the node has no address or no pod prefix. `other`: while the cluster goes from one backend to
+ * another, the one by which the node sends already, or still.
+ */
+export function planRemoteNode(facts: OverlayFacts, node: RemoteNode, other?: OverlaySettings): Fragment | undefined {
   const underlay = underlayOf(facts.nodeIPs);
   const remote = ofFamily(node.ips, underlay);
   if (remote === undefined || node.podCIDRs.length === 0) return undefined;
   const chosen = backendOf(facts.overlay);
-  const ways = node.podCIDRs.map((podCIDR): Way => {
-    const { family } = parsePrefix(podCIDR);
-    return { podCIDR, remote, gateway: ofFamily(node.ips, family), src: ofFamily(facts.nodeIPs, family) };
-  });
+  const ways = waysTo(facts, node, remote);
   const direct = new Set(ways.filter((way) => isDirect(facts, way)));
   const carried = ways.filter((way) => !direct.has(way) && chosen.carries(familyOfCIDR(way.podCIDR), underlay));
   const items: KernelItem[] = [
@@ -72,8 +72,25 @@ export function planRemoteNode(facts: OverlayFacts, node: RemoteNode): Fragment 
       return carried.includes(way) ? narrowed(chosen.way(facts, way), roomFor(facts, node, way)) : [];
     }),
   ];
+  const received = other ? itemsToReceive({ ...facts, overlay: other }, ways, items) : [];
   const fast = facts.fastPath ? fastRoutes(items, facts, node, overlayMtu(facts)) : [];
-  return { cause: { kind: 'Node', name: node.name }, items: [...items, ...fast] };
+  return { cause: { kind: 'Node', name: node.name }, items: [...items, ...received, ...fast] };
+}
+
+function waysTo({ nodeIPs }: OverlayFacts, { ips, podCIDRs }: RemoteNode, remote: IP): Way[] {
+  return podCIDRs.map((podCIDR) => {
+    const family = familyOfCIDR(podCIDR);
+    return { podCIDR, remote, gateway: ofFamily(ips, family), src: ofFamily(nodeIPs, family) };
+  });
+}
+
+/** What is sent there is received from there as well. */
+function itemsToReceive(facts: OverlayFacts, ways: readonly Way[], sent: readonly KernelItem[]): KernelItem[] {
+  const backend = backendOf(facts.overlay);
+  const underlay = underlayOf(facts.nodeIPs);
+  const carried = ways.filter(({ podCIDR }) => backend.carries(familyOfCIDR(podCIDR), underlay));
+  const items = carried.flatMap((way) => backend.receive?.(facts, way) ?? []);
+  return items.filter(({ dst }) => !sent.some((item) => item.kind === 'ipip-peer' && item.dst === dst));
 }
 
 /** What a way that carries less leaves for pods; undefined: what the links say holds. */

@@ -40,8 +40,9 @@ export const FIELD = {
   dst: 16,
 } as const;
 
-/** Longest-prefix map: prefix of pods to node. */
-export const PEER_MAP = { keySize: 8, valueSize: 4 } as const;
+/** Longest-prefix map: prefix of pods to node, and whether what is for them is wrapped. */
+export const PEER_MAP = { keySize: 8, valueSize: 8 } as const;
+const PEER = { remote: 0, wraps: 4 } as const;
 
 /** `struct bpf_lpm_trie_key` with an IPv4 prefix. */
 export function peerKey(dst: string): Uint8Array {
@@ -50,6 +51,13 @@ export function peerKey(dst: string): Uint8Array {
   new DataView(key.buffer).setUint32(0, length, true);
   key.set(ipBytes(ip), 4);
   return key;
+}
+
+export function peerValue(remote: IP, wraps: boolean): Uint8Array {
+  const value = new Uint8Array(PEER_MAP.valueSize);
+  value.set(ipBytes(remote), PEER.remote);
+  new DataView(value.buffer).setUint32(PEER.wraps, wraps ? 1 : 0, true);
+  return value;
 }
 
 function asWord(ip: IP): number {
@@ -86,7 +94,7 @@ function end(asm: Assembler): Uint8Array {
 /** For what the link sends. Routes have chosen the next hop already; the outer header names the node behind it. */
 export function encapsulate(map: number, local: IP): Uint8Array {
   const asm = loadHeader(begin(), ETHERNET, INNER).load('u32', 2, 10, INNER + FIELD.dst);
-  lookUp(asm, map).load('u32', 7, 0, 0);
+  lookUp(asm, map).load('u32', 7, 0, PEER.wraps).jump('eq', 7, 0, 'pass').load('u32', 7, 0, PEER.remote);
   asm.store('u8', 10, OUTER, VERSION_AND_LENGTH);
   // Type of service: ECN and DSCP as inside (RFC 6040).
   asm.load('u8', 2, 10, INNER + FIELD.tos).store('u8', 10, OUTER + FIELD.tos, { r: 2 });
@@ -151,7 +159,7 @@ export function decapsulate(map: number, local: IP): Uint8Array {
     .jump('ne', 2, { r: 3 }, 'pass');
   loadHeader(asm, ETHERNET + IP_HEADER, INNER).load('u32', 7, 10, OUTER + FIELD.src);
   asm.load('u32', 2, 10, INNER + FIELD.src).jump('eq', 2, { r: 7 }, 'unwrap');
-  lookUp(asm, map).load('u32', 2, 0, 0).jump('ne', 2, { r: 7 }, 'pass');
+  lookUp(asm, map).load('u32', 2, 0, PEER.remote).jump('ne', 2, { r: 7 }, 'pass');
   asm.label('unwrap');
   return end(adjustRoom(asm, -IP_HEADER, FIXED_GSO | DECAP_IPV4));
 }
