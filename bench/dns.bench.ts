@@ -68,10 +68,11 @@ async function compare(mix: Mix, servers: readonly Server[], directory: string):
       figures[i]!.lost += lost;
     }
   }
-  // In turn and short, so that what else the machine does falls on all of them, and not on every round.
+  // In turn, so that what else the machine does falls on all of them; long enough that dnsperf's own start, a burst of as many as
+  // may be outstanding, is less than one query in a hundred.
   for (let round = 0; round < HALF_ROUNDS; round++) {
     for (const [i, { netns }] of servers.entries()) {
-      const half = await dnsperf(netns, file, 1, '-v', '-Q', String(Math.floor(median(figures[i]!.qps) / 2)));
+      const half = await dnsperf(netns, file, SECONDS, '-v', '-Q', String(Math.floor(median(figures[i]!.qps) / 2)));
       figures[i]!.medians.push(median(half.latencies));
       figures[i]!.p99s.push(quantile(half.latencies, 0.99));
     }
