@@ -74,7 +74,7 @@ export function familiesOf({ originalSrc, originalDst, replySrc }: EntryFilter):
   return address === undefined ? [4, 6] : [familyOf(address)];
 }
 
-/** What of a filter the kernel can look for itself. Of IPv6 addresses it tells all entries but those that have them (Linux 5.8 to 6.18 at least). */
+/** What of a filter the kernel can look for itself. Of IPv6 addresses it tells all entries but those that have them (seen on Linux 6.18). */
 export function inKernel(family: Family, { except: _, ...filter }: EntryFilter): EntryFilter {
   if (family === 4) return filter;
   const { originalSrc: _src, originalDst: _dst, replySrc: _reply, ...rest } = filter;
