@@ -62,7 +62,7 @@ function make(
     if (link.kind !== 'link' || link.type.kind !== 'veth') return;
     const { peer } = link.type;
     session.made(netns, link.name, index);
-    session.made(peer.netns ?? netns, peer.name, peerIndex);
+    session.made(peer.netns ?? netns, peer.name, peerIndex, peer.mac);
   });
   return refusals.filter((refusal) => !isNoIPv6(refusal));
 }
@@ -120,7 +120,7 @@ function requestFor(session: Session, space: NamespaceSession, link: Link) {
 function withoutSameMac(space: NamespaceSession, link: Link): Link {
   if (link.mac === undefined) return link;
   const { mac, ...rest } = link;
-  return space.link(link.name)?.mac === mac ? rest : link;
+  return space.macOf(link.name) === mac ? rest : link;
 }
 
 /** rtnetlink makes no TUN device, only removes it. */

@@ -1,5 +1,6 @@
 // Room kernel: the sockets of one apply(): one per namespace touched, with the link indexes learnt on the way.
 import { closeSync } from 'node:fs';
+import type { MAC } from '../addr/mac.ts';
 import { SysError } from '../sys/ffi.ts';
 import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { openNamespace } from '../sys/netns.ts';
@@ -25,8 +26,13 @@ export interface Refusal<T extends KernelItem = KernelItem> {
   readonly error: NetlinkError;
 }
 
-/** By name; undefined: there is no such link. */
-type LinkIndexes = Map<string, number | undefined>;
+/** What was learnt of a namespace's links, by name. */
+interface KnownLinks {
+  /** Undefined: there is no such link. */
+  readonly indexes: Map<string, number | undefined>;
+  /** Of those that were made a moment ago. */
+  readonly macs: Map<string, MAC>;
+}
 
 /** In every namespace. */
 const LOOPBACK = ['lo', 1] as const;
@@ -34,25 +40,29 @@ const LOOPBACK = ['lo', 1] as const;
 /** One namespace during one apply(). */
 export class NamespaceSession {
   readonly socket: NetlinkSocket;
-  readonly #indexes: LinkIndexes;
+  readonly #known: KnownLinks;
 
-  constructor(socket: NetlinkSocket, indexes: LinkIndexes) {
+  constructor(socket: NetlinkSocket, known: KnownLinks) {
     this.socket = socket;
-    this.#indexes = indexes;
+    this.#known = known;
   }
 
   /** Learns the indexes of all names at once. */
   resolve(names: Iterable<string>): void {
-    const unknown = [...new Set(names)].filter((name) => !this.#indexes.has(name));
+    const unknown = [...new Set(names)].filter((name) => !this.#known.indexes.has(name));
     if (unknown.length === 0) return;
     for (const [i, answer] of this.socket.ask(unknown.map((name) => getLink({ name }))).entries()) {
       const index = answer && !(answer instanceof NetlinkError) ? decodeLink(answer).index : undefined;
-      this.#indexes.set(unknown[i]!, index);
+      this.#known.indexes.set(unknown[i]!, index);
     }
   }
 
   /** Only names that were resolved. */
-  readonly index = (name: string): number | undefined => this.#indexes.get(name);
+  readonly index = (name: string): number | undefined => this.#known.indexes.get(name);
+
+  macOf(name: string): MAC | undefined {
+    return this.#known.macs.get(name) ?? this.link(name)?.mac;
+  }
 
   link(name: string): LinkState | undefined {
     const [answer] = this.socket.ask([getLink({ name })]);
@@ -76,7 +86,7 @@ export class Session implements Disposable {
   readonly home: string | undefined;
   readonly #sessions = new Map<string | undefined, NamespaceSession>();
   readonly #fds = new Map<string, number>();
-  readonly #indexes = new Map<string | undefined, LinkIndexes>();
+  readonly #known = new Map<string | undefined, KnownLinks>();
 
   constructor(own: NetlinkSocket, home: string | undefined) {
     this.#own = own;
@@ -88,23 +98,24 @@ export class Session implements Disposable {
     let session = this.#sessions.get(netns);
     if (!session) {
       const socket = netns === undefined ? this.#own : open(this.namespaceFd(netns, item), item);
-      session = new NamespaceSession(socket, this.#indexesIn(netns));
+      session = new NamespaceSession(socket, this.#knownIn(netns));
       this.#sessions.set(netns, session);
     }
     return session;
   }
 
-  #indexesIn(netns: string | undefined): LinkIndexes {
-    const indexes = this.#indexes.get(netns) ?? new Map([LOOPBACK]);
-    this.#indexes.set(netns, indexes);
-    return indexes;
+  #knownIn(netns: string | undefined): KnownLinks {
+    const known = this.#known.get(netns) ?? { indexes: new Map([LOOPBACK]), macs: new Map() };
+    this.#known.set(netns, known);
+    return known;
   }
 
   /** The link was made a moment ago: nobody need be asked for its index. Undefined: whoever needs it asks. */
-  made(netns: string | undefined, name: string, index: number | undefined): void {
-    const indexes = this.#indexesIn(netns);
+  made(netns: string | undefined, name: string, index: number | undefined, mac?: MAC): void {
+    const { indexes, macs } = this.#knownIn(netns);
     if (index === undefined) indexes.delete(name);
     else indexes.set(name, index);
+    if (mac !== undefined) macs.set(name, mac);
   }
 
   /** Like at(), but undefined when the namespace is gone: nothing is left to remove there. */

@@ -152,6 +152,6 @@ class DriftWatch {
 /** A link that we only set up may be of any kind. */
 function holds(item: LinkItem, want: NonNullable<ReturnType<Reconciler['wanted']>>): boolean {
   if (item.kind === 'link' && want.kind === 'link' && want.type.kind === 'existing')
-    return item.up === want.up && item.mtu === want.mtu;
+    return item.up === want.up && item.mtu === want.mtu && (want.mac === undefined || item.mac === want.mac);
   return satisfies(item, want);
 }

@@ -41,7 +41,7 @@ test('a pod is a routed veth with nothing left to be learnt', () => {
     `link ${link} mtu 1450 address ee:ee:ee:ee:ee:ee up type veth peer eth0`,
     `net.ipv4.conf.${link}.rp_filter=1`,
     '[pod] link lo mtu 65536 up',
-    '[pod] link eth0 mtu 1450 up',
+    '[pod] link eth0 mtu 1450 address 02:50:0a:f4:00:07 up',
     `route 10.244.0.7/32 dev ${link} src 172.30.0.11`,
     `neigh 10.244.0.7 lladdr 02:50:0a:f4:00:07 dev ${link} nud permanent`,
     '[pod] addr 10.244.0.7/32 dev eth0',

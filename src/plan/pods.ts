@@ -71,7 +71,8 @@ export function planPod(pod: PodPlace): Fragment {
     // A pod sends under its own address alone.
     { kind: 'sysctl', key: `net/ipv4/conf/${link}/rp_filter`, value: '1' },
     { kind: 'link', netns, name: 'lo', mtu: 65536, up: true, type: { kind: 'existing' } },
-    { kind: 'link', netns, name: ifname, mtu, up: true, ...own, type: { kind: 'existing' } },
+    // Its neighbour entries are permanent: with any other MAC nothing would reach it.
+    { kind: 'link', netns, name: ifname, mtu, mac, up: true, ...own, type: { kind: 'existing' } },
     ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, mac), ...podSide(pod, ifname, ip)]),
     ...planBuckets(pod.bandwidth ?? {}, { outer: link, inner: ifname, netns }),
     ...publishPod({ ...pod, hostPorts: pod.hostPorts ?? [] }),

@@ -59,6 +59,8 @@ const HANDS_IN_POD: readonly [command: string, repaired: RegExp][] = [
   ],
   ['ip link set eth0 down', /^added .*link eth0 mtu 1450/],
   ['ip link set eth0 mtu 1300', /^added .*link eth0 mtu 1450/],
+  // With permanent neighbours at both ends, any other would cut the pod off.
+  ['ip link set eth0 address 02:00:00:00:00:07', /^added .*link eth0 mtu 1450 address .* \(pod default\/a1\)/],
   ['ip link set lo down', /^added .*link lo /],
   ['ip link del eth0', new RegExp(`^added link ${podLinkName('a1')} `)],
 ];
