@@ -2,16 +2,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { IP } from '../addr/ip.ts';
-import { podHostPorts } from '../objects/pod-ports.ts';
 import type { Pod } from '../objects/types.ts';
 import { Fault } from '../observe/fault.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
-import type { HostPort } from '../plan/host-ports.ts';
 import type { Sandbox } from '../runtime/runtime.ts';
 import { hostsFile, podHostname, resolvConf, sandboxHostname } from './etc-files.ts';
 import { podBandwidth } from './pod-bandwidth.ts';
 import type { PodContext } from './pod-context.ts';
 import { etcPath, podDataDir, sandboxId } from './pod-paths.ts';
+import { possiblePorts, publishedPorts } from './published-ports.ts';
 
 export interface ConnectedSandbox {
   readonly id: string;
@@ -49,7 +48,9 @@ export function connectSandbox(
   const names = { podUid: metadata.uid, podNamespace: metadata.namespace!, podName: metadata.name };
   const earlierIPs = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
   const attach = () => {
-    const wishes = { hostPorts: hostPortsOf(pod), bandwidth: adopted ? knownBandwidth(pod) : podBandwidth(pod) };
+    const wishes = adopted
+      ? { hostPorts: possiblePorts(pod), bandwidth: knownBandwidth(pod) }
+      : { hostPorts: publishedPorts(pod), bandwidth: podBandwidth(pod) };
     return network.attach({ sandboxId: id, netns, ...names, earlierIPs, ...wishes });
   };
   const podIPs = spec.hostNetwork ? options.nodeIPs : attach();
@@ -76,10 +77,6 @@ function knownBandwidth(pod: Pod): Bandwidth {
     if (error instanceof Fault) return {};
     throw error;
   }
-}
-
-function hostPortsOf(pod: Pod): HostPort[] {
-  return podHostPorts(pod).map((port) => ({ ...port, protocol: port.protocol.toLowerCase() as HostPort['protocol'] }));
 }
 
 /** Succeeds when it is gone already. The address is given back last, when nobody can use it any more. */

@@ -39,12 +39,17 @@ test('one port, as nft text', () => {
   }
   chain host-ports-output {
     type nat hook output priority -99; policy accept;
-    ip daddr != 127.0.0.0/8 fib daddr type local jump publish
+    fib daddr type local jump publish
+  }
+  chain host-ports-guard {
+    type filter hook prerouting priority -300; policy accept;
+    iifname != "lo" ip daddr 127.0.0.0/8 drop
   }
   set hairpin {
     type ipv4_addr . ipv4_addr;
     elements = {
       10.244.0.7 . 10.244.0.7 comment "Pod/shop/web-0",
+      127.0.0.1 . 10.244.0.7 comment "Pod/shop/web-0",
     }
   }
   set host-port-targets {

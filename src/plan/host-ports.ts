@@ -1,5 +1,7 @@
 // Room plan: published ports: what comes to a port of the node goes on to a pod. The agent and the CNI plugin have the same rules.
 import { type Family, familyOf, type IP } from '../addr/ip.ts';
+import { prefixContains } from '../addr/prefix.ts';
+import type { Sysctl } from '../kernel/items.ts';
 import type { ConntrackFilter } from '../kernel/kernel.ts';
 import type { NftChain, NftElement, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
 import { hairpinSet, hostPortTargetsSet } from './proxy-base.ts';
@@ -18,11 +20,14 @@ const ADDRESS_PORTS = 'host-address-ports';
 const PUBLISH = 'publish';
 /** Behind the Services: where one of theirs has the same port, it is theirs. */
 const PRIORITY = -99;
+const RAW = -300;
 const LOOPBACK = { 4: '127.0.0.0/8', 6: '::1' } as const;
+/** The source of whoever asks there and says nothing else. */
+const LOOPBACK_SOURCE: IP = '127.0.0.1';
 const UNSPECIFIED: readonly IP[] = ['0.0.0.0', '::'];
 
-/** What all published ports of a table share. */
-export function hostPortBase(family: Family, place: Place): NftItem[] {
+/** What all published ports of a table share. `onLoopback`: they are reached by the node's 127.0.0.1 too. */
+export function hostPortBase(family: Family, place: Place, onLoopback = false): NftItem[] {
   const { address } = wordsOf(family);
   const data = [address, 'inet_service'] as const;
   return [
@@ -30,7 +35,8 @@ export function hostPortBase(family: Family, place: Place): NftItem[] {
     { kind: 'set', ...place, set: PORTS, key: ['inet_proto', 'inet_service'], data },
     { kind: 'set', ...place, set: ADDRESS_PORTS, key: [address, 'inet_proto', 'inet_service'], data },
     publishChain(family, place),
-    ...hooks(family, place),
+    ...hooks(family, place, onLoopback),
+    ...(onLoopback ? [loopbackGuard(place)] : []),
   ];
 }
 
@@ -48,9 +54,9 @@ function publishChain(family: Family, place: Place): NftChain {
 }
 
 /** What comes in, from pods of the node too, meets prerouting; what the node itself sends, output. */
-function hooks(family: Family, place: Place): NftChain[] {
+function hooks(family: Family, place: Place, onLoopback: boolean): NftChain[] {
   const local: NftStatement = { kind: 'match', left: 'fib daddr type', right: 'local' };
-  // A packet to 127.0.0.1 must not leave the node (RFC 1122, 3.2.1.3): published ports are on the node's other addresses.
+  // A packet to 127.0.0.1 must not leave the node (RFC 1122, 3.2.1.3), unless links are told that it may; to ::1 it never can.
   const { daddr } = wordsOf(family);
   const notLoopback: NftStatement = { kind: 'match', left: daddr, not: true, right: LOOPBACK[family] };
   const publish: NftStatement = { kind: 'verdict', verdict: 'jump', chain: PUBLISH };
@@ -59,8 +65,19 @@ function hooks(family: Family, place: Place): NftChain[] {
     ...place,
     chain: `${PORTS}-${hook}`,
     base: { type: 'nat', hook, priority: PRIORITY },
-    rules: [{ statements: hook === 'output' ? [notLoopback, local, publish] : [local, publish] }],
+    rules: [{ statements: hook === 'output' && !onLoopback ? [notLoopback, local, publish] : [local, publish] }],
   }));
+}
+
+/** A link that lets 127.0.0.1 out lets it in too: without this a pod would reach what listens there for the node alone. */
+function loopbackGuard(place: Place): NftChain {
+  const statements: NftStatement[] = [
+    { kind: 'match', left: 'iifname', not: true, right: 'lo' },
+    { kind: 'match', left: wordsOf(4).daddr, right: LOOPBACK[4] },
+    { kind: 'verdict', verdict: 'drop' },
+  ];
+  const base = { type: 'filter', hook: 'prerouting', priority: RAW } as const;
+  return { kind: 'chain', ...place, chain: `${PORTS}-guard`, base, rules: [{ statements }] };
 }
 
 /** Where the ports lead: `to` is the pod's address of the place's family. */
@@ -82,6 +99,11 @@ export function portsOf(family: Family, ports: readonly HostPort[]): HostPort[] 
     .map(({ hostIP, ...port }) => (hostIP === undefined || UNSPECIFIED.includes(hostIP) ? port : { ...port, hostIP }));
 }
 
+/** 127.0.0.1 is an address of the node like any other; ::1 cannot be, for which Linux has no such thing as route_localnet. */
+function areOnLoopback(ports: readonly HostPort[]): boolean {
+  return portsOf(4, ports).some(({ hostIP }) => hostIP === undefined || prefixContains(LOOPBACK[4], hostIP));
+}
+
 export interface PublishedPod {
   readonly podNamespace: string;
   readonly podName: string;
@@ -100,14 +122,21 @@ export function publishPod({ podNamespace, podName, ips, hostPorts }: PublishedP
     const targets = portsOf(family, hostPorts).map(({ protocol, containerPort }) => [ip, protocol, containerPort]);
     const element = { kind: 'element', ...place, comment } as const;
     return [
-      ...hostPortBase(family, place),
+      ...hostPortBase(family, place, family === 4),
       hairpinSet(family),
       hostPortTargetsSet(family),
       ...hostPortElements(place, ip, hostPorts, comment),
       { ...element, set: HAIRPIN, key: [ip, ip] },
+      ...(family === 4 && areOnLoopback(hostPorts) ? [{ ...element, set: HAIRPIN, key: [LOOPBACK_SOURCE, ip] }] : []),
       ...targets.map((key) => ({ ...element, set: HOST_PORT_TARGETS, key })),
     ];
   });
+}
+
+/** The node's end of its veth carries what 127.0.0.1 asked, and the answers. */
+export function loopbackSysctls(link: string, { ips, hostPorts }: Pick<PublishedPod, 'ips' | 'hostPorts'>): Sysctl[] {
+  if (!ips.some((ip) => familyOf(ip) === 4) || !areOnLoopback(hostPorts)) return [];
+  return [{ kind: 'sysctl', key: `net/ipv4/conf/${link}/route_localnet`, value: '1' }];
 }
 
 /** UDP has no end: a client that went on speaking to the port would be sent where it was sent before the pod was there. */
@@ -115,7 +144,10 @@ export function staleHostPortFlows({ ips, hostPorts }: PublishedPod, nodeIPs: re
   const udp = hostPorts.filter(({ protocol }) => protocol === 'udp');
   return ips.flatMap((ip) =>
     portsOf(familyOf(ip), udp).flatMap(({ hostIP, hostPort, containerPort }) =>
-      (hostIP === undefined ? nodeIPs.filter((each) => familyOf(each) === familyOf(ip)) : [hostIP]).map(
+      (hostIP === undefined
+        ? [...nodeIPs, LOOPBACK_SOURCE].filter((each) => familyOf(each) === familyOf(ip))
+        : [hostIP]
+      ).map(
         (originalDst): ConntrackFilter => ({
           protocol: 'UDP',
           originalDst,

@@ -6,7 +6,7 @@ import { type CIDR, hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem, NetnsPath } from '../kernel/items.ts';
 import { type Bandwidth, planBuckets } from './bandwidth.ts';
 import { fastPod } from './fast-path.ts';
-import { type HostPort, publishPod } from './host-ports.ts';
+import { type HostPort, loopbackSysctls, publishPod } from './host-ports.ts';
 import type { Fragment } from './plan.ts';
 
 export interface PodPlace {
@@ -55,7 +55,7 @@ export function podLinkName(sandboxId: string): string {
 /** Key `pod/<sandboxId>`. */
 export function planPod(pod: PodPlace): Fragment {
   const link = podLinkName(pod.sandboxId);
-  const { netns, mtu, ifname = 'eth0', mac = podMac(pod.ips[0]!) } = pod;
+  const { netns, mtu, ifname = 'eth0', mac = podMac(pod.ips[0]!), hostPorts = [] } = pod;
   // Addresses that nobody asked for would make the kernel solicit and report at both ends of each new pod.
   const own = pod.ips.some((ip) => familyOf(ip) === 6) ? {} : ({ linkLocal: false } as const);
   const items: KernelItem[] = [
@@ -75,7 +75,8 @@ export function planPod(pod: PodPlace): Fragment {
     { kind: 'link', netns, name: ifname, mtu, mac, up: true, ...own, type: { kind: 'existing' } },
     ...pod.ips.flatMap((ip) => [...nodeSide(pod, link, ip, mac), ...podSide(pod, ifname, ip)]),
     ...planBuckets(pod.bandwidth ?? {}, { outer: link, inner: ifname, netns }),
-    ...publishPod({ ...pod, hostPorts: pod.hostPorts ?? [] }),
+    ...loopbackSysctls(link, { ...pod, hostPorts }),
+    ...publishPod({ ...pod, hostPorts }),
     // What a bucket at the node's end of the veth is to hold back must come by there.
     ...(pod.fastPath && !pod.bandwidth?.ingress ? fastPod(link, pod.ips) : []),
   ];

@@ -98,6 +98,63 @@ for (const [i, family] of (['IPv4', 'IPv6'] as const).entries()) {
   });
 }
 
+test('a port is on the loopback of the node, alone where it is asked for, over TCP and UDP', { skip }, async () => {
+  const at = one.ips[0]!;
+  const tcp = { hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const;
+  const udp = { hostPort: 5353, containerPort: 53, protocol: 'udp' } as const;
+  for (const hostIP of ['127.0.0.1', undefined]) {
+    const where = hostIP === undefined ? {} : { hostIP };
+    await using client = udpClient(one.netns, '127.0.0.1');
+    // Nobody is there yet: such a flow is tracked too.
+    await client.send('127.0.0.1', 5353);
+    const pod = publish(one, `l${hostIP}`, [
+      { ...tcp, ...where },
+      { ...udp, ...where },
+    ]);
+    await using _server = await serveIn(pod.netns, pod.ip, 80);
+    await using _names = await udpServer(pod, 0);
+    assert.deepEqual(await talk(one.netns, '127.0.0.1', 8080), [at, 'ping']);
+    assert.equal(await client.ask('127.0.0.1', 5353), `l${hostIP} saw ${at}`);
+    if (hostIP === undefined) assert.deepEqual(await talk(one.netns, at, 8080), [at, 'ping']);
+    else await assert.rejects(talk(one.netns, at, 8080), { code: 'ECONNREFUSED' });
+    net.detach(pod);
+    await assert.rejects(talk(one.netns, '127.0.0.1', 8080), { code: 'ECONNREFUSED' });
+  }
+});
+
+test('a pod with a port on the loopback does not reach what else listens there', { skip }, async () => {
+  const at = one.ips[0]!;
+  const pod = publish(one, 'g', [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '127.0.0.1' }]);
+  const inPod = (command: string) => execFileSync('nsenter', [`--net=${pod.netns}`, 'sh', '-ec', command]);
+  // What only a pod with CAP_NET_ADMIN can do, or one that makes its packets itself.
+  inPod(`ip addr del 127.0.0.1/8 dev lo; sysctl -qw net.ipv4.conf.eth0.route_localnet=1`);
+  inPod(`ip route add 127.0.0.1 via 169.254.1.1 dev eth0 onlink src ${pod.ip}`);
+  const heard: string[] = [];
+  const servers = [udpSocketIn(one.netns, '127.0.0.1', 4444), udpSocketIn(one.netns, at, 4445)];
+  const client = udpSocketIn(pod.netns, pod.ip);
+  const all = on(servers[1]!, 'message', { signal: AbortSignal.timeout(30_000) });
+  try {
+    servers[0]!.on('message', (message) => heard.push(String(message)));
+    const ask = async (question: string) => {
+      client.send(question, 4444, '127.0.0.1');
+      client.send('after that', 4445, at);
+      // Packets of one pod stay in order.
+      await all.next();
+    };
+    await ask('with the guard');
+    assert.deepEqual(heard, []);
+    execFileSync('nsenter', [`--net=${one.netns}`, 'nft', 'delete chain ip podwire host-ports-guard']);
+    const got = on(servers[0]!, 'message', { signal: AbortSignal.timeout(30_000) });
+    await ask('without');
+    await got.next();
+    assert.deepEqual(heard, ['without']);
+  } finally {
+    for (const socket of [...servers, client]) await closed(socket);
+    one.reconciler.repair();
+    net.detach(pod);
+  }
+});
+
 test('rules name the pod, SCTP has its own, and with the last pod all of it is gone', { skip }, () => {
   const before = ruleset(one);
   const sctp = { hostPort: 9999, containerPort: 99, protocol: 'sctp' } as const;
