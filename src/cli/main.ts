@@ -32,7 +32,7 @@ function program(): Command {
       '--non-masquerade-cidrs <list>',
       "destinations outside that see a pod's own address, with commas between them",
     )
-    .option('--racks <count>', 'L2 segments over which the nodes are spread (default 1)')
+    .option('--racks <count>', 'L2 segments over which the nodes are spread, at most as many as nodes (default 1)')
     .addOption(
       new Option(
         '--datapath <name>',

@@ -11,6 +11,7 @@ function config(network: Partial<ClusterConfig['network']>, nodes = 3): ClusterC
 test('the defaults fit, in one family and in two, for one node and for two hundred', () => {
   requireFit(config({}, 1));
   requireFit(config({}, 200));
+  requireFit(config({ racks: 3 }, 3));
   requireFit(
     config({
       nodeCIDRs: ['172.30.0.0/24', 'fd00:30::/64'],
@@ -37,6 +38,7 @@ const MISFITS: [what: string, network: Partial<ClusterConfig['network']>, says: 
     { nonMasqueradeCIDRs: ['10.0.0.0/8', 'fd00::/8'] },
     /nonMasqueradeCIDRs: fd00::\/8 is IPv6, network\.nodeCIDRs IPv4/,
   ],
+  ['more racks than nodes', { racks: 9 }, /^Fault: --racks 9 \(network\.racks\) is more than --nodes 3: /],
   ['families that differ', { podCIDRs: ['fd00:10:244::/56'] }, /podCIDRs is IPv6, network\.nodeCIDRs IPv4/],
 ];
 for (const [what, network, says] of MISFITS) {

@@ -13,6 +13,14 @@ export function requireFit(config: ClusterConfig): void {
   const { nodeCIDRs, podCIDRs, serviceCIDRs, nodePortRange } = config.network;
   const [first, last] = nodePortRange;
   if (first > last) throw new Fault(`network.nodePortRange goes from ${first} down to ${last}`);
+  const { racks } = config.network;
+  if (racks > config.nodes)
+    throw new Fault(
+      `--racks ${racks} (network.racks) is more than --nodes ${config.nodes}: a rack would be without a node`,
+      {
+        mend: `--racks ${config.nodes} or fewer, or more --nodes`,
+      },
+    );
   const families = (cidrs: readonly CIDR[]) => cidrs.map((cidr) => `IPv${parsePrefix(cidr).family}`).join(' and ');
   for (const [field, cidrs] of Object.entries({ podCIDRs, serviceCIDRs })) {
     if (families(cidrs) === families(nodeCIDRs)) continue;
