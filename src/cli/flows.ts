@@ -24,7 +24,12 @@ const NOTHING: Readonly<Record<FlowVerdict, string>> = {
 /** How many are shown of the past when no pod is asked for. */
 const PAST = 50;
 
+/** A pod's name, its namespace before it or not. */
+const POD = /^[^/]+(\/[^/]+)?$/;
+
 export function runFlows(flags: FlowsFlags): void {
+  if (flags.pod !== undefined && !POD.test(flags.pod))
+    throw new Fault(`--pod takes NAME or NAMESPACE/NAME, not "${flags.pod}"`, { exitCode: 2 });
   requireRoot();
   const { dir, nodes } = clusterPaths(flags.name);
   if (!existsSync(dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
