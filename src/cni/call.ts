@@ -39,6 +39,16 @@ export function nodeSocket(nodeDir: string): string {
   return join(nodeDir, 'cni.sock');
 }
 
+/** Of a configuration that is yet to be read with care: whose network it is. */
+export function nodeDirIn(stdin: string): string | undefined {
+  try {
+    const { nodeDir } = JSON.parse(stdin) as { nodeDir?: unknown };
+    return typeof nodeDir === 'string' ? nodeDir : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Under the name `podwire` it is the IPAM plugin alone. */
 export function roleOf(program: string): Role {
   return basename(program) === 'podwire' ? 'ipam' : 'interface';

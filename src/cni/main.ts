@@ -1,8 +1,9 @@
 // Room cni: the program that a container runtime starts: `podwire-cni`, or under the name `podwire` its IPAM alone.
 import { readSync, writeSync } from 'node:fs';
+import { askNode } from './ask-node.ts';
 import { roleOf } from './call.ts';
 import { OneCall } from './host.ts';
-import { run } from './run.ts';
+import { type Outcome, run } from './run.ts';
 
 const clock = new Int32Array(new SharedArrayBuffer(4));
 
@@ -28,10 +29,22 @@ function readAll(fd: number): string {
   }
 }
 
-const role = roleOf(process.argv[2] ?? '');
-const host = new OneCall();
-const { exitCode, stdout } = run(role, process.env, () => readAll(0), host);
-host[Symbol.dispose]();
+const program = process.argv[2] ?? '';
+const role = roleOf(program);
+let input: string | undefined;
+const stdin = () => {
+  input ??= readAll(0);
+  return input;
+};
+const answered =
+  role === 'interface' && process.env['CNI_COMMAND'] ? askNode(program, process.env, stdin()) : undefined;
+const { exitCode, stdout } = answered ?? runHere();
+
+function runHere(): Outcome {
+  using host = new OneCall();
+  return run(role, process.env, stdin, host);
+}
+
 let rest = Buffer.from(stdout ? `${stdout}\n` : '');
 while (rest.length > 0) rest = rest.subarray(patiently(() => writeSync(1, rest)));
 process.exitCode = exitCode;

@@ -6,6 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/linux.ts';
 import { logger } from '../observe/log.ts';
 import type { Attachments } from './attachment.ts';
+import { nodeDirIn } from './call.ts';
 import type { Host } from './host.ts';
 import { OUR_IPAM } from './ipam-config.ts';
 import { Leaving } from './leaving.ts';
@@ -44,9 +45,12 @@ class Resident implements Answerer {
     this.#host = host;
   }
 
-  /** Paths and routes mean something else in other namespaces; and all would wait for an IPAM plugin of others, which takes its time. */
+  /**
+   * Paths and routes mean something else in other namespaces; a node's network is its agent's; and all would wait for an IPAM plugin of
+   * others, which takes its time.
+   */
   takes({ net, mounts, stdin }: Call): boolean {
-    return same(net, this.#net) && same(mounts, this.#mounts) && !delegates(stdin);
+    return same(net, this.#net) && same(mounts, this.#mounts) && nodeDirIn(stdin) === undefined && !delegates(stdin);
   }
 
   async answer({ role, env, stdin, steps }: Call): Promise<Outcome> {

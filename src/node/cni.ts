@@ -1,7 +1,7 @@
 // Room node: the agent's side of the CNI socket: containers of other runtimes on this node's pod network.
 import { existsSync } from 'node:fs';
 import { nodeDataDir } from '../cni/attachment.ts';
-import { nodeSocket } from '../cni/call.ts';
+import { nodeDirIn, nodeSocket } from '../cni/call.ts';
 import type { Outcome } from '../cni/run.ts';
 import { type Answerer, type Call, serveCalls } from '../cni/serve.ts';
 import type { CniParts, CniVerbs } from './cni-verbs.ts';
@@ -39,13 +39,7 @@ class NodeAnswerer implements Answerer {
 
   /** Networks of other nodes, and those of the plugin alone, are not ours. */
   takes({ role, stdin }: Call): boolean {
-    if (role !== 'interface') return false;
-    try {
-      const { nodeDir } = JSON.parse(stdin) as { nodeDir?: unknown };
-      return nodeDir === this.#parts.options.stateDir;
-    } catch {
-      return false;
-    }
+    return role === 'interface' && nodeDirIn(stdin) === this.#parts.options.stateDir;
   }
 
   async answer(call: Call): Promise<Outcome> {

@@ -73,14 +73,12 @@ class Nodes implements Disposable {
   call(
     verb: string,
     config: object,
-    { netns, container = 'c1', before = [] as string[], ifname = 'eth0' } = {} as Asked,
+    { netns, container = 'c1', before = [] as string[], ifname = 'eth0', program = this.client() } = {} as Asked,
   ) {
-    const socket = nodeSocket(this.first.options.stateDir);
     const binDir = join(this.#dir, 'bin');
-    const [program] = installProgram({ binDir, socket, fallback: plugin(), architecture: process.arch });
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const env = { CNI_COMMAND: verb, CNI_CONTAINERID: container, CNI_IFNAME: ifname, CNI_PATH: binDir };
-    const words = [...before, program!];
+    const words = [...before, program];
     const child = spawn(words[0]!, words.slice(1), {
       env: { ...process.env, ...env, ...(netns !== undefined && { CNI_NETNS: netns }) },
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -93,6 +91,12 @@ class Nodes implements Disposable {
     child.on('close', (code) => resolve({ code: code ?? -1, json: stdout === '' ? undefined : JSON.parse(stdout) }));
     child.stdin.end(JSON.stringify(config));
     return promise;
+  }
+
+  /** The thin client of the agent at a socket. */
+  client(socket = nodeSocket(this.first.options.stateDir)): string {
+    const binDir = join(this.#dir, 'bin');
+    return installProgram({ binDir, socket, fallback: plugin(), architecture: process.arch })[0]!;
   }
 
   async must(verb: string, config: object, asked: Asked = {}) {
@@ -120,6 +124,7 @@ interface Asked {
   readonly ifname?: string;
   /** Words that start the plugin. */
   readonly before?: string[];
+  readonly program?: string;
 }
 
 test('a container has an address of the node, beside its own pods, and reaches pods of every node', {
@@ -148,6 +153,34 @@ test('a container has an address of the node, beside its own pods, and reaches p
   await until('its interface is gone', async () => nodes.links().length === 1);
   await nodes.must('DEL', config, { netns });
   assert.equal(nodes.net.addPod(node, 'next').ip, '10.244.0.3');
+});
+
+test('a node’s agent answers whatever agent the folder of plugins knows: another node’s, none, or without the thin client', {
+  skip,
+}, async () => {
+  using nodes = new Nodes();
+  const [first, second] = nodes.net.nodes as [TestNode, TestNode];
+  await nodes.serve(first);
+  await nodes.serve(second);
+  const ofSecond = nodes.config({ nodeDir: second.options.stateDir });
+  const clients = {
+    another: nodes.client(nodeSocket(first.options.stateDir)),
+    alone: plugin(),
+  };
+  for (const [container, program] of Object.entries(clients)) {
+    const call = { container, netns: nodes.container(), program };
+    const prevResult = await nodes.must('ADD', ofSecond, call);
+    assert.match(prevResult.ips[0].address, /^10\.244\.1\.\d+\/32$/, container);
+    await nodes.must('CHECK', { ...ofSecond, prevResult }, call);
+    const again = await nodes.call('ADD', ofSecond, call);
+    assert.deepEqual([again.code, again.json.code], [1, 4], container);
+    await nodes.must('DEL', ofSecond, call);
+  }
+  await until('no interface is left', async () => nodes.links(second).length === 0);
+  const call = { container: 'none', netns: nodes.container(), program: nodes.client('/nonexistent/cni.sock') };
+  await nodes.must('ADD', ofSecond, call);
+  nodes.stop(second);
+  assert.deepEqual((await nodes.call('STATUS', ofSecond, call)).json.code, 51);
 });
 
 test('published ports, a chosen MAC and a chosen address; CHECK says what drifted', { skip }, async () => {
@@ -267,13 +300,18 @@ test('a namespace that only the caller sees is found by its file descriptor, and
   try {
     const home = readlinkSync('/proc/self/ns/net');
     await until('the process is inside', async () => readlinkSync(`/proc/${keep.pid}/ns/net`) !== home);
-    const call = { netns: hidden, before: inside(`/proc/${keep.pid}/ns/net`) };
-    assert.equal(existsSync(hidden), false);
-    const prevResult = await nodes.must('ADD', nodes.config(), call);
-    assert.equal((await talk(netns, pod.ip, server.port))[0], '10.244.0.2');
-    await nodes.must('CHECK', nodes.config({ prevResult }), call);
-    await nodes.must('DEL', nodes.config(), call);
-    await until('its interface is gone', async () => nodes.links().length === 1);
+    for (const [program, ip] of [
+      [nodes.client(), '10.244.0.2'],
+      [plugin(), '10.244.0.3'],
+    ] as const) {
+      const call = { netns: hidden, before: inside(`/proc/${keep.pid}/ns/net`), program };
+      assert.equal(existsSync(hidden), false);
+      const prevResult = await nodes.must('ADD', nodes.config(), call);
+      assert.equal((await talk(netns, pod.ip, server.port))[0], ip);
+      await nodes.must('CHECK', nodes.config({ prevResult }), call);
+      await nodes.must('DEL', nodes.config(), call);
+      await until('its interface is gone', async () => nodes.links().length === 1);
+    }
   } finally {
     keep.kill('SIGKILL');
   }
