@@ -80,10 +80,7 @@ export async function runCniAgent({ socket }: { readonly socket: string }): Prom
   const agent = startResident(socket);
   console.log(`podwire cni agent: taking calls at ${socket}`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      agent.close();
-      process.exit(0);
-    });
+    process.once(signal, () => void agent.close().finally(() => process.exit(0)));
   }
 }
 

@@ -9,13 +9,12 @@ import { CniError, CODE } from './error.ts';
 import { type Ipam, ipamOf } from './ipam.ts';
 import { OUR_IPAM, readIpam } from './ipam-config.ts';
 import { checkNamespace } from './namespace.ts';
-import { pathMtu } from './path-mtu.ts';
-import { environment, type Request } from './request.ts';
+import type { Request } from './request.ts';
 import { EMPTY_RESULT, type Result, type ResultDns } from './result.ts';
 import { needsRules } from './rules.ts';
-import { linkNameOf, type Wires, Wiring } from './wiring.ts';
+import { linkNameOf, refuseTaken, type Wires, Wiring } from './wiring.ts';
 
-export function add(config: NetConfig, request: Request): Result {
+export async function add(config: NetConfig, request: Request): Promise<Result> {
   const netns = request.netns!;
   request.host.steps.measure('namespace', () => checkNamespace(netns));
   const ipam = ipamOf(config, request);
@@ -32,15 +31,15 @@ export function add(config: NetConfig, request: Request): Result {
       unmasqueraded: [...ips.map(({ address }) => networkOf(address)), ...config.nonMasqueradeCIDRs],
     }),
   };
-  connect(config, request, attachment, undefined);
+  await connect(config, request, attachment, undefined);
   return withDns(previous, config.dns);
 }
 
-function addInterface(config: NetConfig, request: Request, netns: string, ipam: Ipam): Result {
-  const { ifname } = request;
+async function addInterface(config: NetConfig, request: Request, netns: string, ipam: Ipam): Promise<Result> {
   const { steps } = request.host;
-  if (steps.measure('namespace', () => request.host.kernel().hasLink(netns, ifname)))
-    throw environment('CNI_IFNAME', `${ifname} exists already in ${netns}`);
+  const known = attachmentsOf(config, request).get(request);
+  // What fails later takes back what is its own, and that would be of the ADD before.
+  if (known) steps.measure('namespace', () => refuseTaken(request.host.kernel(), { ...request, netns }));
   const leased = steps.measure('ipam', () => ipam.add());
   try {
     if (leased.ips.length === 0)
@@ -62,12 +61,12 @@ function addInterface(config: NetConfig, request: Request, netns: string, ipam: 
       ...(mtu !== undefined && { mtu }),
     }));
     const wires = {
-      mtu: config.mtu ?? pathMtu(request.host.kernel(), ips.map(familyOf)),
+      mtu: config.mtu,
       mac,
       routes: routes.length > 0 ? routes : undefined,
     };
-    connect(config, request, attachment, wires);
-    return joined(config, leased, interfaceResult(attachment, wires, leased));
+    const mtu = await connect(config, request, attachment, wires);
+    return joined(config, leased, interfaceResult(attachment, { mtu: mtu!, mac }, leased));
   } catch (error) {
     quietly(() => ipam.del());
     throw error;
@@ -98,8 +97,13 @@ function attachmentOf(config: NetConfig, { containerID, ifname }: Request, netns
 }
 
 /** Written down before it is done, so that DEL and GC know of all that can be there. */
-function connect(config: NetConfig, request: Request, attachment: Attachment, wires: Wires | undefined): void {
-  const attachments = new Attachments(config.dataDir, config.name, request.host.files);
+async function connect(
+  config: NetConfig,
+  request: Request,
+  attachment: Attachment,
+  wires: Wires | undefined,
+): Promise<number | undefined> {
+  const attachments = attachmentsOf(config, request);
   const { host } = request;
   const put = () => attachments.put(attachment);
   host.steps.measure('record', () => {
@@ -109,12 +113,17 @@ function connect(config: NetConfig, request: Request, attachment: Attachment, wi
     host.sync([attachments.path]);
   });
   try {
-    new Wiring(host).connect(attachment, wires);
+    const mtu = await (host.connector ?? new Wiring(host)).connect(attachment, wires);
     host.note(attachments, attachment);
+    return mtu;
   } catch (error) {
     quietly(() => detach(config, request));
     throw error;
   }
+}
+
+function attachmentsOf({ dataDir, name }: NetConfig, { host }: Request): Attachments {
+  return new Attachments(dataDir, name, host.files);
 }
 
 function quietly(fn: () => void): void {
@@ -137,7 +146,11 @@ export function addressesOf(result: Result, ifname: string): { readonly ip: IP; 
     .map(({ address }) => ({ ip: parsePrefix(address).ip, address }));
 }
 
-export function interfaceResult(attachment: Attachment, { mtu, mac }: Wires, leased: Result): Result {
+export function interfaceResult(
+  attachment: Attachment,
+  { mtu, mac }: { readonly mtu: number; readonly mac: string },
+  leased: Result,
+): Result {
   const { ifname, netns, ips } = attachment;
   return {
     interfaces: [

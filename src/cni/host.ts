@@ -7,6 +7,7 @@ import { openKernel } from '../kernel/linux.ts';
 import type { Attachments } from './attachment.ts';
 import type { SharedRules } from './shared-rules.ts';
 import { Steps } from './steps.ts';
+import type { Connector } from './wiring.ts';
 
 export interface Host {
   /** Of the node's network namespace. */
@@ -19,6 +20,8 @@ export interface Host {
   readonly steps: Steps;
   /** What the call's ADD has spent its time on is put down: nobody waits for that. */
   note(attachments: Attachments, holder: Holder): void;
+  /** Who puts attachments into the kernel; absent: whoever is asked for them. */
+  readonly connector?: Connector;
   /** What it knows to be in its kernel; absent: nothing. */
   readonly sharedRules?: SharedRules;
 }

@@ -38,11 +38,11 @@ const stdin = () => {
 };
 const answered =
   role === 'interface' && process.env['CNI_COMMAND'] ? askNode(program, process.env, stdin()) : undefined;
-const { exitCode, stdout } = answered ?? runHere();
+const { exitCode, stdout } = answered ?? (await runHere());
 
-function runHere(): Outcome {
+async function runHere(): Promise<Outcome> {
   using host = new OneCall();
-  return run(role, process.env, stdin, host);
+  return await run(role, process.env, stdin, host);
 }
 
 let rest = Buffer.from(stdout ? `${stdout}\n` : '');

@@ -18,70 +18,77 @@ const ENV = {
   CNI_PATH: '/opt/cni/bin',
 };
 
-function call(
+async function call(
   command: string | undefined,
   config: unknown,
   env: Record<string, string> = {},
   role: Role = 'interface',
 ) {
   const stdin = typeof config === 'string' ? config : JSON.stringify(config);
-  const outcome = run(role, { ...ENV, ...(command && { CNI_COMMAND: command }), ...env }, () => stdin, new OneCall());
+  const outcome = await run(
+    role,
+    { ...ENV, ...(command && { CNI_COMMAND: command }), ...env },
+    () => stdin,
+    new OneCall(),
+  );
   const answer = outcome.stdout ? JSON.parse(outcome.stdout) : undefined;
   return { ...outcome, answer };
 }
 
-function refused(code: number, says: RegExp, ...args: Parameters<typeof call>): void {
-  const { exitCode, answer } = call(...args);
+async function refused(code: number, says: RegExp, ...args: Parameters<typeof call>): Promise<void> {
+  const { exitCode, answer } = await call(...args);
   assert.equal(exitCode, 1);
   assert.equal(answer.code, code, answer.msg);
   assert.match(answer.msg, says);
   assert.ok(typeof answer.cniVersion === 'string');
 }
 
-test('VERSION tells the versions, with a configuration and without', () => {
-  assert.deepEqual(call('VERSION', '').answer, { cniVersion: '1.1.0', supportedVersions: [...VERSIONS] });
-  assert.equal(call('VERSION', { cniVersion: '0.4.0' }).answer.cniVersion, '0.4.0');
-  refused(6, /not JSON/, 'VERSION', '{');
+test('VERSION tells the versions, with a configuration and without', async () => {
+  assert.deepEqual((await call('VERSION', '')).answer, { cniVersion: '1.1.0', supportedVersions: [...VERSIONS] });
+  assert.equal((await call('VERSION', { cniVersion: '0.4.0' })).answer.cniVersion, '0.4.0');
+  await refused(6, /not JSON/, 'VERSION', '{');
 });
 
-test('a missing or impossible variable is error 4 and named', () => {
-  refused(4, /CNI_COMMAND/, undefined, NETWORK);
-  refused(4, /CNI_COMMAND.*"add"/, 'add', NETWORK);
+test('a missing or impossible variable is error 4 and named', async () => {
+  await refused(4, /CNI_COMMAND/, undefined, NETWORK);
+  await refused(4, /CNI_COMMAND.*"add"/, 'add', NETWORK);
   for (const command of ['ADD', 'CHECK']) {
     for (const name of ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME']) {
-      refused(4, new RegExp(name), command, NETWORK, { [name]: '' });
+      await refused(4, new RegExp(name), command, NETWORK, { [name]: '' });
     }
   }
-  for (const name of ['CNI_CONTAINERID', 'CNI_IFNAME']) refused(4, new RegExp(name), 'DEL', NETWORK, { [name]: '' });
-  for (const command of ['GC', 'STATUS']) refused(4, /CNI_PATH/, command, NETWORK, { CNI_PATH: '' });
-  refused(4, /CNI_CONTAINERID, CNI_IFNAME/, 'DEL', NETWORK, { CNI_CONTAINERID: '', CNI_IFNAME: '' });
-  refused(4, /CNI_CONTAINERID.*"-x"/, 'ADD', NETWORK, { CNI_CONTAINERID: '-x' });
+  for (const name of ['CNI_CONTAINERID', 'CNI_IFNAME'])
+    await refused(4, new RegExp(name), 'DEL', NETWORK, { [name]: '' });
+  for (const command of ['GC', 'STATUS']) await refused(4, /CNI_PATH/, command, NETWORK, { CNI_PATH: '' });
+  await refused(4, /CNI_CONTAINERID, CNI_IFNAME/, 'DEL', NETWORK, { CNI_CONTAINERID: '', CNI_IFNAME: '' });
+  await refused(4, /CNI_CONTAINERID.*"-x"/, 'ADD', NETWORK, { CNI_CONTAINERID: '-x' });
   for (const ifname of ['a/b', 'a:b', 'a b', '.', '..', 'sixteen-letters-']) {
-    refused(4, /CNI_IFNAME/, 'ADD', NETWORK, { CNI_IFNAME: ifname });
+    await refused(4, /CNI_IFNAME/, 'ADD', NETWORK, { CNI_IFNAME: ifname });
   }
-  refused(4, /CNI_ARGS.*"x"/, 'ADD', NETWORK, { CNI_ARGS: 'x' });
+  await refused(4, /CNI_ARGS.*"x"/, 'ADD', NETWORK, { CNI_ARGS: 'x' });
 });
 
-test('a namespace that is not there, or is none, is error 4', () => {
+test('a namespace that is not there, or is none, is error 4', async () => {
   const config = { ...NETWORK, ipam: { type: 'podwire', subnet: '10.1.0.0/16' } };
-  refused(4, /CNI_NETNS: \/run\/netns\/none cannot be opened \(ENOENT\)/, 'ADD', config);
-  refused(4, /CNI_NETNS: \/etc\/passwd is not a network namespace/, 'ADD', config, { CNI_NETNS: '/etc/passwd' });
-  refused(4, /CNI_NETNS.*own/, 'ADD', config, { CNI_NETNS: '/proc/self/ns/net' });
+  await refused(4, /CNI_NETNS: \/run\/netns\/none cannot be opened \(ENOENT\)/, 'ADD', config);
+  await refused(4, /CNI_NETNS: \/etc\/passwd is not a network namespace/, 'ADD', config, { CNI_NETNS: '/etc/passwd' });
+  await refused(4, /CNI_NETNS.*own/, 'ADD', config, { CNI_NETNS: '/proc/self/ns/net' });
 });
 
-test('what is no JSON object is error 6', () => {
-  for (const text of ['', '{', '[]', 'null', '7', '"x"']) refused(6, /stdin/, 'ADD', text);
+test('what is no JSON object is error 6', async () => {
+  for (const text of ['', '{', '[]', 'null', '7', '"x"']) await refused(6, /stdin/, 'ADD', text);
 });
 
-test('a version that we do not speak is error 1; so is a verb that the version does not have', () => {
+test('a version that we do not speak is error 1; so is a verb that the version does not have', async () => {
   for (const cniVersion of ['0.2.0', '2.0.0', '1.1', undefined])
-    refused(1, /cniVersion/, 'ADD', { ...NETWORK, cniVersion });
-  refused(1, /0\.3\.1 has no CHECK/, 'CHECK', { ...NETWORK, cniVersion: '0.3.1' });
-  for (const command of ['GC', 'STATUS']) refused(1, /1\.0\.0 has no/, command, { ...NETWORK, cniVersion: '1.0.0' });
-  assert.equal(call('ADD', { ...NETWORK, cniVersion: '0.4.0', name: '' }).answer.cniVersion, '0.4.0');
+    await refused(1, /cniVersion/, 'ADD', { ...NETWORK, cniVersion });
+  await refused(1, /0\.3\.1 has no CHECK/, 'CHECK', { ...NETWORK, cniVersion: '0.3.1' });
+  for (const command of ['GC', 'STATUS'])
+    await refused(1, /1\.0\.0 has no/, command, { ...NETWORK, cniVersion: '1.0.0' });
+  assert.equal((await call('ADD', { ...NETWORK, cniVersion: '0.4.0', name: '' })).answer.cniVersion, '0.4.0');
 });
 
-test('an error in the configuration is error 7 and names the key', () => {
+test('an error in the configuration is error 7 and names the key', async () => {
   const cases: [RegExp, object][] = [
     [/^name/, { name: undefined }],
     [/^name/, { name: '../x' }],
@@ -99,12 +106,12 @@ test('an error in the configuration is error 7 and names the key', () => {
     [/^runtimeConfig\.mac/, { runtimeConfig: { mac: '01:00:5e:00:00:01' } }],
     [/^runtimeConfig\.dns\.servers/, { runtimeConfig: { dns: { servers: ['x'] } } }],
   ];
-  for (const [says, change] of cases) refused(7, says, 'ADD', { ...NETWORK, ...change });
-  refused(7, /^cni\.dev\/valid-attachments/, 'GC', NETWORK);
-  refused(7, /^prevResult/, 'CHECK', NETWORK);
+  for (const [says, change] of cases) await refused(7, says, 'ADD', { ...NETWORK, ...change });
+  await refused(7, /^cni\.dev\/valid-attachments/, 'GC', NETWORK);
+  await refused(7, /^prevResult/, 'CHECK', NETWORK);
 });
 
-test('an error in ipam is error 7 and names the key', () => {
+test('an error in ipam is error 7 and names the key', async () => {
   const cases: [RegExp, object][] = [
     [/^ipam\.ranges/, {}],
     [/^ipam\.subnet/, { subnet: '10.0.0.0' }],
@@ -116,24 +123,24 @@ test('an error in ipam is error 7 and names the key', () => {
     [/^ipam\.resolvConf/, { subnet: '10.1.0.0/24', resolvConf: '/none' }],
     [/^ipam\.restSeconds/, { subnet: '10.1.0.0/24', restSeconds: -1 }],
   ];
-  for (const [says, ipam] of cases) refused(7, says, 'ADD', { ...NETWORK, ipam }, {}, 'ipam');
+  for (const [says, ipam] of cases) await refused(7, says, 'ADD', { ...NETWORK, ipam }, {}, 'ipam');
 });
 
-test('what we cannot do is error 2 and names key and value', () => {
-  refused(2, /^vlan: 5/, 'ADD', { ...NETWORK, vlan: 5 });
-  refused(2, /^ipMasqBackend: "iptables"/, 'ADD', { ...NETWORK, ipMasqBackend: 'iptables' });
+test('what we cannot do is error 2 and names key and value', async () => {
+  await refused(2, /^vlan: 5/, 'ADD', { ...NETWORK, vlan: 5 });
+  await refused(2, /^ipMasqBackend: "iptables"/, 'ADD', { ...NETWORK, ipMasqBackend: 'iptables' });
   const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 1, protocol: 'icmp' }] };
-  refused(2, /^runtimeConfig\.portMappings\[0\]\.protocol: "icmp"/, 'ADD', { ...NETWORK, runtimeConfig });
+  await refused(2, /^runtimeConfig\.portMappings\[0\]\.protocol: "icmp"/, 'ADD', { ...NETWORK, runtimeConfig });
 });
 
-test('a port on the loopback, which nobody would reach, is refused', () => {
+test('a port on the loopback, which nobody would reach, is refused', async () => {
   for (const hostIP of ['127.0.0.1', '::1', '0:0:0:0:0:0:0:1']) {
     const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 1, hostIP }] };
-    refused(2, /^runtimeConfig\.portMappings\[0\]\.hostIP: "(127|::1|0:0)/, 'ADD', { ...NETWORK, runtimeConfig });
+    await refused(2, /^runtimeConfig\.portMappings\[0\]\.hostIP: "(127|::1|0:0)/, 'ADD', { ...NETWORK, runtimeConfig });
   }
 });
 
-test('whatever was wrong with an ADD, its DEL succeeds: only what says where it would be is read', () => {
+test('whatever was wrong with an ADD, its DEL succeeds: only what says where it would be is read', async () => {
   const { dataDir: _, ...network } = NETWORK;
   const config = {
     ...network,
@@ -145,15 +152,15 @@ test('whatever was wrong with an ADD, its DEL succeeds: only what says where it 
     dns: 3,
   };
   const runtimeConfig = { portMappings: [{ hostPort: 'x' }], bandwidth: { ingressRate: -1 }, mac: 'no' };
-  assert.equal(call('DEL', { ...config, runtimeConfig }, { CNI_ARGS: 'MAC=no' }).stdout, '');
-  assert.equal(call('DEL', { ...config, nodeDir: '/nonexistent/node-1' }).stdout, '');
-  refused(7, /^name/, 'DEL', { ...config, name: '-' });
-  refused(1, /^cniVersion/, 'DEL', { ...config, cniVersion: '9.9.9' });
-  refused(6, /not JSON/, 'DEL', '{');
+  assert.equal((await call('DEL', { ...config, runtimeConfig }, { CNI_ARGS: 'MAC=no' })).stdout, '');
+  assert.equal((await call('DEL', { ...config, nodeDir: '/nonexistent/node-1' })).stdout, '');
+  await refused(7, /^name/, 'DEL', { ...config, name: '-' });
+  await refused(1, /^cniVersion/, 'DEL', { ...config, cniVersion: '9.9.9' });
+  await refused(6, /not JSON/, 'DEL', '{');
 });
 
-test('STATUS is error 50 when an ADD could not succeed, with the reason', () => {
-  refused(50, /dataDir/, 'STATUS', NETWORK);
+test('STATUS is error 50 when an ADD could not succeed, with the reason', async () => {
+  await refused(50, /dataDir/, 'STATUS', NETWORK);
 });
 
 test('addresses are asked for by the capability, by args and by CNI_ARGS', () => {
@@ -213,7 +220,7 @@ test('a result has the fields of its version, and each version reads the othersâ
   }
 });
 
-test('whatever comes on stdin and in the variables, the answer is an error object or nothing', () => {
+test('whatever comes on stdin and in the variables, the answer is an error object or nothing', async () => {
   const value = fc.oneof(fc.json(), fc.string());
   const keys = ['cniVersion', 'name', 'ipam', 'prevResult', 'runtimeConfig', 'mtu', 'dns', 'args', 'dataDir'];
   const object = fc.dictionary(fc.constantFrom(...keys), fc.jsonValue()).map((each) => ({
@@ -222,9 +229,9 @@ test('whatever comes on stdin and in the variables, the answer is an error objec
     dataDir: '/dev/null/none',
   }));
   const command = fc.constantFrom('ADD', 'CHECK', 'VERSION', 'x');
-  fc.assert(
-    fc.property(command, fc.oneof(value, object), fc.string(), (verb, config, args) => {
-      const { exitCode, answer } = call(verb, config, { CNI_ARGS: args });
+  await fc.assert(
+    fc.asyncProperty(command, fc.oneof(value, object), fc.string(), async (verb, config, args) => {
+      const { exitCode, answer } = await call(verb, config, { CNI_ARGS: args });
       if (exitCode === 1) assert.ok(answer.code > 0 && answer.msg.length > 0);
       else assert.equal(verb, 'VERSION');
     }),
@@ -232,22 +239,22 @@ test('whatever comes on stdin and in the variables, the answer is an error objec
   );
 });
 
-test('state that cannot be written is error 5, with the path', () => {
+test('state that cannot be written is error 5, with the path', async () => {
   const config = { ...NETWORK, ipam: { type: 'podwire', subnet: '10.1.0.0/16' } };
-  refused(5, /ENOTDIR.*'\/dev\/null\/none/, 'ADD', config, {}, 'ipam');
+  await refused(5, /ENOTDIR.*'\/dev\/null\/none/, 'ADD', config, {}, 'ipam');
 });
 
-test('a node whose agent is not there: ADD and CHECK are error 11, STATUS 51, DEL and GC are done', () => {
+test('a node whose agent is not there: ADD and CHECK are error 11, STATUS 51, DEL and GC are done', async () => {
   const { dataDir: _, ...network } = NETWORK;
   const config = { ...network, nodeDir: '/nonexistent/node-1' };
   const says = /there is no node at \/nonexistent\/node-1/;
-  refused(11, says, 'ADD', config);
-  refused(11, says, 'CHECK', config);
-  refused(51, says, 'STATUS', config);
-  assert.equal(call('DEL', config).stdout, '');
-  assert.equal(call('GC', { ...config, 'cni.dev/valid-attachments': [] }).stdout, '');
-  refused(7, /cni\.dev\/valid-attachments/, 'GC', config);
-  refused(7, /ipam: must be absent where nodeDir is given/, 'ADD', { ...config, ipam: { type: 'podwire' } });
+  await refused(11, says, 'ADD', config);
+  await refused(11, says, 'CHECK', config);
+  await refused(51, says, 'STATUS', config);
+  assert.equal((await call('DEL', config)).stdout, '');
+  assert.equal((await call('GC', { ...config, 'cni.dev/valid-attachments': [] })).stdout, '');
+  await refused(7, /cni\.dev\/valid-attachments/, 'GC', config);
+  await refused(7, /ipam: must be absent where nodeDir is given/, 'ADD', { ...config, ipam: { type: 'podwire' } });
 });
 
 test('containerd writes the keys of capabilities with capital letters', () => {

@@ -9,40 +9,43 @@ import type { Attachments } from './attachment.ts';
 import { nodeDirIn } from './call.ts';
 import type { Host } from './host.ts';
 import { OUR_IPAM } from './ipam-config.ts';
-import { Leaving } from './leaving.ts';
+import { Leaving, UnderWay } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
 import { SharedRules } from './shared-rules.ts';
-import { Steps, type Took } from './steps.ts';
+import type { Steps, Took } from './steps.ts';
+import { WiringThread } from './wiring-thread.ts';
 
 const log = logger('cni');
 /** What ADDs spent their time on is put down when those that came together have been answered. */
 const NOTE_MS = 200;
 
 /** Answers calls from its own network and mount namespace. Throws a SysError when the socket cannot be had. */
-export function startResident(socket: string): { close(): void } {
-  const host = new ResidentHost();
+export function startResident(socket: string): { close(): Promise<void> } {
+  const shared = new Shared();
   // Goes on with removals that an agent before us had begun.
-  host.kernel().read('links');
-  const server = serveCalls(socket, new Resident(host));
+  shared.kernel().read('links');
+  const server = serveCalls(socket, new Resident(shared));
   return {
-    close() {
-      server.close();
-      host.close();
+    /** When calls that it is at are answered. */
+    async close() {
+      await server.finish();
+      shared.close();
     },
   };
 }
 
 class Resident implements Answerer {
-  readonly #host: ResidentHost;
+  readonly #shared: Shared;
   readonly #net = namespaceOf('net');
   readonly #mounts = namespaceOf('mnt');
   readonly #leaving = new Leaving();
+  readonly #underWay = new UnderWay();
   /** Plugins to which we delegate are given the rest of it. Each look at `process.env` itself asks libc for every variable. */
   readonly #env = { ...process.env };
 
-  constructor(host: ResidentHost) {
-    this.#host = host;
+  constructor(shared: Shared) {
+    this.#shared = shared;
   }
 
   /**
@@ -53,13 +56,16 @@ class Resident implements Answerer {
     return same(net, this.#net) && same(mounts, this.#mounts) && nodeDirIn(stdin) === undefined && !delegates(stdin);
   }
 
-  async answer({ role, env, stdin, steps }: Call): Promise<Outcome> {
+  answer(call: Call): Promise<Outcome> {
+    return this.#underWay.after(call.env, () => this.#run(call));
+  }
+
+  async #run({ role, env, stdin, steps }: Call): Promise<Outcome> {
     const begun = performance.now();
     await this.#leaving.wait(env);
     steps.add('the interface before', performance.now() - begun);
-    this.#host.steps = steps;
-    const outcome = run(role, { ...this.#env, ...env }, () => stdin, this.#host);
-    this.#leaving.note(env, this.#host.kernel());
+    const outcome = await run(role, { ...this.#env, ...env }, () => stdin, this.#shared.hostOf(steps));
+    this.#leaving.note(env, this.#shared.kernel());
     return outcome;
   }
 }
@@ -86,27 +92,42 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
  * Keeps its sockets. Nobody waits for the disk: a lease counts in the boot in which it was given and in no other, so what a
  * power cut takes away is what nobody would read; and what kills us leaves all in the kernel's cache.
  */
-class ResidentHost implements Host {
-  readonly files = new RecordFiles();
-  steps = new Steps();
-  readonly sharedRules = new SharedRules();
+class Shared {
+  readonly #files = new RecordFiles();
+  readonly #sharedRules = new SharedRules();
+  readonly #thread = new WiringThread();
   #kernel: Kernel | undefined;
   /** By file, as Attachments are one for each call. */
   readonly #notes = new Map<string, { readonly attachments: Attachments; readonly took: [Holder, Took][] }>();
 
-  kernel(): Kernel {
-    this.#kernel ??= openKernel();
-    return this.#kernel;
+  constructor() {
+    this.#thread.start();
   }
 
-  /** The kernel writes it in its own time: whoever appends to a file that is on its way to the disk waits for the disk. */
-  sync(): void {}
+  readonly kernel = (): Kernel => {
+    this.#kernel ??= openKernel();
+    return this.#kernel;
+  };
+
+  /** Of one call. */
+  hostOf(steps: Steps): Host {
+    return {
+      kernel: this.kernel,
+      files: this.#files,
+      sharedRules: this.#sharedRules,
+      steps,
+      connector: this.#thread.connector(steps),
+      // The kernel writes it in its own time: whoever appends to a file that is on its way to the disk waits for the disk.
+      sync: () => {},
+      note: (attachments, holder) => this.#note(attachments, holder, steps),
+    };
+  }
 
   /** Those of calls that come together are one line. */
-  note(attachments: Attachments, holder: Holder): void {
+  #note(attachments: Attachments, holder: Holder, { took }: Steps): void {
     if (this.#notes.size === 0) setTimeout(() => this.#writeNotes(), NOTE_MS).unref();
     const notes = this.#notes.get(attachments.path) ?? { attachments, took: [] };
-    notes.took.push([holder, this.steps.took]);
+    notes.took.push([holder, took]);
     this.#notes.set(attachments.path, notes);
   }
 

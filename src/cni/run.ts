@@ -27,7 +27,7 @@ export interface Outcome {
 type Verb = (config: NetConfig, request: Request) => void;
 
 export interface Plugin extends Record<Exclude<Command, 'ADD' | 'VERSION'>, Verb> {
-  readonly ADD: (config: NetConfig, request: Request) => Result;
+  readonly ADD: (config: NetConfig, request: Request) => Promise<Result> | Result;
 }
 
 const PLUGINS: Record<Role, Plugin> = {
@@ -51,29 +51,29 @@ const SINCE: Record<Command, CniVersion> = {
   STATUS: '1.1.0',
 };
 
-/** Never throws: what goes wrong is an error object on standard output. */
-export function run(role: Role, env: Environment, stdin: () => string, host: Host): Outcome {
+/** Never rejects: what goes wrong is an error object on standard output. */
+export function run(role: Role, env: Environment, stdin: () => string, host: Host): Promise<Outcome> {
   return runVerb(({ nodeDir }) => (nodeDir === undefined ? PLUGINS[role] : WITHOUT_AGENT), env, stdin, host);
 }
 
 /** `choose` gives whoever does the work. */
-export function runVerb(
+export async function runVerb(
   choose: (config: NetConfig) => Plugin,
   env: Environment,
   stdin: () => string,
   host: Host,
-): Outcome {
+): Promise<Outcome> {
   let text = '';
   try {
     const request = readRequest(env, host);
     text = stdin();
-    return { exitCode: 0, stdout: answer(choose, request, text) };
+    return { exitCode: 0, stdout: await answer(choose, request, text) };
   } catch (error) {
     return { exitCode: 1, stdout: JSON.stringify({ cniVersion: versionIn(text), ...errorObject(error) }) };
   }
 }
 
-function answer(choose: (config: NetConfig) => Plugin, request: Request, text: string): string {
+async function answer(choose: (config: NetConfig) => Plugin, request: Request, text: string): Promise<string> {
   const { command } = request;
   if (command === 'VERSION') return JSON.stringify(versions(text));
   const config = command === 'DEL' ? readConfigToRemove(text) : readConfig(text, request.args);
@@ -83,7 +83,7 @@ function answer(choose: (config: NetConfig) => Plugin, request: Request, text: s
     throw new CniError(CODE.incompatibleVersion, `cniVersion: ${cniVersion} has no ${command}`, details);
   }
   const plugin = choose(config);
-  if (command === 'ADD') return JSON.stringify(resultJson(plugin.ADD(config, request), cniVersion));
+  if (command === 'ADD') return JSON.stringify(resultJson(await plugin.ADD(config, request), cniVersion));
   plugin[command](config, request);
   return '';
 }
@@ -104,7 +104,14 @@ function versionIn(text: string): string {
   }
 }
 
-function errorObject(error: unknown): { readonly code: number; readonly msg: string; readonly details?: string } {
+/** As the specification has it. */
+export interface ErrorObject {
+  readonly code: number;
+  readonly msg: string;
+  readonly details?: string;
+}
+
+export function errorObject(error: unknown): ErrorObject {
   if (error instanceof CniError) {
     return { code: error.code, msg: error.message, ...(error.details !== undefined && { details: error.details }) };
   }

@@ -38,7 +38,15 @@ export interface Answerer {
   answer(call: Call): Promise<Outcome>;
 }
 
-export function serveCalls(path: string, answerer: Answerer): { close(): void } {
+export interface CallServer {
+  /** Takes no more calls, and leaves those that it took. */
+  close(): void;
+  /** Takes no more calls; resolves when those that it took are answered. */
+  finish(): Promise<void>;
+}
+
+export function serveCalls(path: string, answerer: Answerer): CallServer {
+  const atWork = new Set<Promise<void>>();
   const pending = new Map<UnixPeer, { bytes: Buffer; fds: number[] }>();
   const closing = new AbortController();
   const listener = listenUnix(path, (peer, message) => {
@@ -48,21 +56,35 @@ export function serveCalls(path: string, answerer: Answerer): { close(): void } 
       for (const fd of fds) closeSync(fd);
       peer.close();
     };
-    if (!message) return leave();
+    if (!message) {
+      leave();
+      return false;
+    }
     try {
       const call = decodeCall(bytes);
-      if (call) void answer(peer, callOf(call, fds), fds, answerer, closing.signal).finally(leave);
-      else if (bytes.length > MOST_BYTES) leave();
-      else pending.set(peer, { bytes, fds });
+      if (call) {
+        const answered = answer(peer, callOf(call, fds), fds, answerer, closing.signal).finally(leave);
+        atWork.add(answered);
+        void answered.finally(() => atWork.delete(answered));
+      } else if (bytes.length > MOST_BYTES) leave();
+      else {
+        pending.set(peer, { bytes, fds });
+        return true;
+      }
     } catch (error) {
       log.warn({ err: error }, 'a call that could not be read');
       leave();
     }
+    return false;
   });
   return {
     close() {
       closing.abort();
       listener.close();
+    },
+    async finish() {
+      listener.close();
+      await Promise.all(atWork);
     },
   };
 }
@@ -108,6 +130,23 @@ function tell({ env, steps }: Call, ms: number): void {
   else log.debug(what, 'answered');
 }
 
+const waiting: (() => void)[] = [];
+
+/**
+ * One call a turn of the event loop. Of fifty that came together all would wait for the last: their promises are continued one
+ * step of all after the other; and what comes back from other threads waits for all that was due before.
+ */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (waiting.push(resolve) === 1) setImmediate(nextTurn);
+  });
+}
+
+function nextTurn(): void {
+  waiting.shift()!();
+  if (waiting.length > 0) setImmediate(nextTurn);
+}
+
 async function answer(
   peer: UnixPeer,
   call: Call,
@@ -119,9 +158,7 @@ async function answer(
     // A caller that has given up is not told of: then somebody else does the work.
     if (!answerer.takes(call) || !peer.send(Uint8Array.of(ACCEPTED))) return;
     const begun = performance.now();
-    // Each is answered before the work for the next begins. Of fifty that came together all would wait for the last: their
-    // promises are continued one step of all after the other.
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     // Nobody is there to hear of it, and what it would use is closed.
     if (closing.aborted) return;
     call.steps.add('wait', performance.now() - begun);

@@ -2,7 +2,7 @@
 import { familyOf } from '../addr/ip.ts';
 import { hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem } from '../kernel/items.ts';
-import type { ConntrackFilter, Kernel } from '../kernel/kernel.ts';
+import { type ConntrackFilter, type Kernel, KernelError } from '../kernel/kernel.ts';
 import { bucketOf, type Shape } from '../plan/bandwidth.ts';
 import { portsOf } from '../plan/host-ports.ts';
 import { GATEWAYS, type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
@@ -11,6 +11,8 @@ import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
 import { deleteRootQdisc, replaceTokenBucket } from '../wire/netlink/qdisc.ts';
 import type { Attachment } from './attachment.ts';
 import type { Host } from './host.ts';
+import { pathMtu } from './path-mtu.ts';
+import { environment } from './request.ts';
 import { needsRules, ownRules, sharedRules, tablesOf } from './rules.ts';
 
 /** The node's end of the veth. */
@@ -23,16 +25,25 @@ export function linkNameOf({
   return podLinkName(sandboxId);
 }
 
+/** Of a veth that is ours to make. */
 export interface Wires {
-  readonly mtu: number;
+  /** Undefined: that of the node's way to everywhere else. */
+  readonly mtu: number | undefined;
   readonly mac: string;
   /** Undefined: everything. */
   readonly routes: readonly PodRoute[] | undefined;
 }
 
-function linkItems(attachment: Attachment, wires: Wires): KernelItem[] {
+type Mtu = number | undefined;
+
+/** Puts attachments into the kernel. */
+export interface Connector {
+  /** `wires`: undefined where an earlier plugin of the chain made the interface. Gives the MTU of the veth that was made. */
+  connect(attachment: Attachment, wires: Wires | undefined): Promise<Mtu> | Mtu;
+}
+
+function linkItems(attachment: Attachment, { mac, routes }: Wires, mtu: number): KernelItem[] {
   const { network, containerID, ifname, netns, ips } = attachment;
-  const { mtu, mac, routes } = wires;
   const sandboxId = `${network}/${containerID}/${ifname}`;
   const place = { sandboxId, podNamespace: network, podName: containerID, netns, ips, nodeIPs: [], mtu, ifname, mac };
   const families = new Set(ips.map(familyOf));
@@ -54,10 +65,13 @@ function gatewayRoute(link: string): KernelItem {
   return { kind: 'route', dst: hostPrefix(GATEWAYS[4]), type: 'local', link, metric };
 }
 
-export class Wiring {
-  readonly #host: Host;
+export type WiringHost = Pick<Host, 'kernel' | 'steps' | 'sharedRules'>;
 
-  constructor(host: Host) {
+/** On the calling thread. */
+export class Wiring implements Connector {
+  readonly #host: WiringHost;
+
+  constructor(host: WiringHost) {
     this.#host = host;
   }
 
@@ -65,17 +79,29 @@ export class Wiring {
     return this.#host.kernel();
   }
 
-  /** The veth with all that is on it, then the rules in one transaction. Throws a KernelError. */
-  connect(attachment: Attachment, wires: Wires | undefined): void {
+  /**
+   * The veth with all that is on it, then the rules in one transaction. Throws a KernelError, and a CniError (4) when the
+   * container has such an interface.
+   */
+  connect(attachment: Attachment, wires: Wires | undefined): Mtu {
     const { steps } = this.#host;
-    if (wires) {
-      const add = linkItems(attachment, wires);
-      steps.measure('interface', () => this.#node.apply({ add, change: [], remove: [] }));
-    }
+    const mtu = wires && steps.measure('interface', () => this.#makeLink(attachment, wires));
     if (needsRules(attachment)) steps.measure('rules', () => this.#putRules(attachment));
     // A client that speaks all the time would be sent where it was sent before.
     this.#forgetFlows(attachment);
     steps.measure('limits', () => this.#shape(attachment));
+    return mtu;
+  }
+
+  #makeLink(attachment: Attachment, wires: Wires): number {
+    const mtu = wires.mtu ?? pathMtu(this.#node, attachment.ips.map(familyOf));
+    try {
+      this.#node.apply({ add: linkItems(attachment, wires, mtu), change: [], remove: [] });
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'EEXIST') refuseTaken(this.#node, attachment);
+      throw error;
+    }
+    return mtu;
   }
 
   #putRules(attachment: Attachment): void {
@@ -132,6 +158,11 @@ export class Wiring {
     if (ingress && outer !== undefined) setBucket(undefined, outer, ingress);
     if (egress) setBucket(attachment.netns, inner.index, egress);
   }
+}
+
+/** Throws a CniError (4) when the container has an interface of that name. */
+export function refuseTaken(kernel: Kernel, { netns, ifname }: Pick<Attachment, 'netns' | 'ifname'>): void {
+  if (kernel.hasLink(netns, ifname)) throw environment('CNI_IFNAME', `${ifname} exists already in ${netns}`);
 }
 
 export function vethOf(attachment: Attachment): KernelItem {

@@ -66,7 +66,7 @@ export class CniVerbs {
     await this.#leaving.wait(env);
     steps.add('the interface before', performance.now() - begun);
     this.#host = { ...this.#host, steps };
-    const outcome = runVerb(
+    const outcome = await runVerb(
       () => this.#plugin(containerFd),
       env,
       () => stdin,

@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 export const PROGRAMS = {
   cli: 'cli/main.ts',
   cni: 'cni/main.ts',
+  'cni-wiring': 'cni/wiring-worker.ts',
   daemon: 'cluster/daemon.ts',
   'node-worker': 'node/worker.ts',
 } as const;

@@ -33,10 +33,13 @@ export interface UnixMessage {
   readonly fds: readonly number[];
 }
 
-/** Told of each part of what a peer sends, and of its end with undefined. */
-export type OnMessage = (peer: UnixPeer, message: UnixMessage | undefined) => void;
+/** Told of each part of what a peer sends, and of its end with undefined. Says whether more is awaited: if not, nobody listens to it any longer. */
+export type OnMessage = (peer: UnixPeer, message: UnixMessage | undefined) => boolean;
 
-/** For root alone (mode 0600). What a dead listener has left at the path is replaced. Throws a SysError. */
+/**
+ * For root alone (mode 0600). What a dead listener has left at the path is replaced. close() leaves those alone of whom no more is
+ * awaited: they are answered yet. Throws a SysError.
+ */
 export function listenUnix(path: string, onMessage: OnMessage): { close(): void } {
   const fd = openSocket('unix', 'stream');
   try {
@@ -64,7 +67,7 @@ export function listenUnix(path: string, onMessage: OnMessage): { close(): void 
       handle.close();
       closeOwned(fd);
       rmSync(path, { force: true });
-      for (const peer of peers) peer.close();
+      for (const peer of peers) if (peer.isAwaited) peer.close();
     },
   };
 }
@@ -95,6 +98,7 @@ class Peer implements UnixPeer {
   readonly #onClose: () => void;
   #handle: PollHandle | undefined;
   #open = true;
+  isAwaited = true;
 
   constructor(fd: number, onMessage: OnMessage, onClose: () => void) {
     this.#fd = own(fd);
@@ -102,7 +106,7 @@ class Peer implements UnixPeer {
     this.#onClose = onClose;
   }
 
-  /** Who connects usually has sent something by now: that costs no turn of the event loop. */
+  /** Who connects usually has sent all by now: that costs no turn of the event loop, and nothing to watch for. */
   start(): void {
     if (!this.#read() || !this.#open) return;
     const handle = pollReadable(this.#fd, () => {
@@ -117,8 +121,8 @@ class Peer implements UnixPeer {
     while (this.#open) {
       const message = receive(this.#fd);
       if (message === 'nothing') return true;
-      this.#onMessage(this, message);
-      if (!message) return false;
+      this.isAwaited = this.#onMessage(this, message);
+      if (!this.isAwaited) return false;
     }
     return false;
   }

@@ -228,6 +228,26 @@ test('an agent that dies in the middle: ADD is an error to be tried again, other
   assert.deepEqual(world.remains(), []);
 });
 
+test('an agent that is told to end answers those that it has taken, and what was asked for one container in turn', {
+  skip,
+}, async () => {
+  using world = new World();
+  await using agent = await startAgent(world);
+  const program = thinClient(world, plugin());
+  const config = world.config();
+  const calls = Array.from({ length: 20 }, (_, i) => ({ container: `c${i}`, netns: world.container(), program }));
+  const attachments = new Attachments(join(world.dir, 'data'), 'net1');
+  const added = calls.map((call) => world.must('ADD', config, call));
+  await until('one is at work', async () => attachments.all().length > 0, 30_000);
+  const deleted = calls.map((call) => world.must('DEL', config, call));
+  agent.process.kill('SIGTERM');
+  await Promise.all([...added, ...deleted]);
+  // Where DEL came first, as it may, its ADD stands.
+  await Promise.all(calls.map((call) => world.must('DEL', config, { ...call, program: plugin() })));
+  assert.deepEqual(attachments.all(), []);
+  await nothingRemains(world);
+});
+
 test(`${AT_ONCE} ADDs at once: no address twice, and none left after as many DELs`, { skip }, async () => {
   using world = new World();
   await using _ = await startAgent(world);

@@ -74,7 +74,7 @@ test('an SCTP port is published by a rule of its own', { skip }, async () => {
   assert.deepEqual(world.remains(), []);
 });
 
-test('ADD asks the kernel for no list and reads no folder, however many containers there are', { skip }, () => {
+test('ADD asks the kernel for no list and reads no folder, however many containers there are', { skip }, async () => {
   using world = new World();
   using host = new OneCall();
   const { dump } = NetlinkSocket.prototype;
@@ -90,7 +90,7 @@ test('ADD asks the kernel for no list and reads no folder, however many containe
     for (let i = 0; i < 20; i++) {
       const env = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: `c${i}`, CNI_IFNAME: 'eth0', CNI_NETNS: world.container() };
       const text = JSON.stringify(world.config({ runtimeConfig: runtimeConfig(i) }));
-      const { exitCode, stdout } = inNetns(world.node, () => run('interface', env, () => text, host));
+      const { exitCode, stdout } = await inNetns(world.node, () => run('interface', env, () => text, host));
       assert.equal(exitCode, 0, stdout);
     }
     assert.deepEqual([lists, folders.mock.callCount()], [0, 0]);
