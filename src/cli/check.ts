@@ -1,9 +1,15 @@
 // Room cli: `podwire check`.
 import { type CheckRow, checkCluster, checkMachine } from '../cluster/check.ts';
+import { knownCluster } from '../cluster/known.ts';
 import { formatTable } from './table.ts';
 
 /** Exit code 1 when something that podwire cannot do without is missing, or a running cluster's network is broken. */
-export async function runCheck(flags: { readonly name: string; readonly output: string }): Promise<void> {
+export async function runCheck(
+  flags: { readonly name: string; readonly output: string },
+  nameIsDefault: boolean,
+): Promise<void> {
+  // Who names none may have none.
+  if (!nameIsDefault) knownCluster(flags.name);
   const rows = [...(await checkMachine()), ...(await checkCluster(flags.name))];
   console.log(flags.output === 'json' ? JSON.stringify(rows, undefined, 2) : render(rows));
   if (rows.some(({ state }) => state === 'missing' || state === 'broken')) process.exitCode = 1;

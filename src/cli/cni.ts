@@ -4,15 +4,19 @@ import { connect } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { dirname } from 'node:path';
 import { isPrefix } from '../addr/prefix.ts';
+import { knownCluster, nameFlag } from '../cluster/known.ts';
 import { knownClusters, nodeDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { type Attachment, Attachments, networksIn, nodeDataDir } from '../cni/attachment.ts';
+import { lossOf } from '../cni/audit.ts';
 import { nodeSocket } from '../cni/call.ts';
 import { DATA_DIR } from '../cni/config.ts';
 import {
   conflistPath,
   installConflist,
+  installedNetwork,
   installProgram,
+  networksBeside,
   nodeConflist,
   removeProgram,
   standaloneConflist,
@@ -42,10 +46,13 @@ interface InstallFlags extends PlaceFlags {
 export function runCniInstall(flags: InstallFlags): void {
   requireRoot();
   const { binDir, confDir, network, node, conflist, subnet } = flags;
-  const dir = node === undefined ? undefined : nodeDir(flags.name, node);
+  const dir = node === undefined ? undefined : nodeDir(knownCluster(flags.name), node);
   if (dir !== undefined && !existsSync(dir)) {
-    throw new Fault(`cluster ${flags.name} has no node ${node}`, { mend: 'podwire status lists the nodes' });
+    throw new Fault(`cluster ${flags.name} has no node ${node}`, {
+      mend: `podwire status${nameFlag(flags.name)}, which lists the nodes`,
+    });
   }
+  if (conflist) requireSameNetwork(flags, dir);
   for (const cidr of subnet) if (!isPrefix(cidr)) throw new Fault(`--subnet: ${cidr} is no prefix`, { exitCode: 2 });
   const socket = dir === undefined ? flags.socket : nodeSocket(dir);
   const fallback = installed('bin', 'podwire-cni');
@@ -57,9 +64,25 @@ export function runCniInstall(flags: InstallFlags): void {
   if (dir === undefined) console.log("Works as it is; ten times faster while 'podwire cni agent' runs.");
 }
 
-export function runCniUninstall({ binDir, confDir, network }: PlaceFlags): void {
+/** A network keeps its name for as long as it is there: containers on it are taken away under that name. */
+function requireSameNetwork({ confDir, network, node }: InstallFlags, dir: string | undefined): void {
+  const there = installedNetwork(confDir, network);
+  if (!there || (there.ours && there.nodeDir === dir)) return;
+  const whose = there.ours
+    ? there.nodeDir
+      ? `of the node in ${there.nodeDir}`
+      : 'of this machine alone'
+    : 'not podwire’s';
+  throw new Fault(`${conflistPath(confDir, network)} is there already, a network ${whose}`, {
+    mend: `--network ${node && node !== network ? node : 'NAME'} makes one beside it; podwire cni uninstall --network ${network} takes it away`,
+  });
+}
+
+export function runCniUninstall({ binDir, confDir, network, force }: PlaceFlags & { readonly force?: boolean }): void {
   requireRoot();
-  const removed = removeProgram(binDir);
+  if (!force) requireNobody(confDir, network);
+  const others = networksBeside(confDir, network);
+  const removed = others.length > 0 ? [] : removeProgram(binDir);
   const conflist = conflistPath(confDir, network);
   if (existsSync(conflist)) {
     rmSync(conflist);
@@ -67,6 +90,21 @@ export function runCniUninstall({ binDir, confDir, network }: PlaceFlags): void 
   }
   for (const path of removed) console.log(`Removed ${path}.`);
   if (removed.length === 0) console.log('There was nothing.');
+  if (others.length > 0) console.log(`The plugin stays, for ${others.join(', ')} in ${confDir}.`);
+}
+
+/** A runtime that finds no plugin for its DEL leaves the container's rules and its address behind. */
+function requireNobody(confDir: string, network: string): void {
+  const there = installedNetwork(confDir, network);
+  const attached = there?.ours ? new Attachments(there.dataDir, network).all() : [];
+  const alive = attached.filter(({ netns, pin = netns }) => lossOf(pin) === undefined);
+  if (alive.length === 0) return;
+  const names = alive.map(
+    ({ containerID, ifname, ips }) => `${containerID.slice(0, 12)}/${ifname} (${ips.join(', ')})`,
+  );
+  throw new Fault(`containers are attached to network ${network}: ${names.join(', ')}`, {
+    mend: 'remove them first, for which their runtime needs the plugin; --force takes it away all the same, and podwire ipam release --leaked what they leave',
+  });
 }
 
 /** Until SIGTERM or SIGINT. */
@@ -124,7 +162,7 @@ export function runCniShow({
       `${containerID.slice(0, 12)}/${ifname}`,
       ips.join(', '),
       attachedAt,
-      took ? tookText(took) : 'not finished',
+      took ? tookText(took) : 'not told yet',
     ]);
     console.log(formatTable([['WHERE', 'NETWORK', 'CONTAINER', 'ADDRESSES', 'ATTACHED', 'ADD TOOK'], ...rows]));
   }

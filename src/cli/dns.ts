@@ -1,7 +1,8 @@
 // Room cli: `podwire dns trace`.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { Client } from '../client/client.ts';
 import { openKubeconfig } from '../client/kubeconfig.ts';
+import { knownCluster } from '../cluster/known.ts';
 import { clusterPaths, nodeDir } from '../cluster/paths.ts';
 import { placeOfPod } from '../cluster/pod-place.ts';
 import { requireRoot } from '../cluster/root.ts';
@@ -44,7 +45,14 @@ export async function runDnsTrace(podName: string, name: string, flags: TraceFla
   enterNetns(placeOfPod(flags.name, { uid, node, hostNetwork: pod.spec.hostNetwork ?? false }).netns);
   const none: LookupTrace = { queries: [], addresses: hosts, milliseconds: 0 };
   const trace = hosts.length > 0 ? none : await traceLookup(name, conf, types, askServer);
-  const report: Report = { pod: `${namespace}/${podName}`, node, asked: name, resolvConf: conf, hosts, ...trace };
+  const report: Report = {
+    pod: `${namespace}/${pod.metadata.name}`,
+    node,
+    asked: name,
+    resolvConf: conf,
+    hosts,
+    ...trace,
+  };
   console.log(flags.output === 'json' ? JSON.stringify(report, undefined, 2) : render(report));
   // As `getent hosts` ends when there is no such name.
   if (trace.addresses.length === 0) process.exitCode = 2;
@@ -62,18 +70,19 @@ function typesOf(text: string): TracedType[] {
   throw new Fault(`--type ${text}: a lookup asks for A, AAAA or both, not for "${wrong}"`, { exitCode: 2 });
 }
 
-async function findPod(name: string, flags: TraceFlags): Promise<Pod> {
-  const { kubeconfig } = clusterPaths(flags.name);
-  if (!existsSync(kubeconfig)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
+/** `asked`: `NAME` or `NAMESPACE/NAME`. */
+async function findPod(asked: string, flags: TraceFlags): Promise<Pod> {
+  const [name = '', namespace = flags.namespace] = asked.split('/').reverse();
+  const { kubeconfig } = clusterPaths(knownCluster(flags.name));
   const client = new Client(openKubeconfig(kubeconfig));
   try {
-    const pod = await client.get('Pod', name, flags.namespace);
-    if (!pod.spec.nodeName) throw new Fault(`pod ${flags.namespace}/${name} is on no node yet`);
+    const pod = await client.get('Pod', name, namespace);
+    if (!pod.spec.nodeName) throw new Fault(`pod ${namespace}/${name} is on no node yet`);
     return pod;
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    throw new Fault(`there is no pod ${flags.namespace}/${name}`, {
-      mend: 'kubectl get pods -A lists them; -n names the namespace',
+    throw new Fault(`there is no pod ${namespace}/${name}`, {
+      mend: 'kubectl get pods -A, which lists them; -n names the namespace',
     });
   } finally {
     client.transport.close();

@@ -1,6 +1,7 @@
 // Room cli: `podwire flows`: packets that policies refused, let pass or would refuse, on all nodes, with the rules that say so.
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, watch } from 'node:fs';
 import { basename } from 'node:path';
+import { knownCluster } from '../cluster/known.ts';
 import { clusterPaths, nodeDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { flowsFile } from '../node/policy-log.ts';
@@ -31,8 +32,7 @@ export function runFlows(flags: FlowsFlags): void {
   if (flags.pod !== undefined && !POD.test(flags.pod))
     throw new Fault(`--pod takes NAME or NAMESPACE/NAME, not "${flags.pod}"`, { exitCode: 2 });
   requireRoot();
-  const { dir, nodes } = clusterPaths(flags.name);
-  if (!existsSync(dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
+  const { nodes } = clusterPaths(knownCluster(flags.name));
   const files = readdirSync(nodes).map((node) => flowsFile(nodeDir(flags.name, node)));
   const { pod: asked, verdict } = flags;
   const wanted = (line: FlowLine) =>

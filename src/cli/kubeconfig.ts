@@ -1,10 +1,10 @@
 // Room cli: `podwire kubeconfig`.
 import { existsSync } from 'node:fs';
+import { noCluster } from '../cluster/known.ts';
 import { clusterPaths } from '../cluster/paths.ts';
-import { Fault } from '../observe/fault.ts';
 
 export function runKubeconfig(flags: { readonly name: string }): void {
   const path = clusterPaths(flags.name).kubeconfig;
-  if (!existsSync(path)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up' });
+  if (!existsSync(path)) throw noCluster(flags.name);
   console.log(path);
 }

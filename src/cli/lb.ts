@@ -1,6 +1,6 @@
 // Room cli: `podwire lb`: which node answers for which load balancer address, and a rehearsal of its failover.
-import { existsSync } from 'node:fs';
 import { tellControl } from '../cluster/control.ts';
+import { knownCluster, noDaemon } from '../cluster/known.ts';
 import type { BalancedAddress } from '../cluster/load-balancer.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
@@ -23,13 +23,9 @@ export interface RehearseFlags extends LbFlags {
 /** Asks the daemon. Throws a Fault when there is none. */
 async function ask<T>(cluster: string, verb: string, body: unknown): Promise<T> {
   requireRoot();
-  const paths = clusterPaths(cluster);
-  if (!existsSync(paths.dir)) throw new Fault(`there is no cluster ${cluster}`, { mend: 'podwire up starts one' });
-  const answer = await tellControl<T>(paths.control, verb, body);
+  const answer = await tellControl<T>(clusterPaths(knownCluster(cluster)).control, verb, body);
   if (answer !== undefined) return answer;
-  throw new Fault(`the daemon of cluster ${cluster} is not running; the nodes go on answering`, {
-    mend: `podwire up --name ${cluster} takes up what runs`,
-  });
+  throw noDaemon(cluster, 'the nodes go on answering');
 }
 
 export async function runLbList({ name, output }: LbFlags): Promise<void> {
@@ -60,7 +56,7 @@ interface Leg extends Blackout {
 const ENOUGH = 25;
 const LIMIT_MS = 15_000;
 
-/** `target`: `svc/NAME` or `NAME`. */
+/** `target`: `svc/NAME` or `NAME`, each with `NAMESPACE/` before NAME or not. */
 export async function runLbRehearse(target: string, flags: RehearseFlags): Promise<void> {
   const row = await findAddress(target, flags);
   const port = row.ports.find((each) => each.endsWith('/TCP'))?.split('/')[0];
@@ -80,8 +76,14 @@ export async function runLbRehearse(target: string, flags: RehearseFlags): Promi
   }
 }
 
-async function findAddress(target: string, { name, namespace, address }: RehearseFlags): Promise<BalancedAddress> {
-  const service = target.replace(/^(svc|services?)\//, '');
+async function findAddress(
+  target: string,
+  { name, namespace: given, address }: RehearseFlags,
+): Promise<BalancedAddress> {
+  const [service = '', namespace = given] = target
+    .replace(/^(svc|services?)\//, '')
+    .split('/')
+    .reverse();
   const rows = await ask<BalancedAddress[]>(name, 'lb', {});
   const all = rows.filter((row) => row.namespace === namespace && row.service === service);
   if (all.length === 0) {

@@ -1,9 +1,8 @@
 // Room cli: the command line. One file per command, loaded when it is asked for.
 import { Command, CommanderError, Option } from 'commander';
+import { DEFAULT_CLUSTER } from '../cluster/known.ts';
 import { Fault } from '../observe/fault.ts';
 import { podwireVersion } from '../observe/install.ts';
-
-const DEFAULT_NAME = 'podwire';
 
 const CNI_DATA_DIR = ['--data-dir <dir>', 'state of the stand-alone CNI plugin (its dataDir)'] as const;
 
@@ -14,14 +13,13 @@ function program(): Command {
     )
     .enablePositionalOptions()
     .version(podwireVersion(), '-V, --version', 'print the version of podwire')
-    .showHelpAfterError('(podwire COMMAND --help shows an example)')
     .exitOverride();
-  const command = (parent: Command, usage: string, what: string, example: string): Command =>
-    parent
-      .command(usage)
-      .description(what)
-      .addOption(new Option('--name <name>', 'the cluster').default(DEFAULT_NAME).env('PODWIRE_CLUSTER'))
-      .addHelpText('after', `\nExample:\n  ${example}`);
+  const plain: AddCommand = (parent, usage, what, example) =>
+    parent.command(usage).description(what).addHelpText('after', `\nExample:\n  ${example}`);
+  const command: AddCommand = (parent, usage, what, example) =>
+    plain(parent, usage, what, example).addOption(
+      new Option('--name <name>', 'the cluster').default(DEFAULT_CLUSTER).env('PODWIRE_CLUSTER'),
+    );
 
   command(podwire, 'up', 'start a cluster', 'podwire up --nodes 3 --demo')
     .option('--nodes <count>', 'how many nodes (default 3)')
@@ -70,14 +68,17 @@ function program(): Command {
     'podwire check',
   )
     .addOption(tableOrJson())
-    .action(async (options) => (await import('./check.ts')).runCheck(options));
+    .action(async (options, command: Command) => {
+      const nameIsDefault = command.getOptionValueSource('name') === 'default';
+      return (await import('./check.ts')).runCheck(options, nameIsDefault);
+    });
 
   const lb = command(podwire, 'lb', 'which node answers for which load balancer address', 'podwire lb')
     .addOption(tableOrJson())
     .enablePositionalOptions()
     .action(async (options) => (await import('./lb.ts')).runLbList(options));
   command(lb, 'rehearse', 'move an address on purpose and measure the blackout', 'podwire lb rehearse svc/web -n shop')
-    .argument('<service>', 'svc/NAME')
+    .argument('<service>', 'svc/NAME or svc/NAMESPACE/NAME')
     .option('-n, --namespace <namespace>', 'of the Service', 'default')
     .option('--to <node>', 'to which node (default: the next best)')
     .option('--address <ip>', 'which of its addresses (default: the first)')
@@ -238,7 +239,7 @@ function program(): Command {
     "every query that a pod's resolver makes for a name, and what would have cost one",
     'podwire dns trace -n demo client www.example.com',
   )
-    .argument('<pod>')
+    .argument('<pod>', 'NAME or NAMESPACE/NAME')
     .argument('<hostname>', 'as a program in the pod would say it')
     .option('-n, --namespace <namespace>', 'the namespace of the pod', 'default')
     .option('--type <types>', 'A, AAAA or both', 'A,AAAA')
@@ -247,47 +248,44 @@ function program(): Command {
 
   const image = podwire.command('image').description('images that pods can use');
   const images = () => import('./image.ts');
-  command(
-    image,
-    'load',
-    'load an OCI or Docker archive',
-    'docker save shop:1 -o shop.tar && podwire image load shop.tar',
-  )
+  plain(image, 'load', 'load an OCI or Docker archive', 'docker save shop:1 -o shop.tar && podwire image load shop.tar')
     .argument('<file>')
     .action(async (file) => (await images()).runImageLoad(file));
-  command(image, 'ls', 'list the loaded images', 'podwire image ls')
+  plain(image, 'ls', 'list the loaded images', 'podwire image ls')
     .addOption(tableOrJson())
     .action(async (options) => (await images()).runImageList(options));
-  command(image, 'rm', 'remove an image by name or digest', 'podwire image rm shop:1')
+  plain(image, 'rm', 'remove an image by name or digest', 'podwire image rm shop:1')
     .argument('<image>')
     .action(async (name) => (await images()).runImageRemove(name));
 
   const ipam = podwire.command('ipam').description('addresses: who holds which since when, and leaks');
   const ipams = () => import('./ipam.ts');
-  command(ipam, 'show', 'list addresses with their holders', 'podwire ipam show -o json')
+  plain(ipam, 'show', 'list addresses with their holders', 'podwire ipam show -o json')
     .addOption(tableOrJson())
     .option('--network <name>', 'only of this CNI network')
+    .option('--name <name>', 'only of the nodes of this cluster')
     .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamShow(options));
-  command(ipam, 'check', 'find addresses whose holder is gone', 'podwire ipam check')
+  plain(ipam, 'check', 'find addresses whose holder is gone', 'podwire ipam check')
     .addOption(tableOrJson())
     .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamCheck(options));
-  command(ipam, 'release', 'give addresses of CNI networks back', 'podwire ipam release --leaked')
+  plain(ipam, 'release', 'give addresses of CNI networks back', 'podwire ipam release --leaked')
     .argument('[ip...]')
     .addOption(textOrJson())
-    .option('--leaked', 'all whose holder is gone')
+    .option('--leaked', 'all whose holder is gone, with what else is left of it')
+    .option('--force', 'also of a container that lives')
     .option('--network <name>', 'only of this CNI network')
     .option(...CNI_DATA_DIR)
     .action(async (ips, options) => (await ipams()).runIpamRelease(ips, options));
-  addCni(podwire, command);
-  podwire.commands.forEach(strict);
+  addCni(podwire, command, plain);
+  strict(podwire, '');
   return podwire;
 }
 
 type AddCommand = (parent: Command, usage: string, what: string, example: string) => Command;
 
-function addCni(podwire: Command, command: AddCommand): void {
+function addCni(podwire: Command, command: AddCommand, plain: AddCommand): void {
   const cni = podwire.command('cni').description('the pod network for container runtimes: a CNI plugin');
   const cnis = () => import('./cni.ts');
   const socket = ['--socket <path>', 'where the agent takes calls', '/run/podwire/cni.sock'] as const;
@@ -302,13 +300,13 @@ function addCni(podwire: Command, command: AddCommand): void {
     .option('--no-conflist', 'the plugin alone')
     .option(...socket)
     .action(async (options) => (await cnis()).runCniInstall(options));
-  places(command(cni, 'uninstall', 'take away what install has put there', 'podwire cni uninstall')).action(
-    async (options) => (await cnis()).runCniUninstall(options),
-  );
-  command(cni, 'agent', 'take the calls of plugins that stand alone: ten times faster', 'podwire cni agent')
+  places(plain(cni, 'uninstall', 'take away what install has put there', 'podwire cni uninstall'))
+    .option('--force', 'also while containers are attached')
+    .action(async (options) => (await cnis()).runCniUninstall(options));
+  plain(cni, 'agent', 'take the calls of plugins that stand alone: ten times faster', 'podwire cni agent')
     .option(...socket)
     .action(async (options) => (await cnis()).runCniAgent(options));
-  command(cni, 'show', 'list what is attached, and what each ADD spent its time on', 'podwire cni show -o json')
+  plain(cni, 'show', 'list what is attached, and what each ADD spent its time on', 'podwire cni show -o json')
     .addOption(tableOrJson())
     .option(...CNI_DATA_DIR)
     .action(async (options) => (await cnis()).runCniShow(options));
@@ -322,10 +320,16 @@ function textOrJson(what = 'how to print it'): Option {
   return new Option('-o, --output <format>', what).choices(['text', 'json']).default('text');
 }
 
-/** Errors of usage are thrown, so that they leave by the one door below. */
-function strict(command: Command): void {
+/** Errors of usage are thrown, so that they leave by the one door below, and end with what would help. */
+function strict(command: Command, before: string): void {
+  const name = `${before}${command.name()}`;
+  const verbs = command.commands.map((each) => each.name());
   command.exitOverride();
-  command.commands.forEach(strict);
+  command.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'podwire: ')) });
+  command.showHelpAfterError(
+    verbs.length === 0 ? `(${name} --help shows an example)` : `(${name} has ${verbs.join(', ')}; --help says more)`,
+  );
+  for (const each of command.commands) strict(each, `${name} `);
 }
 
 export async function main(words: readonly string[]): Promise<void> {

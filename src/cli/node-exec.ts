@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
+import { noCluster } from '../cluster/known.ts';
 import { netnsName, nodeLayouts } from '../cluster/layout.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { storedConfig } from '../cluster/slot.ts';
@@ -31,7 +32,7 @@ export async function runNodeExec(
 
 function unknownNode(node: string, cluster: string): Fault {
   const config = storedConfig(cluster);
-  if (!config) return new Fault(`there is no cluster ${cluster}`, { mend: 'podwire up' });
+  if (!config) return noCluster(cluster);
   const names = nodeLayouts(config).map((each) => each.name);
   return new Fault(`cluster ${cluster} has no node "${node}"`, { mend: `its nodes are ${names.join(', ')}` });
 }

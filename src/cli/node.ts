@@ -1,9 +1,8 @@
 // Room cli: `podwire node add | rm | stop | start | kill | isolate | heal`.
-import { existsSync } from 'node:fs';
 import { tellControl } from '../cluster/control.ts';
+import { knownCluster, noDaemon } from '../cluster/known.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
-import { Fault } from '../observe/fault.ts';
 
 export type NodeVerb = 'add' | 'rm' | 'stop' | 'start' | 'kill' | 'isolate' | 'heal';
 
@@ -24,13 +23,8 @@ export async function runNodeVerb(
   flags: { readonly name: string; readonly stay?: boolean },
 ): Promise<void> {
   requireRoot();
-  const paths = clusterPaths(flags.name);
-  if (!existsSync(paths.dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
-  const done = await tellControl<{ readonly node: string }>(paths.control, 'node', { verb, node, stay: flags.stay });
-  if (!done) {
-    throw new Fault(`the daemon of cluster ${flags.name} is not running`, {
-      mend: `podwire up --name ${flags.name} takes up what runs`,
-    });
-  }
+  const { control } = clusterPaths(knownCluster(flags.name));
+  const done = await tellControl<{ readonly node: string }>(control, 'node', { verb, node, stay: flags.stay });
+  if (!done) throw noDaemon(flags.name);
   console.log(`${done.node} ${DONE[verb]}.`);
 }

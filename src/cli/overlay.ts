@@ -1,6 +1,6 @@
 // Room cli: `podwire overlay`.
-import { existsSync } from 'node:fs';
 import { tellControl } from '../cluster/control.ts';
+import { knownCluster, noCluster, noDaemon } from '../cluster/known.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { storedConfig } from '../cluster/slot.ts';
@@ -23,7 +23,7 @@ export function overlayName(text: string): OverlaySettings['backend'] {
 
 export function runOverlayShow(flags: OverlayFlags): void {
   const config = storedConfig(flags.name);
-  if (!config) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
+  if (!config) throw noCluster(flags.name);
   const { overlay } = config.network;
   console.log(flags.output === 'json' ? JSON.stringify(overlay, undefined, 2) : overlayText(overlay));
 }
@@ -31,14 +31,9 @@ export function runOverlayShow(flags: OverlayFlags): void {
 export async function runOverlaySet(backend: string, flags: OverlayFlags): Promise<void> {
   requireRoot();
   const settings: OverlaySettings = { backend: overlayName(backend), directRouting: flags.directRouting ?? false };
-  const paths = clusterPaths(flags.name);
-  if (!existsSync(paths.dir)) throw new Fault(`there is no cluster ${flags.name}`, { mend: 'podwire up starts one' });
-  const now = await tellControl<OverlaySettings>(paths.control, 'overlay', settings);
-  if (!now) {
-    throw new Fault(`the daemon of cluster ${flags.name} is not running`, {
-      mend: `podwire up --name ${flags.name} takes up what runs`,
-    });
-  }
+  const { control } = clusterPaths(knownCluster(flags.name));
+  const now = await tellControl<OverlaySettings>(control, 'overlay', settings);
+  if (!now) throw noDaemon(flags.name);
   console.log(`Cluster ${flags.name} now uses ${overlayText(now)}.`);
 }
 

@@ -4,6 +4,7 @@ import { extname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { Client } from '../client/client.ts';
 import { openKubeconfig } from '../client/kubeconfig.ts';
+import { noCluster } from '../cluster/known.ts';
 import { dnsServiceIPs } from '../cluster/layout.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { storedConfig } from '../cluster/slot.ts';
@@ -56,9 +57,7 @@ export async function policyObjects({ name, filename }: SourceFlags) {
 async function ofCluster(name: string): Promise<{ objects: DraftObject[]; dns: readonly string[] }> {
   const { kubeconfig } = clusterPaths(name);
   const config = storedConfig(name);
-  if (!config || !existsSync(kubeconfig)) {
-    throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up starts one; -f DIR reads manifests' });
-  }
+  if (!config || !existsSync(kubeconfig)) throw noCluster(name, '-f DIR reads manifests');
   const client = new Client(openKubeconfig(kubeconfig));
   try {
     const kinds = ['Pod', 'Namespace', 'Node', 'Service', 'ServiceAccount', 'CalicoTier', ...POLICY_KINDS] as const;

@@ -1,6 +1,6 @@
 // Room cli: `podwire status`.
-import { existsSync } from 'node:fs';
 import { askControl } from '../cluster/control.ts';
+import { knownCluster, takesUp } from '../cluster/known.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { runningDaemon } from '../cluster/pidfile.ts';
 import { findProgram } from '../cluster/programs.ts';
@@ -29,14 +29,12 @@ export async function runStatus(flags: StatusFlags): Promise<void> {
 
 /** Throws a Fault when there is no cluster, or no daemon of it. */
 export async function readStatus(name: string): Promise<ClusterStatus> {
-  const paths = clusterPaths(name);
-  if (!existsSync(paths.config)) throw new Fault(`there is no cluster ${name}`, { mend: 'podwire up' });
+  const paths = clusterPaths(knownCluster(name));
   requireRoot();
   const status = await askControl<ClusterStatus>(paths.control);
   if (status) return status;
-  const mend = `podwire up --name ${name} takes up what runs; the log is ${paths.log}`;
-  if (runningDaemon(name)) throw new Fault(`the daemon of cluster ${name} does not answer`, { mend, exitCode: 3 });
-  throw new Fault(`the daemon of cluster ${name} is not running; its pods go on`, { mend, exitCode: 3 });
+  const what = runningDaemon(name) ? 'does not answer' : 'is not running; its pods go on';
+  throw new Fault(`the daemon of cluster ${name} ${what}`, { mend: takesUp(name), exitCode: 3 });
 }
 
 function render(status: ClusterStatus): string {

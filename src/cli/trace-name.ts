@@ -24,7 +24,7 @@ export async function lookUp(
 ): Promise<{ end: End; hops: Hop[] } | { dead: Trace }> {
   if (name.includes('/'))
     throw new Fault(`nothing is called "${name}"`, {
-      mend: 'kubectl get pods,services -A lists what there is',
+      mend: 'kubectl get pods,services -A, which lists what there is',
       exitCode: 2,
     });
   if (source.kind !== 'pod') {

@@ -3,10 +3,11 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { removeNodeRuntime } from '../runtime/remove.ts';
 import { removeFabric } from './fabric.ts';
+import { noCluster } from './known.ts';
 import { netnsName } from './layout.ts';
 import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
-import { clusterPaths, knownClusters, nodeDir } from './paths.ts';
+import { clusterPaths, nodeDir } from './paths.ts';
 import { gone, runningDaemon } from './pidfile.ts';
 import { requireRoot } from './root.ts';
 import { endProcesses, removePods } from './strays.ts';
@@ -21,12 +22,7 @@ const OTHERS_LIMIT_MS = 60_000;
 
 export async function down(name: string): Promise<void> {
   requireRoot();
-  if (!existsSync(clusterPaths(name).dir) && !fabricExists(name)) {
-    const others = knownClusters();
-    throw new Fault(`there is no cluster ${name}`, {
-      mend: others.length > 0 ? `known clusters: ${others.join(', ')}` : 'podwire up',
-    });
-  }
+  if (!existsSync(clusterPaths(name).dir) && !fabricExists(name)) throw noCluster(name);
   await endCluster(name);
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { endCluster } from './down.ts';
+import { takesUp } from './known.ts';
 import { tryLock } from './lock.ts';
 import { clusterPaths } from './paths.ts';
 import { type UpOptions, type UpResult, up } from './up.ts';
@@ -39,5 +40,5 @@ async function isTakenDown(name: string): Promise<boolean> {
 }
 
 function lostDaemon(name: string): { mend: string } {
-  return { mend: `podwire up --name ${name} takes up what runs; the log is ${clusterPaths(name).log}` };
+  return { mend: takesUp(name) };
 }

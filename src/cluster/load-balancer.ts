@@ -87,7 +87,7 @@ export async function moveAddress(
   const claim = (await claimsOf(nodes)).get(address);
   const holder = nodes.find(({ layout }) => layout.name === claim?.node);
   if (!claim || !holder)
-    throw new Fault(`no node answers for ${address}`, { mend: 'podwire lb lists who answers for what' });
+    throw new Fault(`no node answers for ${address}`, { mend: 'podwire lb, which lists who answers for what' });
   if (claim.node === to) throw new Fault(`${to} answers for ${address} already`);
   const next = await holder.moveAddress(address, to);
   if (next !== undefined) return { from: claim.node, to: next };

@@ -77,7 +77,7 @@ export function storedConfig(name: string): ClusterConfig | undefined {
     if (code === 'ENOENT') return undefined;
     if (code !== undefined) throw error;
   }
-  throw new Fault(`${file} is damaged`, { mend: `podwire down --name ${name} takes down what runs` });
+  throw new Fault(`${file} is damaged`, { mend: `podwire down --name ${name}, which takes down what runs` });
 }
 
 /** What is written is whole and stays, even when the disk fills up, we are killed, or the machine crashes. */

@@ -96,7 +96,7 @@ export async function lockForUp(name: string): Promise<AsyncDisposable> {
   const lock = await tryLock(name);
   if (lock) return lock;
   throw new Fault(`another podwire up or down works on cluster ${name} at this moment`, {
-    mend: `podwire status --name ${name} tells when it has ended`,
+    mend: `podwire status --name ${name}, which tells when it has ended`,
   });
 }
 

@@ -22,7 +22,7 @@ export interface HeldAddress {
 }
 
 /** How long a released address is counted as resting when nobody says: the default of `restSeconds`. */
-const REST = 30_000;
+export const REST = 30_000;
 
 /** Addresses that the stand-alone plugin gave. */
 export function heldInNetworks(dataDir: string): HeldAddress[] {
@@ -50,7 +50,8 @@ export function heldInNetworks(dataDir: string): HeldAddress[] {
   });
 }
 
-function lossOf(netns: string): string | undefined {
+/** How it shows that a container is gone; undefined when it lives, or nobody said where. */
+export function lossOf(netns: string): string | undefined {
   if (netns === '') return undefined;
   const alive = netns.startsWith('/proc/') ? existsSync(netns) : existsSync(netns) && isPinned(netns);
   return alive ? undefined : `its network namespace ${netns} is gone`;
@@ -80,36 +81,16 @@ function lossOfSandbox(stateDir: string, sandboxId: string): string | undefined 
   return existsSync(join(stateDir, 'runtime', 'sandboxes', sandboxId)) ? undefined : 'its sandbox is gone';
 }
 
-/** Attachments without a lease of ours, and the other way round: either is what a killed process left. */
+/** What is on record of containers that are gone, beside their leases. */
 export function unmatched(dataDir: string): string[] {
   return networksIn(dataDir).flatMap((network) => {
     const leases = new FileLeases({ dir: leasesDir(dataDir, network), rest: REST });
     const attachments = new Attachments(dataDir, network).all();
     return attachments
-      .filter((attachment) => attachment.ownsLink && lossOf(attachment.netns) !== undefined && !leases.get(attachment))
+      .filter((attachment) => lossOf(attachment.netns) !== undefined && !leases.get(attachment))
       .map(
         ({ containerID, ifname }) =>
           `network ${network}: ${containerID}/${ifname} is on record and its namespace is gone`,
       );
   });
-}
-
-export interface Released {
-  readonly network: string;
-  /** `containerID/ifname` */
-  readonly holder: string;
-  readonly ips: readonly IP[];
-}
-
-/** Releases the lease that holds the address; undefined when none does. It then rests like any other. */
-export function releaseAddress(dataDir: string, ip: IP, network?: string): Released | undefined {
-  for (const each of networksIn(dataDir)) {
-    if (network !== undefined && each !== network) continue;
-    const leases = new FileLeases({ dir: leasesDir(dataDir, each), rest: REST });
-    const lease = leases.holderOf(ip);
-    if (!lease) continue;
-    leases.release(lease);
-    return { network: each, holder: `${lease.containerID}/${lease.ifname}`, ips: lease.ips };
-  }
-  return undefined;
 }

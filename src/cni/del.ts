@@ -2,6 +2,7 @@
 import type { RecordFiles } from '../ipam/record-file.ts';
 import { type Attachment, Attachments, networksIn, withSharedLock } from './attachment.ts';
 import { type NetConfig, requireValidAttachments } from './config.ts';
+import type { Host } from './host.ts';
 import { ipamOf } from './ipam.ts';
 import type { Request } from './request.ts';
 import { needsRules } from './rules.ts';
@@ -17,9 +18,9 @@ export function del(config: NetConfig, request: Request): void {
 export function detach(config: NetConfig, request: Request): void {
   const attachments = new Attachments(config.dataDir, config.name, request.host.files);
   const known = attachments.get(request);
-  if (known) remove(config, request, attachments, known);
+  if (known) remove(config.dataDir, request.host, attachments, known);
   // Of an ADD that died before it could write it down nothing is in the kernel but perhaps a link, of a file that was torn.
-  else if (config.ipamType !== undefined) remove(config, request, attachments, unknown(config, request));
+  else if (config.ipamType !== undefined) remove(config.dataDir, request.host, attachments, unknown(config, request));
 }
 
 function unknown({ name: network }: NetConfig, { containerID, ifname, netns = '' }: Request): Attachment {
@@ -27,17 +28,18 @@ function unknown({ name: network }: NetConfig, { containerID, ifname, netns = ''
   return { network, containerID, ifname, netns, ownsLink: true, attachedAt: '', ...nothing };
 }
 
-function remove(config: NetConfig, request: Request, attachments: Attachments, attachment: Attachment): void {
-  const wiring = new Wiring(request.host);
+/** Succeeds when it is gone already. */
+export function remove(dataDir: string, host: Host, attachments: Attachments, attachment: Attachment): void {
+  const wiring = new Wiring(host);
   if (!needsRules(attachment)) {
     wiring.disconnect(attachment);
     attachments.drop(attachment);
     return;
   }
-  withSharedLock(config.dataDir, () => {
+  withSharedLock(dataDir, () => {
     attachments.drop(attachment);
     try {
-      wiring.disconnectRules(attachment, !othersNeedRules(config.dataDir, request.host.files));
+      wiring.disconnectRules(attachment, !othersNeedRules(dataDir, host.files));
     } catch (error) {
       attachments.put(attachment);
       throw error;
@@ -58,7 +60,7 @@ export function gc(config: NetConfig, request: Request): void {
   for (const attachment of attachments.all()) {
     const { containerID, ifname } = attachment;
     if (valid.some((each) => each.containerID === containerID && each.ifname === ifname)) continue;
-    remove(config, request, attachments, attachment);
+    remove(config.dataDir, request.host, attachments, attachment);
   }
   ipamOf(config, request)?.gc();
 }

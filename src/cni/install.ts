@@ -1,9 +1,20 @@
 // Room cni: the plugin put where container runtimes look for it: the thin client, and a conflist that names it.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../observe/fault.ts';
 import { isArchitecture } from '../wire/elf/executable.ts';
+import { nodeDataDir } from './attachment.ts';
 import { LONGEST_SOCKET_PATH } from './call.ts';
+import { DATA_DIR } from './config.ts';
 import { shimProgram } from './shim.ts';
 
 /** Where runtimes look unless they are told otherwise. */
@@ -99,6 +110,46 @@ function conflist(name: string, plugin: object): object {
 
 export function conflistPath(confDir: string, network: string): string {
   return join(confDir, `10-${network}.conflist`);
+}
+
+export interface InstalledNetwork {
+  /** Whether the plugin in it is ours. */
+  readonly ours: boolean;
+  /** Of a node's network. */
+  readonly nodeDir: string | undefined;
+  /** Where its attachments are on record. */
+  readonly dataDir: string;
+}
+
+/** Undefined when there is none of that name. Throws a Fault when the file is damaged. */
+export function installedNetwork(confDir: string, network: string): InstalledNetwork | undefined {
+  const path = conflistPath(confDir, network);
+  if (!existsSync(path)) return undefined;
+  const plugin = pluginsIn(path).find(({ type }) => type === NAMES.interface);
+  const { nodeDir, dataDir = DATA_DIR } = plugin ?? {};
+  return { ours: plugin !== undefined, nodeDir, dataDir: nodeDir === undefined ? dataDir : nodeDataDir(nodeDir) };
+}
+
+interface PluginConfig {
+  readonly type?: string;
+  readonly nodeDir?: string;
+  readonly dataDir?: string;
+}
+
+function pluginsIn(path: string): readonly PluginConfig[] {
+  try {
+    return (JSON.parse(readFileSync(path, 'utf8')) as { plugins?: PluginConfig[] }).plugins ?? [];
+  } catch (cause) {
+    throw new Fault(`${path} is damaged: ${(cause as Error).message}`, { mend: 'remove it', cause });
+  }
+}
+
+/** Files of networks other than this one that name our plugin. Whoever wrote them may have written no JSON. */
+export function networksBeside(confDir: string, network: string): string[] {
+  if (!existsSync(confDir)) return [];
+  return readdirSync(confDir)
+    .filter((file) => /\.(conf|conflist|json)$/.test(file) && join(confDir, file) !== conflistPath(confDir, network))
+    .filter((file) => /"type"\s*:\s*"podwire(-cni)?"/.test(readFileSync(join(confDir, file), 'utf8')));
 }
 
 export function installConflist(confDir: string, network: string, content: object): string {

@@ -107,11 +107,63 @@ describe('a cluster of one node', { skip }, () => {
       'image rm',
     ]) {
       const help = await machine.mustPodwire(...command.split(' '), '--help');
-      assert.match(help, /--name <name>/, command);
+      assert.equal(/--name <name>/.test(help), !command.startsWith('image'), command);
       assert.match(help, new RegExp(`\\nExample:\\n  .*podwire ${command}`), command);
     }
     assert.match(await machine.mustPodwire('--version'), /^\d+\.\d+\.\d+\n$/);
     assert.equal((await machine.podwire('status', '-o', 'yaml')).code, 2);
+  });
+
+  test('a cluster that is not there: each command names those that are, and what starts one', async () => {
+    const commands = [
+      ['status'],
+      ['kubeconfig'],
+      ['check'],
+      ['lb'],
+      ['flows'],
+      ['dns'],
+      ['dns', 'trace', 'a', 'b'],
+      ['trace', 'a', 'b'],
+      ['policy', 'matrix'],
+      ['node', 'add'],
+      ['node', 'exec', 'node-1', '--', 'true'],
+      ['overlay', 'show'],
+      ['overlay', 'set', 'vxlan'],
+      ['ipam', 'show'],
+      ['cni', 'install', '--node', 'node-1', '--bin-dir', machine.state, '--conf-dir', machine.state],
+      ['down'],
+    ];
+    const { cluster } = machine;
+    for (const [verb, ...words] of commands) {
+      const at = verb === 'node' && words[0] === 'exec' ? 1 : words.length;
+      const outcome = await machine.podwire(verb!, ...words.slice(0, at), '--name', 'nix', ...words.slice(at));
+      assert.equal(outcome.code, 1, words.join(' '));
+      assert.match(
+        outcome.stderr,
+        new RegExp(
+          `^podwire: there is no cluster nix\\. There is ${cluster} \\(--name ${cluster}\\); podwire up --name nix starts it`,
+        ),
+      );
+    }
+  });
+
+  test('a wrong call says what there is', async () => {
+    const said = async (...words: string[]) => {
+      const { code, stderr } = await machine.podwire(...words);
+      return [code, stderr.trim()];
+    };
+    assert.deepEqual(await said('image', 'pull'), [
+      2,
+      "podwire: unknown command 'pull'\n(podwire image has load, ls, rm; --help says more)",
+    ]);
+    assert.deepEqual(await said('overlay', 'set'), [
+      2,
+      "podwire: missing required argument 'backend'\n(podwire overlay set --help shows an example)",
+    ]);
+    assert.deepEqual(await said('up', '--overley', 'vxlan'), [
+      2,
+      "podwire: unknown option '--overley'\n(Did you mean --overlay?)\n(podwire up --help shows an example)",
+    ]);
   });
 
   test('keys, logs and pods’ files are for root alone, the kubeconfig for who ran sudo', async () => {

@@ -51,7 +51,13 @@ test('a container on a node resolves Services and reaches them; it outlives the 
     const checked = await call('CHECK', { prevResult });
     assert.deepEqual(checked, { code: 0, json: undefined });
     assert.deepEqual(await call('STATUS'), { code: 0, json: undefined });
-    const removed = await machine.mustPodwire('cni', 'uninstall', ...places);
+    const alone = await machine.podwire('cni', 'install', ...places);
+    assert.equal(alone.code, 1);
+    assert.match(alone.stderr, /is there already, a network of the node in .*\. --network NAME makes one beside it/);
+    const ofNode = await machine.podwire('ipam', 'release', ours.ip);
+    assert.match(ofNode.stderr, /is of .*guest on node .*\/node-1, no CNI network's\. The node’s agent takes it back/);
+    assert.equal((await machine.podwire('cni', 'uninstall', ...places)).code, 1);
+    const removed = await machine.mustPodwire('cni', 'uninstall', '--force', ...places);
     assert.equal(removed.trim().split('\n').length, 3);
   } finally {
     await machine.podwire('down');
