@@ -1,4 +1,5 @@
 // Services at size: first load, one endpoint's change, one more Service, memory; watched objects to nftables, beside iptables of the same.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MemoryInformer } from '../src/cache/memory-informer.fixture.ts';
@@ -90,6 +91,15 @@ async function timed(act: () => unknown): Promise<Took> {
   return { wall: performance.now() - start, cpu: threadMilliseconds() - began };
 }
 
+/** How long this thread's event loop was held up at most while something went on. */
+async function longestTurn(act: () => Promise<unknown>): Promise<number> {
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  delays.enable();
+  await act();
+  delays.disable();
+  return delays.max / 1e6;
+}
+
 let count = 0;
 async function round(services: number, size: number, last: boolean): Promise<Record<string, number[]>> {
   const informers = {
@@ -145,6 +155,13 @@ async function round(services: number, size: number, last: boolean): Promise<Rec
         informers.slices.set(...slicesAt(services + i, size));
       });
     }
+    let looked: Took | undefined;
+    const longest = await longestTurn(async () => {
+      looked = await timed(() => reconciler.repairRules());
+    });
+    figures['all looked over'] = [looked!.wall];
+    figures['all looked over, CPU of the thread'] = [looked!.cpu];
+    figures['all looked over, longest turn'] = [longest];
     proxy!.close();
     return figures;
   } finally {

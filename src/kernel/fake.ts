@@ -12,8 +12,8 @@ import {
   type TrackedFlow,
   type Transaction,
 } from './kernel.ts';
-import type { ConntrackBackend, NftBackend } from './nft.ts';
-import type { NftCount, NftItem, NftSet } from './nft-items.ts';
+import type { ConntrackBackend, NftBackend, NftFrame } from './nft.ts';
+import type { NftCount, NftElement, NftItem, NftSet } from './nft-items.ts';
 
 export interface FakeOptions {
   /** Paths of the namespaces that exist besides the kernel's own. */
@@ -68,6 +68,18 @@ export class FakeKernel implements Kernel {
       items.push(hidden ? { ...item, type: { kind: 'veth', peer: { name: '' } } } : item);
     }
     return [...items, ...(part === 'links' ? [] : (this.#options.nft?.read() ?? []))];
+  }
+
+  readFrame(): NftFrame[] {
+    return this.#options.nft?.readFrame() ?? [];
+  }
+
+  async *elementsOf(set: NftSet): AsyncGenerator<readonly NftElement[]> {
+    if (this.#options.nft) yield* this.#options.nft.elementsOf(set);
+  }
+
+  lookUp(elements: readonly NftElement[]): (NftElement | undefined)[] {
+    return this.#options.nft?.lookUp(elements) ?? elements.map(() => undefined);
   }
 
   hasLink(netns: NetnsPath, name: string): boolean {

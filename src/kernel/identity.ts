@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { familyOf } from '../addr/ip.ts';
 import { networkOf } from '../addr/prefix.ts';
 import type { FastPathItem, KernelItem, LinkItem, Route } from './items.ts';
+import type { NftElement } from './nft-items.ts';
 
 /** Equal for two items of one identity, as items.ts and nft-items.ts define it. */
 export function identityOf(item: KernelItem): string {
@@ -46,8 +47,17 @@ export function identityOf(item: KernelItem): string {
   }
 }
 
+/** Of two items of one identity. */
 export function sameItem(a: KernelItem, b: KernelItem): boolean {
-  return a === b || isDeepStrictEqual(a, b);
+  if (a === b) return true;
+  // There are 100,000 of these: to go through their fields by name takes ten times as long.
+  if (a.kind === 'element' && b.kind === 'element') return a.comment === b.comment && sameData(a.data, b.data);
+  return isDeepStrictEqual(a, b);
+}
+
+function sameData(a: NftElement['data'], b: NftElement['data']): boolean {
+  if (!Array.isArray(a) || !Array.isArray(b)) return a === b || isDeepStrictEqual(a, b);
+  return a.length === b.length && a.every((part, i) => part === b[i]);
 }
 
 /** What the kernel makes of an absent metric: 0 for IPv4, 1024 for IPv6 (IP6_RT_PRIO_USER). */

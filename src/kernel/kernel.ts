@@ -2,6 +2,7 @@
 import type { IP } from '../addr/ip.ts';
 import type { ConntrackEntry } from '../wire/conntrack/entry.ts';
 import type { KernelItem, NetnsPath } from './items.ts';
+import type { NftReading } from './nft.ts';
 import type { NftCount, NftSet } from './nft-items.ts';
 
 /** Changes in the order in which they are made: removals of things in the way, additions, changes, removals. */
@@ -48,7 +49,7 @@ export class KernelError extends Error {
 /** Links, and all that hangs on them; nftables. */
 export type KernelPart = 'links' | 'nft';
 
-export interface Kernel {
+export interface Kernel extends NftReading {
   /** Everything of ours in this namespace, or a part of it: interfaces by prefix, routes by protocol, tables by name. Costs a full dump: at start and for repair. */
   read(part?: KernelPart): KernelItem[];
   /**

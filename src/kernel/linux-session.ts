@@ -153,10 +153,13 @@ export function asKernelError<T>(operation: string, item: KernelItem | undefined
   try {
     return fn();
   } catch (error) {
-    const code = codeOf(error);
-    if (code === undefined) throw error;
-    throw new KernelError(operation, code, undefined, item);
+    throw toKernelError(operation, item, error);
   }
+}
+
+export function toKernelError(operation: string, item: KernelItem | undefined, error: unknown): unknown {
+  const code = codeOf(error);
+  return code === undefined ? error : new KernelError(operation, code, undefined, item);
 }
 
 /** errno's name, of a system call of ours or of node:fs. */

@@ -32,9 +32,9 @@ import { LinkRemoval } from './link-removal.ts';
 import { changeLink, isNoIPv6, putLinks, settingsOnTheWay, stepsToSetUp } from './linux-links.ts';
 import { addRequest, type OnLink, removeRequest } from './linux-messages.ts';
 import { mtuTo, readAddressStates, readLinkItems } from './linux-read.ts';
-import { asKernelError, codeOf, refused, Session, type Step } from './linux-session.ts';
-import type { ConntrackBackend, NftBackend } from './nft.ts';
-import type { NftCount, NftItem, NftSet } from './nft-items.ts';
+import { asKernelError, codeOf, refused, Session, type Step, toKernelError } from './linux-session.ts';
+import type { ConntrackBackend, NftBackend, NftFrame } from './nft.ts';
+import type { NftCount, NftElement, NftItem, NftSet } from './nft-items.ts';
 import { openNft } from './nft-linux.ts';
 import { KeptSysctls, writeSysctl } from './sysctls.ts';
 
@@ -83,6 +83,22 @@ class LinuxKernel implements Kernel {
       ...(part === 'nft' ? [] : readLinkItems(this.#socket)),
       ...(part === 'links' ? [] : this.#nftables().read()),
     ]);
+  }
+
+  readFrame(): NftFrame[] {
+    return asKernelError('read', undefined, () => this.#nftables().readFrame());
+  }
+
+  async *elementsOf(set: NftSet): AsyncGenerator<readonly NftElement[]> {
+    try {
+      yield* this.#nftables().elementsOf(set);
+    } catch (error) {
+      throw toKernelError('read', set, error);
+    }
+  }
+
+  lookUp(elements: readonly NftElement[]): (NftElement | undefined)[] {
+    return asKernelError('read', undefined, () => this.#nftables().lookUp(elements));
   }
 
   hasLink(netns: NetnsPath, name: string): boolean {

@@ -9,15 +9,40 @@ import {
 } from '../wire/nft/items.ts';
 import type { NftVerdict } from '../wire/nft/rule.ts';
 import { KernelError } from './kernel.ts';
-import type { FakeNft, NftBackend, NftChange } from './nft.ts';
+import type { FakeNft, NftBackend, NftChange, NftFrame } from './nft.ts';
 
 export const fakeNft: FakeNft = () => new MemoryNft();
+
+/** Elements. */
+const PIECE = 4;
 
 class MemoryNft implements NftBackend {
   #items = new Map<string, NftItem>();
 
   read(): NftItem[] {
     return [...this.#items.values()];
+  }
+
+  readFrame(): NftFrame[] {
+    return this.read().filter((item) => item.kind !== 'element');
+  }
+
+  async *elementsOf(set: NftSet): AsyncGenerator<readonly NftElement[]> {
+    const elements = this.#elementsIn(set);
+    for (let i = 0; i < elements.length; i += PIECE) {
+      await new Promise(setImmediate);
+      yield elements.slice(i, i + PIECE);
+    }
+  }
+
+  #elementsIn({ family, table, set }: NftSet): NftElement[] {
+    return this.read().filter(
+      (item) => item.kind === 'element' && item.family === family && item.table === table && item.set === set,
+    ) as NftElement[];
+  }
+
+  lookUp(elements: readonly NftElement[]): (NftElement | undefined)[] {
+    return elements.map((element) => this.#items.get(nftIdentity(element)) as NftElement | undefined);
   }
 
   /** Works on a copy, which takes the place of the state only when every law holds: all of it or nothing. */
@@ -34,10 +59,7 @@ class MemoryNft implements NftBackend {
 
   /** No packet passes here. */
   counts(set: NftSet): NftCount[] {
-    const inside = [...this.#items.values()].filter((item) => item.kind === 'element' && item.set === set.set);
-    return (inside as NftElement[])
-      .filter(({ family, table }) => family === set.family && table === set.table)
-      .map(({ key }) => ({ key, packets: 0, bytes: 0 }));
+    return this.#elementsIn(set).map(({ key }) => ({ key, packets: 0, bytes: 0 }));
   }
 
   /** Nobody else has access. */

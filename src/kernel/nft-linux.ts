@@ -1,7 +1,7 @@
 // Room kernel: the tables of ours in a network namespace, over a NETLINK_NETFILTER socket.
 
 import { errnoName, SysError } from '../sys/ffi.ts';
-import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
+import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeStatus, type NetlinkMessage, NLMSG_ERROR } from '../wire/netlink/message.ts';
 import { encodeBatch, type NftBatch, type NftChanges, type NftOperation } from '../wire/nft/batch.ts';
 import {
@@ -15,7 +15,9 @@ import {
   dumpBody,
   isOfTable,
 } from '../wire/nft/dump.ts';
+import { hasIntervals } from '../wire/nft/interval.ts';
 import {
+  type NftChain,
   type NftCount,
   type NftElement,
   type NftItem,
@@ -23,19 +25,19 @@ import {
   type NftTable,
   nftIdentity,
 } from '../wire/nft/items.ts';
+import { lookUpBody } from '../wire/nft/look-up.ts';
 import { CHAIN, ELEMENT_LIST, GENERATION, message, RULE, SET, TABLE } from '../wire/nft/message.ts';
 import type { NftRule } from '../wire/nft/rule.ts';
 import { KernelError } from './kernel.ts';
-import type { NftBackend, NftChange, OpenNft } from './nft.ts';
+import type { NftBackend, NftChange, NftFrame, OpenNft } from './nft.ts';
 
 /** Tables with this prefix and all in them are ours; every other is never touched. */
 const OURS = 'podwire';
 
-export const openNft: OpenNft = (netns) => new LinuxNft(new NetlinkSocket(NETLINK.NETFILTER, netns), true);
+export const openNft: OpenNft = (netns) => new LinuxNft(netns, true);
 
 /** As on a kernel before 6.3, which has no NFT_MSG_DESTROY…: for tests on a newer one. */
-export const openNftWithoutDestroy: OpenNft = (netns) =>
-  new LinuxNft(new NetlinkSocket(NETLINK.NETFILTER, netns), false);
+export const openNftWithoutDestroy: OpenNft = (netns) => new LinuxNft(netns, false);
 
 interface Refusal {
   readonly operation: NftOperation | undefined;
@@ -44,6 +46,7 @@ interface Refusal {
 }
 
 class LinuxNft implements NftBackend {
+  readonly #netns: string | undefined;
   readonly #socket: NetlinkSocket;
   /** Types of keys and data, by set: elements are encoded with them. */
   readonly #sets = new Map<string, NftSet>();
@@ -52,27 +55,66 @@ class LinuxNft implements NftBackend {
   /** The generation that our own commits should have led to. */
   #generation: number | undefined;
 
-  constructor(socket: NetlinkSocket, destroy: boolean) {
-    this.#socket = socket;
+  constructor(netns: string | undefined, destroy: boolean) {
+    this.#netns = netns;
+    this.#socket = new NetlinkSocket(NETLINK.NETFILTER, netns);
     this.#destroy = destroy;
   }
 
   read(): NftItem[] {
+    const frame = this.readFrame();
+    const sets = frame.filter((item) => item.kind === 'set' && isPlanned(item)) as NftSet[];
+    return [...frame, ...sets.flatMap((set) => this.#readElements(set))];
+  }
+
+  readFrame(): NftFrame[] {
     const tables = this.#dump(TABLE.GET, undefined, decodeTable).filter(({ table }) => table.startsWith(OURS));
     return tables.flatMap((table) => [table, ...this.#readTable(table)]);
   }
 
-  #readTable(table: NftTable): NftItem[] {
+  #readTable(table: NftTable): (NftSet | NftChain)[] {
     const rules = Map.groupBy(this.#dump(RULE.GET, table, decodeRule), ({ chain }) => chain);
     const rulesOf = (chain: string): NftRule[] => (rules.get(chain) ?? []).map(({ rule }) => rule);
     // GETCHAIN's dump gives the chains of all tables, with hooks among them that none of ours has.
     const chains = this.#dump(CHAIN.GET, table, (body) => (isOfTable(body, table) ? decodeChain(body) : undefined));
     const sets = this.#dump(SET.GET, table, decodeSet);
     for (const set of sets) this.#sets.set(nftIdentity(set), set);
-    // What packets put into a set of ours is theirs.
-    const planned = sets.filter(({ flags }) => !flags?.includes('dynamic'));
-    const elements = planned.flatMap((set) => this.#readElements(set));
-    return [...sets, ...chains.map((chain) => ({ ...chain, rules: rulesOf(chain.chain) })), ...elements];
+    return [...sets, ...chains.map((chain) => ({ ...chain, rules: rulesOf(chain.chain) }))];
+  }
+
+  async *elementsOf(set: NftSet): AsyncGenerator<readonly NftElement[]> {
+    if (!isPlanned(set)) return;
+    // Nothing else may be asked of a socket while a pool thread waits in it.
+    using walker = new NetlinkSocket(NETLINK.NETFILTER, this.#netns);
+    const request = { type: message(ELEMENT_LIST.GET), flags: 0, body: dumpBody(set) };
+    const whole: Uint8Array[] = [];
+    for await (const messages of walker.dumpInPool(request)) {
+      const bodies = messages.map(({ body }) => body);
+      // An interval ends where the next bound stands.
+      if (hasIntervals(set)) whole.push(...bodies);
+      else yield decodeElements(bodies, set);
+    }
+    if (whole.length > 0) yield decodeElements(whole, set);
+  }
+
+  lookUp(elements: readonly NftElement[]): (NftElement | undefined)[] {
+    const [ofIntervals, plain] = [[] as NftElement[], [] as NftElement[]];
+    for (const element of elements) (hasAnyIntervals(this.#setOf(element)) ? ofIntervals : plain).push(element);
+    const found = new Map<string, NftElement>();
+    for (const set of new Set(ofIntervals.map((element) => this.#setOf(element))))
+      for (const element of this.#readElements(set)) found.set(nftIdentity(element), element);
+    for (const element of this.#ask(plain)) found.set(nftIdentity(element), element);
+    return elements.map((element) => found.get(nftIdentity(element)));
+  }
+
+  #ask(elements: readonly NftElement[]): NftElement[] {
+    const sets = elements.map((element) => this.#setOf(element));
+    const type = message(ELEMENT_LIST.GET);
+    const requests = elements.map((element, i) => ({ type, flags: 0, body: lookUpBody(element, sets[i]!) }));
+    return this.#socket.ask(requests).flatMap((answer, i) => {
+      if (answer instanceof NetlinkError && answer.code !== 'ENOENT') throw answer;
+      return answer && !(answer instanceof NetlinkError) ? decodeElements([answer.body], sets[i]!) : [];
+    });
   }
 
   /**
@@ -193,6 +235,16 @@ class LinuxNft implements NftBackend {
   close(): void {
     this.#socket.close();
   }
+}
+
+/** What packets put into a set of ours is theirs. */
+function isPlanned({ flags }: NftSet): boolean {
+  return !flags?.includes('dynamic');
+}
+
+/** The kernel answers for an address, and not for the interval. */
+function hasAnyIntervals({ flags }: NftSet): boolean {
+  return flags?.includes('interval') === true;
 }
 
 /** What sending otherwise can mend: removing what is gone, adding an element that is there with other data. */

@@ -1,6 +1,6 @@
 // Room kernel: what linux.ts and fake.ts expect of whoever keeps a namespace's nftables and conntrack.
 import type { ConntrackFilter, FlowEnd, TrackedFlow } from './kernel.ts';
-import type { NftCount, NftItem, NftSet } from './nft-items.ts';
+import type { NftChain, NftCount, NftElement, NftItem, NftSet, NftTable } from './nft-items.ts';
 
 /** A change of one item: same identity, other fields. */
 export interface NftChange {
@@ -8,8 +8,23 @@ export interface NftChange {
   readonly to: NftItem;
 }
 
+export type NftFrame = NftTable | NftSet | NftChain;
+
+/** Looking at what may be very much without holding up the thread: first the frame, then each set's elements, then those in doubt. */
+export interface NftReading {
+  /** Tables, sets and chains with their rules: all that is ours but elements. */
+  readFrame(): NftFrame[];
+  /**
+   * The elements of a set in pieces of some hundreds, the kernel's walk on pool threads. What is put into the set or taken out meanwhile makes
+   * the walk tell others twice, or not at all. Of a set of intervals one piece.
+   */
+  elementsOf(set: NftSet): AsyncIterable<readonly NftElement[]>;
+  /** Of each identity the element that is there at this moment; undefined: none is. */
+  lookUp(elements: readonly NftElement[]): (NftElement | undefined)[];
+}
+
 /** nftables of one namespace: nft-linux.ts over netlink, nft-fake.ts in memory, one contract suite. */
-export interface NftBackend {
+export interface NftBackend extends NftReading {
   /** Every item of the tables that are ours. */
   read(): NftItem[];
   /**

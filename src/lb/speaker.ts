@@ -198,7 +198,7 @@ export class Speaker implements Hands {
     try {
       const there = proxiesIn(kernel.read('links'));
       if (v6.every((ip) => there.has(ip))) return;
-      const repaired = reconciler.repair({ part: 'links', touched: new Set() });
+      const repaired = reconciler.repairLinks(new Set());
       log.warn({ node, repaired }, 'kernel state that others had changed is repaired');
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;

@@ -39,6 +39,8 @@ class DriftWatch {
   readonly #due = new Map<KernelPart, NodeJS.Timeout>();
   readonly #notBefore = { links: 0, nft: 0 };
   #unclear = false;
+  #isDisturbed = false;
+  #isClosed = false;
   #problem: string | undefined;
 
   constructor(parts: DriftParts) {
@@ -96,7 +98,9 @@ class DriftWatch {
 
   #lookAtNft(): void {
     try {
-      if (this.#parts.kernel.nftDisturbed()) this.#schedule('nft');
+      if (!this.#parts.kernel.nftDisturbed()) return;
+      this.#isDisturbed = true;
+      this.#schedule('nft');
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       log.warn({ node: this.#parts.nodeName, err: error }, 'the generation of nftables could not be read');
@@ -106,34 +110,49 @@ class DriftWatch {
   #schedule(part: KernelPart): void {
     if (this.#due.has(part)) return;
     const wait = Math.max(part === 'links' ? GATHER_MS : 0, this.#notBefore[part] - performance.now());
-    this.#due.set(part, setTimeout(() => this.#repair(part), wait).unref());
+    const repair = () => void (part === 'links' ? this.#repairLinks() : this.#repairRules());
+    this.#due.set(part, setTimeout(repair, wait).unref());
   }
 
-  #repair(part: KernelPart): void {
+  async #repairLinks(): Promise<void> {
     const { reconciler } = this.#parts;
-    this.#due.delete(part);
-    const touched = new Set(part === 'links' ? this.#touched : []);
-    const isIdle = part === 'links' && !this.#unclear && ![...touched].some((each) => reconciler.wanted(each));
-    if (part === 'links') {
-      this.#touched.clear();
-      this.#unclear = false;
-    }
+    this.#due.delete('links');
+    const touched = new Set(this.#touched);
+    const isIdle = !this.#unclear && ![...touched].some((each) => reconciler.wanted(each));
+    this.#touched.clear();
+    this.#unclear = false;
     if (isIdle) return;
+    const done = await this.#attempt('links', () => reconciler.repairLinks(touched));
+    // Once what stands in the way is away, what was touched is looked at.
+    if (!done) for (const each of touched) this.#touched.add(each);
+  }
+
+  /** What is changed while it looks may be missed: as long as one is under way, the next is not due. */
+  async #repairRules(): Promise<void> {
+    this.#isDisturbed = false;
+    await this.#attempt('nft', () => this.#parts.reconciler.repairRules());
+    this.#due.delete('nft');
+    if (this.#isDisturbed && !this.#isClosed) this.#schedule('nft');
+  }
+
+  /** False: the reconciler tries again by itself, and what stands in the way is said once. */
+  async #attempt(part: KernelPart, repair: () => string[] | Promise<string[]>): Promise<boolean> {
     const started = performance.now();
     try {
-      const repaired = reconciler.repair({ part, touched });
+      const repaired = await repair();
       if (repaired.length > 0) this.#tell(repaired);
       this.#problem = undefined;
+      return true;
     } catch (error) {
-      // The reconciler tries again by itself, and what stands in the way is said once. Once that is away, what was touched is looked at.
-      for (const each of touched) this.#touched.add(each);
       const problem = String(error);
       const message = 'kernel state changed by others could not be repaired yet';
-      if (problem !== this.#problem) log.warn({ node: this.#parts.nodeName, err: error }, message);
+      if (problem !== this.#problem && !this.#isClosed) log.warn({ node: this.#parts.nodeName, err: error }, message);
       this.#problem = problem;
+      return false;
+    } finally {
+      const end = performance.now();
+      this.#notBefore[part] = end + Math.max(SHORTEST_GAP_MS, (end - started) * SHARE);
     }
-    const end = performance.now();
-    this.#notBefore[part] = end + Math.max(SHORTEST_GAP_MS, (end - started) * SHARE);
   }
 
   #tell(repaired: readonly string[]): void {
@@ -143,6 +162,7 @@ class DriftWatch {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#looking);
     for (const timer of this.#due.values()) clearTimeout(timer);
     this.#links.close();

@@ -188,8 +188,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
     // What is wanted is in force already; what an earlier agent left behind need not be waited for.
     setImmediate(() => {
       if (closed) return;
-      repair(reconciler, options.nodeName);
       drift = watchDrift({ nodeName: options.nodeName, reconciler, kernel });
+      void repair(reconciler, options.nodeName);
     });
   }
 
@@ -249,9 +249,9 @@ function ownPodCIDRs(options: NodeOptions, node: NodeObject): Promise<readonly s
 }
 
 /** Every planner has spoken: what is left in the kernel of an earlier agent and in no plan goes. */
-function repair(reconciler: Reconciler, nodeName: string): void {
+async function repair(reconciler: Reconciler, nodeName: string): Promise<void> {
   try {
-    const repaired = reconciler.repair();
+    const repaired = await reconciler.repair();
     if (repaired.length > 0) log.info({ node: nodeName, repaired }, 'kernel state repaired');
   } catch (error) {
     log.error({ node: nodeName, err: error }, 'kernel state could not be repaired as a whole');

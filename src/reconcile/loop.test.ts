@@ -106,7 +106,7 @@ test('half of a failed fragment that is dropped leaves nothing behind', () => {
   assertHolds(kernel.read());
 });
 
-test('repair adopts what is right, puts back what is missing, and removes what nobody wants', () => {
+test('repair adopts what is right, puts back what is missing, and removes what nobody wants', async () => {
   const pod = '/run/netns/pod';
   const kernel = new FakeKernel({ namespaces: [pod] });
   const inPod: Route = { kind: 'route', netns: pod, dst: '0.0.0.0/0', type: 'unreachable' };
@@ -116,10 +116,10 @@ test('repair adopts what is right, puts back what is missing, and removes what n
   const before = kernel.transactions.length;
   const plan = changes({ a: fragment(bridge, { ...neighbour, mac: '02:00:00:00:00:07' }, route, inPod) });
   reconciler.update(plan);
-  assert.deepEqual(reconciler.repair(), ['removed route unreachable 10.2.0.0/24']);
+  assert.deepEqual(await reconciler.repair(), ['removed route unreachable 10.2.0.0/24']);
   assert.equal(kernel.at(pod).filter((item) => item.kind === 'route').length, 1);
   kernel.apply(removing(route));
-  assert.deepEqual(reconciler.repair(), ['added route unreachable 10.1.0.0/24']);
-  assert.deepEqual(reconciler.repair(), []);
+  assert.deepEqual(await reconciler.repair(), ['added route unreachable 10.1.0.0/24']);
+  assert.deepEqual(await reconciler.repair(), []);
   assert.ok(kernel.transactions.length > before);
 });

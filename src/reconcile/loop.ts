@@ -6,7 +6,8 @@ import { type Kernel, KernelError, type KernelPart, type Transaction } from '../
 import type { Fragment } from '../plan/plan.ts';
 import { DesiredState } from './desired.ts';
 import { diff, isEmpty, ordered } from './diff.ts';
-import type { Reconciler, Suspicion } from './reconciler.ts';
+import type { Reconciler } from './reconciler.ts';
+import { repairRules } from './rules-repair.ts';
 import type { Slot } from './slots.ts';
 
 export function createReconciler(kernel: Kernel): Reconciler {
@@ -25,6 +26,8 @@ class ReconcileLoop implements Reconciler {
   #wait = FIRST_WAIT;
   #timer: NodeJS.Timeout | undefined;
   #due = true;
+  #isClosed = false;
+  #looking: Promise<string[]> = Promise.resolve([]);
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -77,6 +80,7 @@ class ReconcileLoop implements Reconciler {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
   }
 
@@ -151,30 +155,45 @@ class ReconcileLoop implements Reconciler {
     this.#desired.slots.release(slot);
   }
 
-  repair(suspicion?: Suspicion): string[] {
-    return suspicion ? this.#repairPart(suspicion) : this.#repairAll();
-  }
-
-  #repairAll(): string[] {
-    const read = this.#readState();
-    const all = [...this.#desired.slots.values()];
-    this.#refresh(read, all);
-    const transaction = diff(all);
-    const [seen, blind] = split(transaction);
-    this.#apply(seen);
-    this.#forgetSettled(all);
-    return [...texts(seen), ...this.#applyBlind(blind)];
-  }
-
-  #repairPart({ part, touched }: Suspicion): string[] {
-    const read = this.#readState(part);
-    const inPart = (item: KernelItem) => isReadable(item) && isLinkItem(item) === (part === 'links');
+  async repair(): Promise<string[]> {
+    const { slots } = this.#desired;
+    const read = this.#readState('links');
     const all = new Set(read.keys());
-    for (const slot of this.#desired.slots.values()) if (slot.want && inPart(slot.want)) all.add(slot);
+    for (const slot of slots.others()) {
+      const item = slot.want ?? slot.have;
+      if (!item || isLinkItem(item)) all.add(slot);
+    }
     this.#refresh(read, all);
-    const seen = diff(all);
+    const [seen, blind] = split(diff(all));
     this.#apply(seen);
     this.#forgetSettled(all);
+    return [...texts(seen), ...this.#applyBlind(blind), ...(await this.repairRules())];
+  }
+
+  repairRules(): Promise<string[]> {
+    const { slots } = this.#desired;
+    const mend = (read: ReadonlyMap<Slot, KernelItem>, of: Iterable<Slot>) => texts(this.#mend(read, of));
+    const look = () => repairRules({ kernel: this.#kernel, slots, mend, isClosed: () => this.#isClosed });
+    this.#looking = this.#looking.then(look, look);
+    return this.#looking;
+  }
+
+  /** Of what a dump tells: `read` is how these are. */
+  #mend(read: ReadonlyMap<Slot, KernelItem>, slots: Iterable<Slot>): Transaction {
+    this.#refresh(read, slots);
+    const transaction = diff(slots);
+    this.#apply(transaction);
+    this.#forgetSettled(slots);
+    return transaction;
+  }
+
+  repairLinks(touched: ReadonlySet<string>): string[] {
+    const read = this.#readState('links');
+    const all = new Set(read.keys());
+    for (const slot of this.#desired.slots.others()) {
+      if (slot.want && isLinkItem(slot.want) && isReadable(slot.want)) all.add(slot);
+    }
+    const seen = this.#mend(read, all);
     const changed = [...seen.add, ...seen.change.map(({ to }) => to)].map((item) => this.#desired.slots.of(item));
     const known = [...touched].flatMap((identity) => this.#desired.slots.named(identity) ?? []);
     const blind = this.#blindBeside([...known, ...changed]);

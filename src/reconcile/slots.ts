@@ -48,13 +48,28 @@ export class Slots {
     return slot;
   }
 
+  /** Undefined: nobody wants the element, and it is not there. */
+  find(element: NftElement): Slot | undefined {
+    const siblings = this.#lastElement && areSiblings(this.#lastElement, element) ? this.#lastGroup : undefined;
+    return (siblings ?? this.#elements.get(groupName(element)))?.slots.get(nameOf(element));
+  }
+
   /** By identityOf() of what is no element. */
   named(identity: string): Slot | undefined {
     return this.#others.slots.get(identity);
   }
 
   *values(): Iterable<Slot> {
-    yield* this.#others.slots.values();
+    yield* this.others();
+    yield* this.elements();
+  }
+
+  /** All but elements. */
+  others(): Iterable<Slot> {
+    return this.#others.slots.values();
+  }
+
+  *elements(): Iterable<Slot> {
     for (const { slots } of this.#elements.values()) yield* slots.values();
   }
 

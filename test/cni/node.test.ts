@@ -205,7 +205,7 @@ test('published ports, a chosen MAC and a chosen address; CHECK says what drifte
     return json.msg;
   };
   assert.match(await drift(node.netns, 'nft', 'flush', 'ruleset'), /nft .* is gone/);
-  node.reconciler.repair();
+  await node.reconciler.repair();
   assert.match(await drift(netns, 'ip', 'route', 'del', 'default'), /the route to 0\.0\.0\.0\/0 .* is gone/);
   assert.match(await drift(netns, 'ip', 'addr', 'flush', 'dev', 'eth0'), /has lost its address 10\.244\.0\.77\/32/);
   const taken = await nodes.call('ADD', config, { netns: nodes.container(), container: 'c2' });
@@ -261,7 +261,7 @@ test('while no agent is there: ADD and CHECK are 11, STATUS 51, DEL is put down 
   // The new agent's pods claim what is theirs.
   next.network.attach({ sandboxId: 'own', netns: own.netns, podUid: 'own', podNamespace: 'default', podName: 'own' });
   next.network.retain(new Set(['own']));
-  next.reconciler.repair();
+  await next.reconciler.repair();
   await nodes.must('CHECK', { ...config, prevResult: results[0] }, calls[0]);
   const held = heldByNode(next.options.stateDir, 'node-1');
   assert.deepEqual(

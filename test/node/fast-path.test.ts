@@ -199,7 +199,7 @@ test('an agent that starts anew takes the programs over, and a flow goes on', { 
   const anew = net.startNode(node);
   net.nodes[0] = anew;
   for (const pod of ['a1', 'a2']) net.attach(anew, pod);
-  anew.reconciler.repair();
+  await anew.reconciler.repair();
   assert.notEqual(filters(node, podLinkName('a1')), old);
   const before = forwarded();
   for (let i = 0; i < 20; i++) await flow.talk();

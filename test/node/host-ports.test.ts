@@ -150,7 +150,7 @@ test('a pod with a port on the loopback does not reach what else listens there',
     assert.deepEqual(heard, ['without']);
   } finally {
     for (const socket of [...servers, client]) await closed(socket);
-    one.reconciler.repair();
+    await one.reconciler.repair();
     net.detach(pod);
   }
 });

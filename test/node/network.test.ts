@@ -133,14 +133,14 @@ test('a restarted agent adopts its pods: same address, same device, open connect
   assert.equal(net.attach(restarted, 'a1').ip, pod.ip);
   connect(restarted, NODES[1]!);
   restarted.network.retain(new Set(['a1']));
-  const repaired = restarted.reconciler.repair();
+  const repaired = await restarted.reconciler.repair();
   assert.equal(index(), before);
   assert.deepEqual(
     repaired.filter((line) => !line.includes(podLinkName('a2'))),
     [],
   );
   assert.equal(repaired.length > 0, true);
-  assert.deepEqual(restarted.reconciler.repair(), []);
+  assert.deepEqual(await restarted.reconciler.repair(), []);
   restarted.reconciler.close();
   restarted.kernel.close();
 });

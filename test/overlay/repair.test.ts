@@ -106,7 +106,7 @@ test('what is deleted or changed by hand is back within a second, and is named',
         assert.equal((await talk(from.netns, to.ips[1]!, echo6.port))[0], from.ips[1]);
       });
     }
-    assert.deepEqual(one.reconciler.repair(), []);
+    assert.deepEqual(await one.reconciler.repair(), []);
   } finally {
     watch.close();
   }

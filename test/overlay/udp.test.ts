@@ -32,7 +32,7 @@ test('pods of either family meet over udp, and go back to vxlan', { skip }, asyn
   const payload = 'x'.repeat(1_000_000);
   assert.equal((await talk(from.netns, to.ip, echo.port, payload))[1].length, payload.length);
   assert.deepEqual(
-    one.reconciler.repair().filter((line) => line.includes('pw-udp')),
+    (await one.reconciler.repair()).filter((line) => line.includes('pw-udp')),
     [],
   );
   change(net, 'vxlan');

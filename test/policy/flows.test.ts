@@ -108,7 +108,7 @@ describe('changes while pods speak', { skip }, () => {
     field.stopAgent();
     field.apply({ namespace: 'x', name: 'only-b', spec: { podSelector: A, ingress: [fromPod('b')] } });
     await field.startAgent();
-    const repaired = field.reconciler.repair({ part: 'nft', touched: new Set() });
+    const repaired = await field.reconciler.repairRules();
     // What the policy allowed and allows no more, and nothing of what stays.
     assert.equal(repaired.length, 4, repaired.join('\n'));
     await field.planned();

@@ -26,9 +26,9 @@ after(() => {
   if (!skip) removeNamespace(netns);
 });
 
-test('random clusters and their changes are what the kernel holds', { skip }, () => {
-  fc.assert(
-    fc.property(world, fc.array(step, { maxLength: 15 }), (cluster, steps) => {
+test('random clusters and their changes are what the kernel holds', { skip }, async () => {
+  await fc.assert(
+    fc.asyncProperty(world, fc.array(step, { maxLength: 15 }), async (cluster, steps) => {
       const reconciler = createReconciler(kernel!);
       const node = new NodeUnderTest(cluster);
       reconciler.update(node.desired.fragments);
@@ -39,7 +39,7 @@ test('random clusters and their changes are what the kernel holds', { skip }, ()
       // A restart finds all as it is.
       const again = createReconciler(kernel!);
       again.update(new NodeUnderTest(node.cluster).desired.fragments);
-      assert.deepEqual(again.repair({ part: 'nft', touched: new Set() }), []);
+      assert.deepEqual(await again.repairRules(), []);
       again.update(new Map([...node.desired.fragments.keys()].map((key) => [key, undefined])));
       assert.deepEqual(kernel!.read('nft'), []);
       for (const each of [reconciler, again]) each.close();

@@ -119,7 +119,7 @@ export class NodeUnderTest implements AsyncDisposable {
     await this.start();
   }
 
-  repair(): string[] {
+  repair(): Promise<string[]> {
     return this.#reconciler!.repair();
   }
 

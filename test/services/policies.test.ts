@@ -97,7 +97,7 @@ const suite = (mode: Mode, protocol: Protocol) => () => {
         await put(affinity, ['pod1', 'pod2', 'remote']);
         const home = await targets('client', VIP[i]!, 80, 3);
         await world.restart();
-        assert.deepEqual(world.repair(), []);
+        assert.deepEqual(await world.repair(), []);
         assert.deepEqual(await targets('client', VIP[i]!, 80), home);
       });
 

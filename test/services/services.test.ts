@@ -199,13 +199,13 @@ const suite = (mode: Mode) => () => {
     world.slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod2[0]]));
     await world.start();
     assert.equal(await ask('client', VIP[0], 80), `pod2 ${ADDRESSES.node[0]}`);
-    world.repair();
+    await world.repair();
     assert.notEqual(world.topology.run('node', 'nft list ruleset'), before);
     world.slices.set(sliceOf('web', 4, PORTS, [ADDRESSES.pod1[0], ADDRESSES.pod2[0]]));
     await world.planned();
     world.stop();
     await world.start();
-    assert.deepEqual(world.repair(), []);
+    assert.deepEqual(await world.repair(), []);
     await world.topology.at('client').call({ op: 'stop' });
     assert.deepEqual((await load).failed, []);
   });
