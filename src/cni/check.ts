@@ -19,7 +19,7 @@ import { ipamOf } from './ipam.ts';
 import { checkNamespace } from './namespace.ts';
 import { environment, type Request } from './request.ts';
 import type { Result } from './result.ts';
-import { needsRules, ownRules, sharedRules } from './rules.ts';
+import { needsRules, ownRules, sharedParts } from './rules.ts';
 import { endsOf, linkIn, linkNameOf } from './wiring.ts';
 
 /** Throws a CniError (101) whose message lists what drifted. What later plugins of the chain added or tuned is theirs. */
@@ -161,7 +161,10 @@ function ruleDrift(attachment: Attachment): string[] {
   if (!needsRules(attachment)) return [];
   const nft = openNft(undefined);
   try {
-    return differences(nft.read(), [...sharedRules(attachment), ...ownRules(attachment)]);
+    return differences(nft.read(), [
+      ...sharedParts(attachment).flatMap((part) => part.items()),
+      ...ownRules(attachment),
+    ]);
   } finally {
     nft.close();
   }

@@ -39,7 +39,7 @@ export function remove(dataDir: string, host: Host, attachments: Attachments, at
   withSharedLock(dataDir, () => {
     attachments.drop(attachment);
     try {
-      wiring.disconnectRules(attachment, !othersNeedRules(dataDir, host.files));
+      wiring.disconnectRules(attachment, (test) => isAmongOthers(dataDir, host.files, test));
     } catch (error) {
       attachments.put(attachment);
       throw error;
@@ -48,9 +48,9 @@ export function remove(dataDir: string, host: Host, attachments: Attachments, at
   wiring.disconnect(attachment);
 }
 
-/** Stops at the first that does, which nearly always is the first of all. */
-function othersNeedRules(dataDir: string, files: RecordFiles): boolean {
-  return networksIn(dataDir).some((network) => new Attachments(dataDir, network, files).some(needsRules));
+/** Stops at the first, which nearly always is the first of all. */
+function isAmongOthers(dataDir: string, files: RecordFiles, test: (other: Attachment) => boolean): boolean {
+  return networksIn(dataDir).some((network) => new Attachments(dataDir, network, files).some(test));
 }
 
 /** Of this network alone: what is not in `cni.dev/valid-attachments` goes. */

@@ -12,7 +12,6 @@ import { OUR_IPAM } from './ipam-config.ts';
 import { Leaving, UnderWay } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
-import { SharedRules } from './shared-rules.ts';
 import type { Steps, Took } from './steps.ts';
 import { WiringThread } from './wiring-thread.ts';
 
@@ -94,7 +93,6 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
  */
 class Shared {
   readonly #files = new RecordFiles();
-  readonly #sharedRules = new SharedRules();
   readonly #thread = new WiringThread();
   #kernel: Kernel | undefined;
   /** By file, as Attachments are one for each call. */
@@ -114,7 +112,6 @@ class Shared {
     return {
       kernel: this.kernel,
       files: this.#files,
-      sharedRules: this.#sharedRules,
       steps,
       connector: this.#thread.connector(steps),
       // The kernel writes it in its own time: whoever appends to a file that is on its way to the disk waits for the disk.

@@ -1,7 +1,7 @@
 // Room cni: nftables rules of attachments: published ports, and the node's address for what leaves the network.
 import { createHash } from 'node:crypto';
 import { type Family, familyOf } from '../addr/ip.ts';
-import { hostPrefix } from '../addr/prefix.ts';
+import type { CIDR } from '../addr/prefix.ts';
 import type { NftChain, NftElement, NftFamily, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
 import { hostPortBase, hostPortElements } from '../plan/host-ports.ts';
 import type { Attachment } from './attachment.ts';
@@ -36,18 +36,36 @@ function familiesOf({ ips }: Attachment): Family[] {
   return [...new Set(ips.map(familyOf))];
 }
 
-/** What is there for every attachment. */
-export function sharedRules(attachment: Attachment): NftItem[] {
-  return familiesOf(attachment).flatMap((family): NftItem[] => {
-    const place = placeOf(family);
-    const { address } = WORDS[family];
-    return [
-      ...hostPortBase(family, place),
-      { kind: 'set', ...place, set: 'hairpin', key: [address], data: ['verdict'] },
-      { kind: 'set', ...place, set: 'leaving', key: [address], data: ['verdict'] },
-      sources(family),
-    ];
+/** What several attachments share. */
+export interface SharedPart {
+  /** Two of one name are the same. */
+  readonly name: string;
+  items(): NftItem[];
+}
+
+export function sharedParts(attachment: Attachment): SharedPart[] {
+  const bases = familiesOf(attachment).map((family) => ({ name: `base ${family}`, items: () => baseRules(family) }));
+  return [...bases, ...leavingParts(attachment)];
+}
+
+/** Of one network. */
+export function leavingParts(attachment: Attachment): SharedPart[] {
+  return familiesOf(attachment).flatMap((family) => {
+    const inside = insideOf(attachment, family);
+    return inside ? [{ name: leavingName(inside), items: () => [leavingChain(family, inside)] }] : [];
   });
+}
+
+function baseRules(family: Family): NftItem[] {
+  const place = placeOf(family);
+  const { address } = WORDS[family];
+  return [
+    ...hostPortBase(family, place),
+    { kind: 'set', ...place, set: 'itself', key: [address, address] },
+    { kind: 'set', ...place, set: 'hairpin', key: [address], data: ['verdict'] },
+    { kind: 'set', ...place, set: 'leaving', key: [address], data: ['verdict'] },
+    sources(family),
+  ];
 }
 
 function sources(family: Family): NftChain {
@@ -59,6 +77,7 @@ function sources(family: Family): NftChain {
     chain: 'postrouting',
     base: { type: 'nat', hook: 'postrouting', priority: SRCNAT },
     rules: [
+      { statements: [published, { kind: 'lookup', key: [saddr, daddr], set: 'itself' }, { kind: 'masquerade' }] },
       { statements: [published, { kind: 'vmap', key: [daddr], map: 'hairpin' }] },
       { statements: [{ kind: 'vmap', key: [saddr], map: 'leaving' }] },
     ],
@@ -78,7 +97,7 @@ export function ownRules(attachment: Attachment): (NftChain | NftElement)[] {
   });
 }
 
-/** An answer to a neighbour would go there straight, past the translation: such a client gets the node's address. */
+/** An answer to itself or to a neighbour would go there straight, past the translation: such a client gets the node's address. */
 function hairpin(
   attachment: Attachment,
   family: Family,
@@ -86,27 +105,34 @@ function hairpin(
   comment: string,
 ): (NftChain | NftElement)[] {
   if (attachment.portMappings.length === 0) return [];
+  const itself = ips.map(
+    (ip): NftElement => ({ kind: 'element', ...placeOf(family), set: 'itself', key: [ip, ip], comment }),
+  );
+  const near = new Set(attachment.near.filter((cidr) => familyOf(cidr) === family));
+  if (near.size === 0) return itself;
   const { saddr } = WORDS[family];
-  const near = [...ips.map(hostPrefix), ...attachment.near.filter((cidr) => familyOf(cidr) === family)];
-  const chain = chainName('near', attachment);
-  const rules = [...new Set(near)].map(
+  const chain = nearName(attachment);
+  const rules = [...near].map(
     (cidr): NftRule => ({
       statements: [{ kind: 'match', left: saddr, right: withoutHostLength(cidr) }, { kind: 'masquerade' }],
     }),
   );
-  return [{ kind: 'chain', ...placeOf(family), chain, rules }, ...verdicts('hairpin', family, ips, chain, comment)];
+  const item: NftChain = { kind: 'chain', ...placeOf(family), chain, rules };
+  return [item, ...itself, ...verdicts('hairpin', family, ips, chain, comment)];
 }
 
-function leaving(
-  attachment: Attachment,
-  family: Family,
-  ips: readonly string[],
-  comment: string,
-): (NftChain | NftElement)[] {
-  if (attachment.unmasqueraded === undefined) return [];
-  const { daddr, groups } = WORDS[family];
-  const inside = [...attachment.unmasqueraded.filter((cidr) => familyOf(cidr) === family), groups];
-  const chain = chainName('from', attachment);
+function leaving(attachment: Attachment, family: Family, ips: readonly string[], comment: string): NftElement[] {
+  const inside = insideOf(attachment, family);
+  return inside ? verdicts('leaving', family, ips, leavingName(inside), comment) : [];
+}
+
+/** Destinations that see the container's own address; undefined: no masquerading. */
+function insideOf({ unmasqueraded }: Attachment, family: Family): CIDR[] | undefined {
+  return unmasqueraded && [...unmasqueraded.filter((cidr) => familyOf(cidr) === family), WORDS[family].groups];
+}
+
+function leavingChain(family: Family, inside: readonly CIDR[]): NftChain {
+  const { daddr } = WORDS[family];
   const rules = inside.map(
     (cidr): NftRule => ({
       statements: [
@@ -115,13 +141,8 @@ function leaving(
       ],
     }),
   );
-  const item: NftChain = {
-    kind: 'chain',
-    ...placeOf(family),
-    chain,
-    rules: [...rules, { statements: [{ kind: 'masquerade' }] }],
-  };
-  return [item, ...verdicts('leaving', family, ips, chain, comment)];
+  const chain = leavingName(inside);
+  return { kind: 'chain', ...placeOf(family), chain, rules: [...rules, { statements: [{ kind: 'masquerade' }] }] };
 }
 
 function verdicts(set: string, family: Family, ips: readonly string[], chain: string, comment: string): NftElement[] {
@@ -140,7 +161,15 @@ function withoutHostLength(cidr: string): string {
   return cidr.replace(familyOf(cidr) === 4 ? /\/32$/ : /\/128$/, '');
 }
 
-function chainName(role: string, { network, containerID, ifname }: Attachment): string {
-  const digest = createHash('sha256').update(`${network}/${containerID}/${ifname}`).digest('hex').slice(0, 16);
-  return `${role}-${digest}`;
+function nearName({ network, containerID, ifname }: Attachment): string {
+  return chainName('near', `${network}/${containerID}/${ifname}`);
+}
+
+/** By what it does: one for all attachments of a network. */
+function leavingName(inside: readonly CIDR[]): string {
+  return chainName('from', inside.join(' '));
+}
+
+function chainName(role: string, of: string): string {
+  return `${role}-${createHash('sha256').update(of).digest('hex').slice(0, 16)}`;
 }

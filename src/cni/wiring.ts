@@ -13,7 +13,7 @@ import type { Attachment } from './attachment.ts';
 import type { Host } from './host.ts';
 import { pathMtu } from './path-mtu.ts';
 import { environment } from './request.ts';
-import { needsRules, ownRules, sharedRules, tablesOf } from './rules.ts';
+import { leavingParts, needsRules, ownRules, type SharedPart, sharedParts, tablesOf } from './rules.ts';
 
 /** The node's end of the veth. */
 export function linkNameOf({
@@ -107,10 +107,12 @@ export class Wiring implements Connector {
   #putRules(attachment: Attachment): void {
     const { sharedRules: known } = this.#host;
     const own = ownRules(attachment);
-    const put = (shared: readonly KernelItem[]) =>
-      this.#node.apply({ add: [...shared, ...own], change: [], remove: [] });
-    const all = sharedRules(attachment);
-    const missing = known?.missing(attachment, this.#node) ?? all;
+    const put = (shared: readonly SharedPart[]) => {
+      const add = [...shared.flatMap((part) => part.items()), ...own];
+      this.#node.apply({ add, change: [], remove: [] });
+    };
+    const all = sharedParts(attachment);
+    const missing = known?.missing(all, this.#node) ?? all;
     try {
       put(missing);
     } catch (error) {
@@ -119,15 +121,20 @@ export class Wiring implements Connector {
       if (missing.length === all.length) throw error;
       put(all);
     }
-    known?.sent(attachment);
+    known?.sent(all);
   }
 
-  /** `last`: nobody needs the tables any more. Succeeds when all is gone already. */
-  disconnectRules(attachment: Attachment, last: boolean): void {
-    const remove = last ? tablesOf([4, 6]) : ownRules(attachment);
-    if (last) this.#host.sharedRules?.forget();
+  /** With what nobody else needs. `others`: whether there is such a one among them. Succeeds when all is gone already. */
+  disconnectRules(attachment: Attachment, others: (test: (other: Attachment) => boolean) => boolean): void {
+    const remove = others(needsRules) ? this.#rulesWithout(attachment, others) : tablesOf([4, 6]);
     this.#node.apply({ add: [], change: [], remove });
     this.#forgetFlows(attachment);
+  }
+
+  #rulesWithout(attachment: Attachment, others: (test: (other: Attachment) => boolean) => boolean): KernelItem[] {
+    const has = (name: string) => (other: Attachment) => leavingParts(other).some((part) => part.name === name);
+    const unused = leavingParts(attachment).filter(({ name }) => !others(has(name)));
+    return [...unused.flatMap((part) => part.items()), ...ownRules(attachment)];
   }
 
   /** All but the rules. Succeeds when it is gone already. */

@@ -124,6 +124,35 @@ test('rules that all share are sent once, and again when somebody else has chang
   await nothingRemains(world);
 });
 
+test('containers of one network share what they are masqueraded by; the last of a network takes it away', {
+  skip,
+}, async () => {
+  using world = new World();
+  await using _ = await startAgent(world);
+  const program = thinClient(world, NOBODY);
+  const chains = () => world.in(world.node, 'nft', 'list', 'table', 'ip', 'podwire-cni').match(/chain from-\S+/g) ?? [];
+  const other = world.config({ name: 'net2', ipMasq: true, nonMasqueradeCIDRs: ['192.0.2.0/24'] });
+  const attach = async (container: string, config: object) => {
+    const call = { netns: world.container(), container, program };
+    await world.must('CHECK', { ...config, prevResult: await world.must('ADD', config, call) }, call);
+    return () => world.must('DEL', config, call);
+  };
+  const leave = [await attach('c1', world.config()), await attach('c2', world.config())];
+  assert.equal(new Set(chains()).size, 1);
+  leave.push(await attach('c3', other), await attach('c4', other));
+  const both = chains();
+  assert.equal(both.length, 2);
+  await leave[2]!();
+  assert.deepEqual(chains(), both);
+  await leave[3]!();
+  assert.equal(chains().length, 1);
+  // The agent sends again what was taken away.
+  leave.push(await attach('c3', other));
+  assert.deepEqual(chains().toSorted(), both.toSorted());
+  for (const each of [leave[0]!, leave[1]!, leave[4]!]) await each();
+  await nothingRemains(world);
+});
+
 test('the agent and the plugin that needs none share what they know', { skip }, async () => {
   using world = new World();
   const program = thinClient(world);
