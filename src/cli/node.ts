@@ -11,10 +11,12 @@ const DONE: Readonly<Record<NodeVerb, string>> = {
   rm: 'is gone',
   stop: 'is stopped; its containers go on',
   start: 'is Ready again',
-  kill: 'has lost its agent; its containers and its rules go on',
+  kill: 'has lost its agent; its containers and its rules go on, and another agent starts in a moment',
   isolate: 'is cut off from the fabric',
   heal: 'is on the fabric again, and Ready',
 };
+
+const DEAD = 'has no agent until podwire node start; its containers and its rules go on';
 
 /** `node` is undefined for `add`, which names the new one itself. */
 export async function runNodeVerb(
@@ -26,5 +28,5 @@ export async function runNodeVerb(
   const { control } = clusterPaths(knownCluster(flags.name));
   const done = await tellControl<{ readonly node: string }>(control, 'node', { verb, node, stay: flags.stay });
   if (!done) throw noDaemon(flags.name);
-  console.log(`${done.node} ${DONE[verb]}.`);
+  console.log(`${done.node} ${flags.stay ? DEAD : DONE[verb]}.`);
 }

@@ -1,6 +1,6 @@
 // Room cli: `podwire status`.
 import { askControl } from '../cluster/control.ts';
-import { knownCluster, takesUp } from '../cluster/known.ts';
+import { knownCluster, nameFlag, takesUp } from '../cluster/known.ts';
 import { clusterPaths } from '../cluster/paths.ts';
 import { runningDaemon } from '../cluster/pidfile.ts';
 import { findProgram } from '../cluster/programs.ts';
@@ -77,11 +77,10 @@ function nextSteps(status: ClusterStatus): string {
     `Kubeconfig: ${status.kubeconfig}`,
     'Try next:',
     `  export KUBECONFIG=${status.kubeconfig}`,
-    ...(client
-      ? [`  kubectl -n ${client.namespace} exec client -- curl -s http://web.demo/hostname`]
-      : ['  kubectl get nodes -o wide']),
-    ...(port ? [`  curl http://${status.nodes[0]?.ips[0]}:${port}/hostname`] : ['  kubectl get pods -A -o wide']),
-    `  ${commandName()} node exec node-1 -- nft list map ip podwire services`,
+    '  kubectl get nodes,pods,svc -A -o wide',
+    ...(client ? [`  kubectl -n ${client.namespace} exec client -- curl -s http://web.demo/hostname`] : []),
+    ...(port ? [`  curl http://${status.nodes[0]?.ips[0]}:${port}/hostname`] : []),
+    `  ${commandName()} node exec${nameFlag(status.name)} ${status.nodes[0]?.name} -- nft list map ip podwire services`,
     ...(findProgram('kubectl') ? [] : ['kubectl is not installed here; any from 1.32 on will do.']),
   ].join('\n');
 }

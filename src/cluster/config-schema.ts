@@ -152,23 +152,54 @@ function explain(error: ErrorObject): string {
   const path = error.instancePath.slice(1).replaceAll('/', '.');
   if (error.keyword !== 'additionalProperties') return `${path || 'the file'} ${wording(error)}`;
   const unknown = String(error.params['additionalProperty']);
-  const known = Object.keys((schemaAt(error.instancePath) as { properties: object }).properties);
+  const known = fieldsAt(error.instancePath);
   const distance = (name: string) => editDistance(name.toLowerCase(), unknown.toLowerCase());
   const near = known.filter((name) => distance(name) <= 2).sort((a, b) => distance(a) - distance(b))[0];
   const hint = near ? `did you mean ${near}?` : `fields here are ${known.join(', ')}`;
   return `there is no field ${path ? `${path}.` : ''}${unknown}; ${hint}`;
 }
 
-function wording(error: ErrorObject): string {
-  if (error.keyword === 'format') return `must be ${EXAMPLES[String(error.params['format'])]}`;
-  if (error.keyword === 'type' && error.params['type'] === 'object') return 'must hold fields, such as `nodes: 3`';
-  return error.message ?? 'is wrong';
+const TYPES: Readonly<Record<string, string>> = {
+  integer: 'a whole number',
+  string: 'text',
+  array: 'a list, as in [one, two]',
+  boolean: 'true or false',
+};
+
+/** Where ajv speaks of the schema, and not of what to write. */
+function wording({ keyword, params, instancePath, message = 'is wrong' }: ErrorObject): string {
+  const { limit } = params as { limit?: number };
+  switch (keyword) {
+    case 'format':
+      return `must be ${EXAMPLES[String(params['format'])]}`;
+    case 'type':
+      return params['type'] === 'object'
+        ? `must hold fields: ${fieldsAt(instancePath).join(', ') || 'name: value'}`
+        : `must be ${TYPES[String(params['type'])] ?? params['type']}`;
+    case 'enum':
+      return `must be one of ${(params as { allowedValues: string[] }).allowedValues.join(', ')}`;
+    case 'pattern':
+      return "must be lower-case letters, digits and '-', at most 32";
+    case 'minimum':
+      return `must be ${limit} or more`;
+    case 'maximum':
+      return `must be ${limit} or less`;
+    case 'minItems':
+    case 'maxItems':
+      return `must have ${keyword === 'minItems' ? 'at least' : 'at most'} ${limit} ${limit === 1 ? 'entry' : 'entries'}`;
+    default:
+      return message;
+  }
+}
+
+function fieldsAt(instancePath: string): string[] {
+  return Object.keys((schemaAt(instancePath) as { properties?: object } | undefined)?.properties ?? {});
 }
 
 function schemaAt(instancePath: string): unknown {
   let schema: unknown = CONFIG_SCHEMA;
   for (const part of instancePath.split('/').slice(1)) {
-    schema = (schema as { properties: Record<string, unknown> }).properties[part];
+    schema = (schema as { properties?: Record<string, unknown> } | undefined)?.properties?.[part];
   }
   return schema;
 }

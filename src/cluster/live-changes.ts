@@ -84,6 +84,11 @@ export class LiveChanges {
     });
   }
 
+  /** Of a node that is away on purpose: how, and what brings it back. */
+  absence(node: string): string | undefined {
+    return this.#members?.absence(this.#config, node);
+  }
+
   async #watchWays(): Promise<void> {
     const { watchServiceWays } = await import('./service-ways.ts');
     const { informers } = this.#parts;

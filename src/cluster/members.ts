@@ -8,6 +8,7 @@ import { removeNodeRuntime } from '../runtime/remove.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureFabric, type FabricOptions, removeFabricNode, setNodeLeg } from './fabric.ts';
 import { fabricOptions } from './fabric-options.ts';
+import { nameFlag } from './known.ts';
 import { type NodeLayout, nodeLayout, nodeLayouts } from './layout.ts';
 import { launchNodeWorker, type NodeWorker } from './node-worker.ts';
 import { nodeDir } from './paths.ts';
@@ -36,6 +37,13 @@ export class Members {
 
   constructor(parts: MembersParts) {
     this.#parts = parts;
+  }
+
+  /** Of a node that somebody has taken away on purpose: how, and what brings it back. */
+  absence({ name: cluster }: ClusterConfig, name: string): string | undefined {
+    const back = (verb: MemberVerb) => `podwire node ${verb} ${name}${nameFlag(cluster)}`;
+    if (!this.#stopped.has(name)) return this.#cutOff.has(name) ? `cut off: ${back('heal')}` : undefined;
+    return `${this.#cutOff.has(name) ? 'stopped' : 'killed'}: ${back('start')}`;
   }
 
   /** As it is wanted at this moment. */
@@ -75,7 +83,9 @@ export class Members {
   async rm(config: ClusterConfig, name: string): Promise<ClusterConfig> {
     const worker = this.#find(config, name);
     if (nodeLayouts(config).length === 1)
-      throw new Fault(`${name} is the cluster's last node`, { mend: 'podwire down' });
+      throw new Fault(`${name} is the cluster's last node`, {
+        mend: `podwire down${nameFlag(config.name)}`,
+      });
     const next = { ...config, removedNodes: [...(config.removedNodes ?? []), name] };
     await this.#halt(worker);
     this.#parts.nodes.splice(this.#parts.nodes.indexOf(worker), 1);
@@ -119,7 +129,10 @@ export class Members {
    */
   async kill(config: ClusterConfig, name: string, { stay = false }: MemberOptions): Promise<ClusterConfig> {
     const worker = this.#find(config, name);
-    if (this.#stopped.has(name)) throw new Fault(`${name} has no agent: it is stopped`);
+    if (this.#stopped.has(name)) {
+      const mend = `podwire node start ${name}${nameFlag(config.name)}`;
+      throw new Fault(`${name} has no agent: it is stopped`, { mend });
+    }
     await worker.kill(stay);
     if (stay) this.#stopped.add(name);
     return config;
@@ -128,7 +141,10 @@ export class Members {
   /** Resolves once it is Ready again. */
   async start(config: ClusterConfig, name: string): Promise<ClusterConfig> {
     const { layout } = this.#find(config, name);
-    if (!this.#stopped.delete(name)) throw new Fault(`${name} is not stopped`);
+    if (!this.#stopped.delete(name)) {
+      const mend = `podwire node heal ${name}${nameFlag(config.name)}`;
+      throw new Fault(`${name} is not stopped`, this.#cutOff.has(name) ? { mend } : {});
+    }
     this.#setLeg(config, name, true);
     await this.#launch(config, layout);
     return config;
@@ -147,7 +163,9 @@ export class Members {
   /** Resolves once it is Ready again. */
   async heal(config: ClusterConfig, name: string): Promise<ClusterConfig> {
     const worker = this.#find(config, name);
-    if (this.#stopped.has(name)) throw new Fault(`${name} is stopped`, { mend: `podwire node start ${name}` });
+    if (this.#stopped.has(name)) {
+      throw new Fault(`${name} is stopped`, { mend: `podwire node start ${name}${nameFlag(config.name)}` });
+    }
     this.#setLeg(config, name, true);
     await worker.cutOff(false);
     await untilNodeReady(this.#parts.client, name);

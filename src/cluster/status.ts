@@ -88,7 +88,7 @@ export async function boxStatus(box: Box): Promise<ClusterStatus> {
       { part: 'API server', healthy: true, detail: `https://127.0.0.1:${box.api.port}` },
       { part: 'datapath', healthy: true, detail: datapathText(box.config) },
       { part: 'proxy', healthy: true, detail: proxyModeText(settleProxyMode(box.config)) },
-      ...box.nodes.map(({ layout }) => agentPart(layout.name, reports.get(layout.name))),
+      ...box.nodes.map(({ layout }) => agentPart(layout.name, reports.get(layout.name), box.live.absence(layout.name))),
       ...box.nodes.map(({ layout }) => dnsPart(layout.name, reports.get(layout.name))),
     ],
     nodes: nodes.items.map((node) => nodeStatus(node, reports.get(node.metadata.name))),
@@ -101,15 +101,20 @@ async function agentReports(box: Box): Promise<Map<string, AgentReport | undefin
   return new Map(await Promise.all(box.nodes.map(async (node) => [node.layout.name, await node.report()] as const)));
 }
 
-function agentPart(node: string, report: AgentReport | undefined): PartStatus {
+function agentPart(node: string, report: AgentReport | undefined, absence: string | undefined): PartStatus {
   const part = `${node} agent`;
-  if (!report) return { part, healthy: false, detail: 'does not answer' };
+  if (!report) return { part, healthy: false, detail: absence ?? 'does not answer' };
   const { sandboxes, runningContainers, planned } = report;
-  return {
-    part,
-    healthy: true,
-    detail: `${sandboxes} pods, ${runningContainers} containers, ${planned} plan fragments`,
-  };
+  const counts = [
+    counted(sandboxes, 'pod'),
+    counted(runningContainers, 'container'),
+    counted(planned, 'plan fragment'),
+  ].join(', ');
+  return { part, healthy: absence === undefined, detail: absence === undefined ? counts : `${counts}; ${absence}` };
+}
+
+function counted(count: number, what: string, many = `${what}s`): string {
+  return `${count} ${count === 1 ? what : many}`;
 }
 
 function dnsPart(node: string, report: AgentReport | undefined): PartStatus {
@@ -118,7 +123,8 @@ function dnsPart(node: string, report: AgentReport | undefined): PartStatus {
   const { synced, queries, upstreams } = report.dns;
   const alive = upstreams.filter((each) => each.healthy).length;
   const looping = upstreams.filter((each) => each.looping).map(({ address }) => `; ${address} leads back here`);
-  const detail = `${queries.udp + queries.tcp} queries, ${alive} of ${upstreams.length} upstream resolvers answer${looping.join('')}`;
+  const asked = counted(queries.udp + queries.tcp, 'query', 'queries');
+  const detail = `${asked}, ${alive} of ${upstreams.length} upstream resolvers answer${looping.join('')}`;
   return { part, healthy: synced, detail: synced ? detail : 'not synced' };
 }
 

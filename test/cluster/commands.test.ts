@@ -176,7 +176,10 @@ describe('a cluster of one node', { skip }, () => {
 
   test('the user behind sudo is told what to type', async () => {
     const said = await machine.must('env', ['SUDO_UID=65534', 'SUDO_GID=65534', PODWIRE, 'status', '--next-steps']);
-    assert.match(said, /\n {2}sudo \S*podwire node exec node-1 -- /);
+    assert.match(
+      said,
+      new RegExp(`\n {2}sudo \\S*podwire node exec --name ${machine.cluster} node-1 -- nft list map `),
+    );
   });
 
   test('a plain user is told that it takes root', async () => {

@@ -72,7 +72,7 @@ test('what is wrong is said in one line, and the exit code is not 0', { skip }, 
   writeFileSync(config, 'network:\n  podCIDR: [10.1.0.0/16]\n');
   assertOneLine(await machine.podwire('up', '--config', config), /no field network\.podCIDR; did you mean podCIDRs\?/);
   writeFileSync(config, 'nodes: many\n');
-  assertOneLine(await machine.podwire('up', '--config', config), /nodes must be integer/);
+  assertOneLine(await machine.podwire('up', '--config', config), /nodes must be a whole number/);
   assertOneLine(await machine.podwire('up', '--config', `${config}.nosuch`), /cannot be read/);
   assertOneLine(await machine.podwire('image', 'load', `${config}.nosuch`), /nosuch/);
 });

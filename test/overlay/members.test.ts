@@ -28,6 +28,13 @@ after(async () => {
   await machine?.[Symbol.asyncDispose]();
 });
 
+/** What `podwire status` says of a node's agent. */
+async function agentOf(node: string): Promise<{ readonly healthy: boolean; readonly detail: string }> {
+  const { parts } = JSON.parse((await machine.podwire('status', '-o', 'json')).stdout);
+  const { healthy, detail } = parts.find(({ part }: { part: string }) => part === `${node} agent`);
+  return { healthy, detail };
+}
+
 const on = (node: string) => pods.find((pod) => pod.node === node)!;
 /** All that any of these namespaces knows of the third node. */
 function knownOfThird(): string[] {
@@ -141,6 +148,13 @@ for (const name of ['node-2', 'node-1']) {
     const all = await endpointNodes();
     const before = logLines().join('\n').length;
     assert.match(await machine.mustPodwire('node', 'isolate', name), /is cut off/);
+    const { healthy, detail } = await agentOf(name);
+    assert.equal(healthy, false);
+    assert.match(detail, new RegExp(`; cut off: podwire node heal ${name} --name ${machine.cluster}$`));
+    assert.match(
+      (await machine.podwire('node', 'start', name)).stderr,
+      new RegExp(`${name} is not stopped\\. Try: podwire node heal ${name} --name ${machine.cluster}`),
+    );
     assert.equal(reached(), false);
     await isLost(
       name,
@@ -149,6 +163,7 @@ for (const name of ['node-2', 'node-1']) {
     assert.match(await machine.mustPodwire('node', 'heal', name), /is on the fabric again, and Ready/);
     await isBack(name, all);
     await until('it answers again', async () => reached());
+    assert.equal((await agentOf(name)).healthy, true);
     const said = logLines(before);
     for (const line of said) assert.doesNotMatch(line, /"stack"/);
     // Of the node that is cut off nothing is said again and again: at most once for each of the two changes.
@@ -168,6 +183,8 @@ test('node stop and start: its agent ends and comes again, and its pods go on', 
   );
   const refused = await machine.podwire('node', 'heal', 'node-2');
   assert.match(refused.stderr, /node-2 is stopped\. Try: podwire node start node-2/);
+  const absence = `podwire node start node-2 --name ${machine.cluster}`;
+  assert.deepEqual(await agentOf('node-2'), { healthy: false, detail: `stopped: ${absence}` });
   // What changes meanwhile, it finds when it comes again.
   await machine.mustPodwire('overlay', 'set', 'host-gw');
   assert.match(await machine.mustPodwire('node', 'start', 'node-2'), /is Ready again/);
@@ -176,6 +193,18 @@ test('node stop and start: its agent ends and comes again, and its pods go on', 
     await whoSees(machine, on('node-1'), on('node-2'), 'http');
     return true;
   });
+});
+
+test('node kill: another agent comes by itself; with --stay not before node start, and status says so', {
+  skip,
+}, async () => {
+  assert.match(await machine.mustPodwire('node', 'kill', 'node-2'), /another agent starts in a moment/);
+  await until('another agent is there', async () => (await agentOf('node-2')).healthy);
+  assert.match(await machine.mustPodwire('node', 'kill', 'node-2', '--stay'), /has no agent until podwire node start/);
+  const absence = `podwire node start node-2 --name ${machine.cluster}`;
+  assert.deepEqual(await agentOf('node-2'), { healthy: false, detail: `killed: ${absence}` });
+  assert.match(await machine.mustPodwire('node', 'start', 'node-2'), /is Ready again/);
+  assert.equal((await agentOf('node-2')).healthy, true);
 });
 
 test('after all this the machine has what the API says, and nothing else', { skip }, async () => {
