@@ -6,10 +6,10 @@ import { formatTable } from './table.ts';
 /** Exit code 1 when something that podwire cannot do without is missing, or a running cluster's network is broken. */
 export async function runCheck(
   flags: { readonly name: string; readonly output: string },
-  nameIsDefault: boolean,
+  isNamed: boolean,
 ): Promise<void> {
-  // Who names none may have none.
-  if (!nameIsDefault) knownCluster(flags.name);
+  // Who names none, or will start it under the name in PODWIRE_CLUSTER, may have none.
+  if (isNamed) knownCluster(flags.name);
   const rows = [...(await checkMachine()), ...(await checkCluster(flags.name))];
   console.log(flags.output === 'json' ? JSON.stringify(rows, undefined, 2) : render(rows));
   if (rows.some(({ state }) => state === 'missing' || state === 'broken')) process.exitCode = 1;

@@ -69,8 +69,8 @@ function program(): Command {
   )
     .addOption(tableOrJson())
     .action(async (options, command: Command) => {
-      const nameIsDefault = command.getOptionValueSource('name') === 'default';
-      return (await import('./check.ts')).runCheck(options, nameIsDefault);
+      const isNamed = command.getOptionValueSource('name') === 'cli';
+      return (await import('./check.ts')).runCheck(options, isNamed);
     });
 
   const lb = command(podwire, 'lb', 'which node answers for which load balancer address', 'podwire lb')
