@@ -42,7 +42,10 @@ export class WiringThread {
   connector(steps: Steps): Connector {
     return {
       connect: async (attachment, wires) => {
+        const begun = performance.now();
         const { took, mtu, refused } = await this.#order({ attachment, wires });
+        const all = Object.values(took).reduce((sum, ms) => sum + ms, 0);
+        steps.add('turn', performance.now() - begun - all);
         for (const [step, ms] of Object.entries(took)) steps.add(step, ms);
         if (refused) throw new CniError(refused.code, refused.msg, refused.details);
         return mtu;
