@@ -47,7 +47,7 @@ const OPTIONS = -112;
 const OPTIONS_BYTES = 12;
 const DIRECTION = OPTIONS + 9;
 const TUPLE_BYTES = -120;
-const WRAPPED = -136;
+const WRAPPED = { place: -136, tos: -152 } as const;
 const CURRENT_NETNS = -1;
 
 /** Address of a pod of this node to the index of its link. */

@@ -2,6 +2,7 @@
 import { type IP, ipBytes } from '../../addr/ip.ts';
 import { parsePrefix } from '../../addr/prefix.ts';
 import { Assembler, type Register } from './assembler.ts';
+import { tellCongestion } from './ecn.ts';
 
 /** `struct __sk_buff` */
 const SKB_PROTOCOL = 16;
@@ -161,5 +162,6 @@ export function decapsulate(map: number, local: IP): Uint8Array {
   asm.load('u32', 2, 10, INNER + FIELD.src).jump('eq', 2, { r: 7 }, 'unwrap');
   lookUp(asm, map).load('u32', 2, 0, PEER.remote).jump('ne', 2, { r: 7 }, 'pass');
   asm.label('unwrap');
-  return end(adjustRoom(asm, -IP_HEADER, FIXED_GSO | DECAP_IPV4));
+  adjustRoom(asm, -IP_HEADER, FIXED_GSO | DECAP_IPV4).load('u8', 1, 10, OUTER + FIELD.tos);
+  return end(tellCongestion(asm, 'told'));
 }

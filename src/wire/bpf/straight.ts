@@ -2,11 +2,13 @@
 import type { IP } from '../../addr/ip.ts';
 import { type MAC, macBytes } from '../../addr/mac.ts';
 import type { Assembler } from './assembler.ts';
+import { ECN } from './ecn.ts';
 import { adjustRoom, FIELD, IP_HEADER, IPPROTO_IPIP, outerHeader, storeChecksum, WRAPPING } from './ipip.ts';
 import { ENCAP_UDP, ENCAP_VXLAN, VXLAN_HEAD, type VxlanEnd, vxlanHeaders } from './vxlan.ts';
 
 /** `struct __sk_buff` */
-const SKB = { length: 0, data: 76, dataEnd: 80 } as const;
+const SKB = { length: 0, protocol: 16, data: 76, dataEnd: 80 } as const;
+const ETH_P_IP = 0x0008;
 const ETHERNET = 14;
 const HELPER = { storeBytes: 9, hash: 34 } as const;
 const IPPROTO_UDP = 17;
@@ -90,15 +92,31 @@ function ipip(asm: Assembler, at: number): void {
   asm.load('u8', 9, 1, ETHERNET + FIELD.tos).load('u16', 7, 1, ETHERNET + FIELD.length);
   asm.swap16(7).alu('add', 7, IP_HEADER).jump('gt', 7, MOST_BYTES, 'pass').swap16(7);
   asm.store('u16', 8, header + FIELD.length, { r: 7 }).store('u8', 8, header + FIELD.tos, { r: 9 });
-  // The type of service is the second byte of the first word.
+  sumWith(asm, at);
+  storeChecksum(asm, 8, header);
+  adjustRoom(asm, IP_HEADER, WRAPPING, 'pass');
+  storeHead(asm, at, IPIP_HEAD);
+}
+
+/** r1 = the sum of the IP header with the length r7 and the type of service r9, which is the second byte of the first word. */
+function sumWith(asm: Assembler, at: number): void {
   asm
     .load('u32', 1, 8, at + HEAD.sum)
     .alu('add', 1, { r: 7 })
     .alu('mul', 9, 256)
     .alu('add', 1, { r: 9 });
-  storeChecksum(asm, 8, header);
-  adjustRoom(asm, IP_HEADER, WRAPPING, 'pass');
-  storeHead(asm, at, IPIP_HEAD);
+}
+
+/** r9 = what the packet r6 says of congestion (RFC 6040), and nothing else of its type of service: as the kernel's device. */
+function congestion(asm: Assembler): Assembler {
+  asm.load('u32', 1, 6, SKB.data).load('u32', 2, 6, SKB.dataEnd);
+  asm
+    .mov(3, { r: 1 })
+    .alu('add', 3, ETHERNET + IP_HEADER)
+    .jump('gt', 3, { r: 2 }, 'pass');
+  asm.load('u8', 9, 1, ETHERNET + FIELD.tos).load('u32', 2, 6, SKB.protocol);
+  // IPv6 has four bits of its version before the traffic class.
+  return asm.jump('eq', 2, ETH_P_IP, 'ecn').alu('rsh', 9, 4).label('ecn').alu('and', 9, ECN);
 }
 
 /** UDP's checksum is zero, as RFC 7348 wants it. */
@@ -118,7 +136,8 @@ function vxlan(asm: Assembler, at: number): void {
     .alu('sub', 9, IP_HEADER)
     .swap16(9)
     .store('u16', 8, udp + UDP.length, { r: 9 });
-  asm.load('u32', 1, 8, at + HEAD.sum).alu('add', 1, { r: 7 });
+  congestion(asm).store('u8', 8, header + FIELD.tos, { r: 9 });
+  sumWith(asm, at);
   storeChecksum(asm, 8, header);
   adjustRoom(asm, VXLAN_HEAD - ETHERNET, ENCAP_VXLAN | BigInt(WRAPPING | ENCAP_UDP), 'pass');
   storeHead(asm, at, VXLAN_HEAD);

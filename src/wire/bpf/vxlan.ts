@@ -1,6 +1,7 @@
 // Room wire: VXLAN (RFC 7348) over IPv4 as programs on a node's leg know it: the bytes between two Ethernet headers, and how they come off.
 import { type IP, ipBytes } from '../../addr/ip.ts';
 import type { Assembler } from './assembler.ts';
+import { tellCongestion } from './ecn.ts';
 import { IP_HEADER } from './ipip.ts';
 
 const ETHERNET = 14;
@@ -27,6 +28,7 @@ const ETH_P = { ipv4: 0x0008, ipv6: 0xdd86 } as const;
 /** Places behind the first Ethernet header. */
 const OUTER = {
   version: 0,
+  tos: 1,
   fragment: 6,
   protocol: 9,
   dst: 16,
@@ -40,6 +42,12 @@ export interface VxlanEnd {
   readonly local: IP;
   readonly port: number;
   readonly vni: number;
+}
+
+/** Places on the stack, eight bytes each. */
+export interface Wrapped {
+  readonly place: number;
+  readonly tos: number;
 }
 
 /** UDP without source port, length and checksum, and VXLAN. */
@@ -59,10 +67,10 @@ function asLoaded(...bytes: readonly number[]): number {
 
 /**
  * r7 and r8 = the packet's begin and end, r2 = its protocol. Where it is VXLAN for this end, r7 and r2 are afterwards those of the
- * packet inside, and `place` on the stack says how to unwrap it; else they stay, and 0 stands there.
+ * packet inside, and `place` on the stack says how to unwrap it, `tos` what the outer header says of the way; else they stay, and 0 stands there.
  */
-export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, place: number): void {
-  asm.mov(3, 0).store('u64', 10, place, { r: 3 }).jump('ne', 2, ETH_P.ipv4, 'outer');
+export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, { place, tos }: Wrapped): void {
+  asm.mov(3, 0).store('u64', 10, place, { r: 3 }).store('u64', 10, tos, { r: 3 }).jump('ne', 2, ETH_P.ipv4, 'outer');
   asm.mov(1, { r: 7 }).alu('add', 1, VXLAN_HEAD).jump('gt', 1, { r: 8 }, 'outer');
   const at = (field: keyof typeof OUTER) => ETHERNET + OUTER[field];
   const expect = (size: 'u8' | 'u16' | 'u32', offset: number, wanted: number) =>
@@ -74,6 +82,7 @@ export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, place
   asm.load('u16', 3, 7, at('fragment')).jump('set', 3, 0xff3f, 'outer');
   expect('u32', at('flags'), asLoaded(VNI_IS_VALID, 0, 0, 0));
   expect('u32', ETHERNET + VNI, asLoaded(vni >> 16, (vni >> 8) & 0xff, vni & 0xff, 0));
+  asm.load('u8', 3, 7, at('tos')).store('u64', 10, tos, { r: 3 });
   asm
     .load('u16', 2, 7, ETHERNET + INNER_TYPE)
     .alu('add', 7, WRAP)
@@ -87,13 +96,13 @@ export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, place
 }
 
 /** r6 = the packet. On with `bare`; what does not come off is left to the node's own device (`end`); to `drop` when it cannot be ended. */
-export function unwrap(asm: Assembler, place: number, bare: string): void {
+export function unwrap(asm: Assembler, { place, tos }: Wrapped, bare: string): void {
   asm.load('u64', 4, 10, place).jump('eq', 4, 0, bare);
   asm.mov(1, { r: 6 }).mov(2, -WRAP).mov(3, ADJUST_MAC).call(HELPER.adjustRoom).jump('ne', 0, 0, 'end');
   // The outer frame's own type says IPv4.
   asm
     .load('u64', 4, 10, place)
-    .jump('eq', 4, FIXED_GSO | DECAP.ipv4, bare)
+    .jump('eq', 4, FIXED_GSO | DECAP.ipv4, `${bare} typed`)
     .store('u32', 10, place, ETH_P.ipv6);
   asm
     .mov(1, { r: 6 })
@@ -101,5 +110,6 @@ export function unwrap(asm: Assembler, place: number, bare: string): void {
     .stackAddress(3, place)
     .mov(4, 2)
     .mov(5, 0);
-  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop').label(bare);
+  asm.call(HELPER.storeBytes).jump('ne', 0, 0, 'drop').label(`${bare} typed`).load('u64', 1, 10, tos);
+  tellCongestion(asm, bare);
 }
