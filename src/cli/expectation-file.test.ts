@@ -16,11 +16,12 @@ function read(text: string) {
 }
 
 test('ends, ports, answers over HTTP, names', () => {
-  const [flow, http, dns, many] = read(`
+  const [flow, http, dns, some, many] = read(`
 expectations:
 - { from: web, to: shop/db, port: sql, expect: deny }
 - { from: web, to: www.example.com, http: { status: 403, path: /admin } }
 - { from: deployment/shop/web, dns: db.shop, answers: [10.96.0.9] }
+- { from: shop/web, dns: db.shop }
 - { name: all of it, from: shop/*, to: 10.0.0.1, ports: [80, 53/udp], expect: allow, static: true }
 `);
   assert.deepEqual(flow, {
@@ -35,6 +36,7 @@ expectations:
   assert.equal(http?.name, 'web -> www.example.com 80 allow HTTP 403');
   assert.deepEqual(dns?.dns, { name: 'db.shop', answers: ['10.96.0.9'] });
   assert.equal(dns?.from, 'deployment/shop/web');
+  assert.deepEqual([some?.expect, some?.dns], ['allow', { name: 'db.shop' }]);
   assert.equal(many?.name, 'all of it');
   assert.deepEqual(many?.ports, [
     { protocol: 'TCP', port: 80 },

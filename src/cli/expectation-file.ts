@@ -51,7 +51,7 @@ function expectationOf(entry: unknown, namespace: string): Expectation {
   const to = word(fields, 'to');
   const http = httpOf(fields);
   const dns = dnsOf(fields);
-  const expect = fields['expect'] ?? (http || dns?.answers ? 'allow' : undefined);
+  const expect = fields['expect'] ?? (http || dns ? 'allow' : undefined);
   if (expect !== 'allow' && expect !== 'deny')
     throw new WrongField(
       expect === undefined ? '.expect is missing: allow or deny' : `.expect is "${expect}", not allow or deny`,

@@ -17,9 +17,9 @@ interface FlowsFlags {
 }
 
 const NOTHING: Readonly<Record<FlowVerdict, string>> = {
-  drop: 'No policy has refused anything.',
-  allow: 'No policy has told of what it allows: annotate it with podwire.io/log=allowed.',
-  'would-deny': 'No staged policy would have refused anything.',
+  drop: 'No policy has refused anything',
+  allow: 'No policy has told of what it allows (annotate it with podwire.io/log=allowed)',
+  'would-deny': 'No staged policy would have refused anything',
 };
 
 /** How many are shown of the past when no pod is asked for. */
@@ -42,7 +42,11 @@ export function runFlows(flags: FlowsFlags): void {
   past.sort((a, b) => (a.time < b.time ? -1 : 1));
   for (const each of past.slice(-PAST)) print(each, flags.output);
   if (flags.follow) for (const file of files) follow(file, (each) => wanted(each) && print(each, flags.output));
-  else if (past.length === 0 && flags.output !== 'json') console.log(NOTHING[verdict ?? 'drop']);
+  else if (past.length === 0 && flags.output !== 'json') console.log(nothing(flags));
+}
+
+function nothing({ pod, verdict = 'drop' }: FlowsFlags): string {
+  return `${NOTHING[verdict]}${pod === undefined ? '' : ` of pod ${pod} or to it`}.`;
 }
 
 function isPod(known: string, asked: string): boolean {

@@ -106,7 +106,7 @@ function program(): Command {
   )
     .argument('<from>', 'a pod (NAMESPACE/NAME), deploy/NAME, svc/NAME, node/NAME or an address')
     .argument('<to>', 'the same or a DNS name, then :PORT[/udp]; a port may be named')
-    .option('-n, --namespace <namespace>', 'of what is named without one', 'default')
+    .option('-n, --namespace <namespace>', 'of what is named without one (default: default; of TO that of FROM)')
     .addOption(textOrJson())
     .option('-f, --filename <path>', 'manifests of a file or a folder in place of a cluster')
     .option('--live', 'send the packet, follow it through the kernel, and hold what is seen against what is said')

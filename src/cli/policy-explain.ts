@@ -62,7 +62,12 @@ function meant(text: string, namespace: string, engine: PolicyEngine, directory:
   const service = end?.kind === 'name' && serviceNamed(end.name, namespace, directory);
   if (service) return { kind: 'service', service };
   if (end && end.kind !== 'name') return end;
-  const mend = 'name a pod, a workload or a Service as NAMESPACE/NAME, or give an address';
+  const word = text.split('/').at(-1);
+  const elsewhere = [...engine.pods.values()].filter(({ key }) => key.split('/')[1] === word).map(({ key }) => key);
+  const mend =
+    elsewhere.length > 0
+      ? `there is ${elsewhere.slice(0, 3).join(', ')}`
+      : 'name a pod, a workload or a Service as NAMESPACE/NAME, or give an address';
   throw new Fault(`there is no ${text}`, { mend, exitCode: 2 });
 }
 

@@ -28,6 +28,7 @@ export async function runPolicyRecommend(flags: RecommendFlags): Promise<void> {
   const duration = milliseconds(flags.for);
   const { objects, dns } = await policyObjects(flags);
   const { engine, directory } = ofObjects(objects, dns);
+  requirePods(flags.namespace ?? [], engine);
   const flows =
     flags.fromFile === undefined
       ? await watched(flags.name, objects, engine, duration)
@@ -57,6 +58,17 @@ export async function runPolicyRecommend(flags: RecommendFlags): Promise<void> {
     );
     process.stdout.write(texts.join('---\n'));
   }
+}
+
+/** Before anything is waited for. */
+function requirePods(namespaces: readonly string[], { pods }: PolicyEngine): void {
+  const known = new Set([...pods.values()].map(({ namespace }) => namespace));
+  const empty = namespaces.find((namespace) => !known.has(namespace));
+  if (empty === undefined) return;
+  throw new Fault(`no pod is in namespace ${empty}`, {
+    mend: `there are pods in ${[...known].join(', ')}`,
+    exitCode: 2,
+  });
 }
 
 /** `30s`, `2m`, `0s` for what is tracked at this moment. */

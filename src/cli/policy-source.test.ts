@@ -178,5 +178,10 @@ for (const [name, [text, problem]] of Object.entries(WRONG)) {
 }
 
 test('a file that is not there is named', () => {
+  const values = join(folder, 'values.yaml');
+  writeFileSync(values, 'replicas: 3\n');
+  assert.throws(() => readManifests(values), /values\.yaml is no manifest: it has no kind$/);
+  assert.doesNotThrow(() => readManifests(folder));
+  rmSync(values);
   assert.throws(() => readManifests(join(folder, 'none.yaml')), /none\.yaml cannot be read: there is no such file$/);
 });

@@ -77,7 +77,8 @@ async function ofCluster(name: string): Promise<{ objects: DraftObject[]; dns: r
 
 /** Throws a Fault that names the file at fault. */
 export function readManifests(path: string): DraftObject[] {
-  const files = statSync(path, { throwIfNoEntry: false })?.isDirectory()
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const files = isFolder
     ? readdirSync(path, { recursive: true, encoding: 'utf8' })
         .filter((file) => ['.yaml', '.yml', '.json'].includes(extname(file)))
         .sort()
@@ -90,6 +91,9 @@ export function readManifests(path: string): DraftObject[] {
       const object = document.toJS() as (DraftObject & { items?: DraftObject[] }) | null;
       const objects = object?.items ?? (object?.kind ? [object] : []);
       for (const each of objects) checkShape(file, each);
+      // Folders hold other files too.
+      if (object && !object.items && !object.kind && !isFolder)
+        throw new Fault(`${file} is no manifest: it has no kind`);
       return objects;
     });
   });

@@ -82,12 +82,16 @@ function dot({ groups, cells }: Matrix): string {
   return ['digraph policies {', ...groups.map(({ name }) => `  "${name}";`), ...lines, '}'].join('\n');
 }
 
+function policies(count: number): string {
+  return count === 1 ? '1 policy' : `${count} policies`;
+}
+
 /** Exit code 3 when there is something to say. */
 export async function runPolicyLint(flags: PolicyFlags): Promise<void> {
   const { engine, dns } = await policySource(flags);
   const findings = lint(engine, dns);
   if (flags.output === 'json') console.log(JSON.stringify(findings, undefined, 2));
-  else if (findings.length === 0) console.log(`${engine.policies.size} policies, nothing to say.`);
+  else if (findings.length === 0) console.log(`${policies(engine.policies.size)}, nothing to say.`);
   else
     for (const { check, where, says, mend } of findings)
       console.log(`${check}: ${where}\n  ${says}\n  to mend: ${mend}`);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findEnd } from '../trace/ends.ts';
+import { elsewhere, findEnd, findTarget } from '../trace/ends.ts';
 import { traceFlow } from '../trace/walker.ts';
 import { lookUpOffline, manifestCluster } from './trace-manifests.ts';
 
@@ -42,6 +42,16 @@ test('a name leads to a Service, to a pod, to the policy that refuses', async ()
     const cluster = await manifestCluster(dir);
     const web = findEnd(cluster, 'deploy/web', 'shop')!;
     assert.deepEqual(web.ips, findEnd(cluster, 'shop/web', 'default')!.ips);
+    for (const text of ['shop/svc/db', 'svc/shop/db', 'shop/service/db'])
+      assert.equal(findEnd(cluster, text, 'default')?.kind, 'service', text);
+    assert.deepEqual(findEnd(cluster, 'deploy/shop/web', 'default')!.ips, web.ips);
+    // TO is of the namespace of FROM; a bare name of a Service is looked up as the pod would.
+    assert.equal(findTarget(cluster, 'svc/db', web, undefined)?.kind, 'service');
+    assert.equal(findTarget(cluster, 'svc/db', web, 'default'), undefined);
+    assert.equal(findTarget(cluster, 'db', web, undefined), undefined);
+    assert.equal(findTarget(cluster, 'web', web, undefined)?.kind, 'pod');
+    assert.equal(elsewhere(cluster, 'default/db'), 'there is shop/db, shop/svc/db');
+    assert.equal(elsewhere(cluster, 'nix'), '');
     const { end, hops } = lookUpOffline(cluster, web, 'db', 'shop');
     assert.match(hops[0]!.says, /of Service\/shop\/db: db\.shop\.svc\.cluster\.local, name 1 of 4/);
     const packet = { src: web.ips[0]!, dst: end.ips[0]!, port: 80, protocol: 'TCP' as const };

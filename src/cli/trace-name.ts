@@ -7,7 +7,7 @@ import { exchange } from '../dns/upstream.ts';
 import { etcPath, podDataDir } from '../node/pod-paths.ts';
 import { Fault } from '../observe/fault.ts';
 import type { TracedCluster } from '../trace/cluster.ts';
-import { commonFamily, type End, endName, findEnd } from '../trace/ends.ts';
+import { commonFamily, type End, elsewhere, endName, findEnd } from '../trace/ends.ts';
 import type { Hop, Question, Trace } from '../trace/hop.ts';
 import { arrives } from '../trace/trace-text.ts';
 import { traceFlow } from '../trace/walker.ts';
@@ -24,7 +24,7 @@ export async function lookUp(
 ): Promise<{ end: End; hops: Hop[] } | { dead: Trace }> {
   if (name.includes('/'))
     throw new Fault(`nothing is called "${name}"`, {
-      mend: 'kubectl get pods,services -A, which lists what there is',
+      mend: elsewhere(cluster, name) || 'kubectl get pods,services -A, which lists what there is',
       exitCode: 2,
     });
   if (source.kind !== 'pod') {

@@ -5,7 +5,7 @@ import { requireRoot } from '../cluster/root.ts';
 import { Fault } from '../observe/fault.ts';
 import type { TracedCluster } from '../trace/cluster.ts';
 import { ANSWER } from '../trace/comparison.ts';
-import { commonFamily, type End, endName, findEnd, parseTarget, portOf } from '../trace/ends.ts';
+import { commonFamily, type End, elsewhere, endName, findEnd, findTarget, parseTarget, portOf } from '../trace/ends.ts';
 import type { Hop, Question, Trace } from '../trace/hop.ts';
 import { arrives, type Paint, traceText } from '../trace/trace-text.ts';
 import { traceFlow } from '../trace/walker.ts';
@@ -17,7 +17,8 @@ import { lookUp } from './trace-name.ts';
 
 export interface TraceFlags {
   readonly name: string;
-  readonly namespace: string;
+  /** That of what is named without one. */
+  readonly namespace?: string;
   readonly output: string;
   readonly live?: boolean;
   readonly filename?: string;
@@ -94,10 +95,10 @@ async function askedOf(
   to: string,
   flags: TraceFlags,
 ): Promise<Asked | { dead: Trace }> {
-  const source = behind(cluster, findEnd(cluster, from, flags.namespace), from);
+  const source = behind(cluster, findEnd(cluster, from, flags.namespace ?? 'default'), from);
   const target = parseTarget(to);
-  const namespace = source.kind === 'pod' ? source.pod.metadata.namespace! : flags.namespace;
-  const found = findEnd(cluster, target.name, flags.namespace);
+  const namespace = source.kind === 'pod' ? source.pod.metadata.namespace! : (flags.namespace ?? 'default');
+  const found = findTarget(cluster, target.name, source, flags.namespace);
   const looked = found ? { end: found, hops: [] } : await named(cluster, source, target.name, { ...flags, namespace });
   if ('dead' in looked) return looked;
   const { end, hops } = looked;
@@ -117,7 +118,12 @@ async function askedOf(
 }
 
 /** A name that is no object's: what a pod's lookup would give. */
-function named(cluster: TracedCluster, source: End, name: string, flags: TraceFlags): ReturnType<typeof lookUp> {
+function named(
+  cluster: TracedCluster,
+  source: End,
+  name: string,
+  flags: TraceFlags & { readonly namespace: string },
+): ReturnType<typeof lookUp> {
   if (flags.filename === undefined) return lookUp(cluster, source, name, flags);
   return Promise.resolve(lookUpOffline(cluster, source, name, flags.namespace));
 }
@@ -126,7 +132,7 @@ function named(cluster: TracedCluster, source: End, name: string, flags: TraceFl
 function behind(cluster: TracedCluster, end: End | undefined, text: string): End {
   if (!end)
     throw new Fault(`nothing is called "${text}"`, {
-      mend: 'NAMESPACE/POD, deploy/NAME, svc/NAME, node/NAME or an address',
+      mend: elsewhere(cluster, text) || 'NAMESPACE/POD, deploy/NAME, svc/NAME, node/NAME or an address',
       exitCode: 2,
     });
   if (end.kind !== 'service') return end;

@@ -51,14 +51,22 @@ export function parseTarget(text: string): Target {
   return { name, protocol: protocol as Protocol, ...(port !== undefined && { port }) };
 }
 
+const isKind = (word: string) => [...POD_WORDS, ...SERVICE_WORDS, ...NODE_WORDS, ...Object.keys(OWNERS)].includes(word);
+
+/** `shop/svc/db` and `svc/shop/db` are the same. */
+function kindAndPlace([first = '', second = '', third]: readonly string[], namespace: string) {
+  if (third === undefined) return { kind: second === '' ? '' : first.toLowerCase(), where: namespace };
+  return isKind(first.toLowerCase())
+    ? { kind: first.toLowerCase(), where: second }
+    : { kind: second.toLowerCase(), where: first };
+}
+
 /** Undefined: no object is called so; it may be a DNS name. */
 export function findEnd(cluster: TracedCluster, text: string, namespace: string): End | undefined {
   if (isIP(text)) return atAddress(cluster, text);
   const parts = text.split('/');
   const name = parts.at(-1)!;
-  const [first = ''] = parts;
-  const kind = (parts.length === 3 ? parts[1]! : parts.length === 2 ? first : '').toLowerCase();
-  const where = parts.length === 3 ? first : namespace;
+  const { kind, where } = kindAndPlace(parts, namespace);
   if (POD_WORDS.includes(kind)) return podEnd(cluster, `${where}/${name}`);
   if (SERVICE_WORDS.includes(kind)) return serviceEnd(cluster, `${where}/${name}`);
   if (NODE_WORDS.includes(kind)) return nodeEnd(cluster, name);
@@ -74,6 +82,33 @@ export function findEnd(cluster: TracedCluster, text: string, namespace: string)
     owned() ??
     (parts.length === 1 ? nodeEnd(cluster, name) : undefined)
   );
+}
+
+/**
+ * What a pod means by a word. A bare name of a Service is left to its lookup, as that of a program in the pod would be, unless another
+ * namespace than the pod's is said.
+ */
+export function findTarget(
+  cluster: TracedCluster,
+  text: string,
+  source: End,
+  said: string | undefined,
+): End | undefined {
+  const own = source.kind === 'pod' ? source.pod.metadata.namespace : undefined;
+  const namespace = said ?? own ?? 'default';
+  const isLookedUp = namespace === own && !text.includes('/') && serviceEnd(cluster, `${namespace}/${text}`);
+  return isLookedUp ? undefined : findEnd(cluster, text, namespace);
+}
+
+const MOST_NAMED = 3;
+
+/** Where pods and Services of that name are, for whoever forgot to say; empty: nowhere. */
+export function elsewhere({ parts }: TracedCluster, name: string): string {
+  const word = name.split('/').at(-1);
+  const named = (objects: readonly (Pod | Service)[], kind: string) =>
+    objects.filter(({ metadata }) => metadata.name === word).map((each) => each.metadata.namespace + kind + word);
+  const found = [...named(parts.pods, '/'), ...named(parts.services, '/svc/')].slice(0, MOST_NAMED);
+  return found.length === 0 ? '' : `there is ${found.join(', ')}`;
 }
 
 function atAddress(cluster: TracedCluster, ip: IP): End {
@@ -124,7 +159,10 @@ function ownedEnd(cluster: TracedCluster, kind: string, namespace: string, name:
 
 /** The port's number. Throws a Fault that lists what there is. */
 export function portOf(end: End, { name, port, protocol }: Target): number {
-  if (port !== undefined && /^\d+$/.test(port)) return Number(port);
+  if (port !== undefined && /^\d+$/.test(port)) {
+    if (Number(port) > 0 && Number(port) < 65536) return Number(port);
+    throw new Fault(`${port} is no port: they go from 1 to 65535`, { exitCode: 2 });
+  }
   const known = portsOf(end).filter((each) => each.protocol === protocol);
   const found =
     port === undefined ? (known.length === 1 ? known[0] : undefined) : known.find((each) => each.name === port);

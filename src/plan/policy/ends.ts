@@ -28,6 +28,8 @@ const KINDS: Readonly<Record<string, string>> = {
   rc: 'replicationcontroller',
 };
 
+const WORDS = new Set([...Object.entries(KINDS).flat(), 'job', 'svc', 'service', 'pod', 'pods']);
+
 export function directoryOf(objects: readonly DraftObject[]): Directory {
   const services = new Map<string, Service>();
   const workloads = new Map<string, string[]>();
@@ -54,15 +56,19 @@ function workloadOf({ metadata }: Pod, kind: string): string | undefined {
 }
 
 /**
- * `shop/web`: the pod, else the pods of a workload of that name, else the Service; `shop/*`: all pods of the namespace; `svc/shop/web`,
- * `deployment/shop/web`, `node/node-1`; an address; and whatever has dots: a name for DNS. Undefined: there is none.
+ * `shop/web`: the pod, else the pods of a workload of that name, else the Service; `shop/*`: all pods of the namespace; `svc/shop/web` or
+ * `shop/svc/web`, `deployment/shop/web`, `node/node-1`; an address; and whatever has dots: a name for DNS. Undefined: there is none.
  */
 export function endOf(text: string, engine: PolicyEngine, directory: Directory): End | undefined {
   if (isIP(text)) return { kind: 'address', ip: text };
   const words = text.split('/');
   const [first = '', second = '', third] = words;
   if (words.length === 1) return text.includes('.') ? { kind: 'name', name: text } : undefined;
-  if (words.length === 3) return kindEnd(first.toLowerCase(), `${second}/${third}`, engine, directory);
+  if (words.length === 3) {
+    const isFirst = WORDS.has(first.toLowerCase()) || !WORDS.has(second.toLowerCase());
+    const [kind, namespace] = isFirst ? [first, second] : [second, first];
+    return kindEnd(kind.toLowerCase(), `${namespace}/${third}`, engine, directory);
+  }
   if (first === 'node') return nodeEnd(second, engine);
   if (second === '*') return podsEnd([...engine.pods.values()].filter(({ namespace }) => namespace === first));
   const pod = engine.pods.get(text);
