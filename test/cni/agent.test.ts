@@ -19,139 +19,154 @@ async function nothingRemains(world: World): Promise<void> {
   await until('nothing is left', async () => world.remains().length === 0, 30_000);
 }
 
-test('with an agent every verb is answered without another program, and what was made is the same', {
-  skip,
-}, async () => {
-  using world = new World();
-  await using _ = await startAgent(world);
-  const program = thinClient(world, NOBODY);
-  assert.ok(statSync(program).size < 10_000);
-  const call = { netns: world.container(), program };
-  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
-  const config = world.config({ runtimeConfig });
-  assert.ok((await world.must('VERSION', config, call)).supportedVersions.includes('1.1.0'));
-  const prevResult = await world.must('ADD', config, call);
-  assert.equal(prevResult.ips[0].address, '10.22.0.2/32');
-  await world.must('CHECK', { ...config, prevResult }, call);
-  await world.must('STATUS', config, call);
-  await using outside = await serveIn(world.outside, OUTSIDE_IP);
-  assert.equal((await talk(call.netns, OUTSIDE_IP, outside.port))[1], 'ping');
-  world.in(world.node, 'nft', 'flush', 'map', 'ip', 'podwire-cni', 'host-ports');
-  const drifted = await world.call('CHECK', { ...config, prevResult }, call);
-  assert.deepEqual([drifted.code, drifted.json.code], [1, 101]);
-  assert.equal(await world.must('DEL', { ...config, prevResult }, call), undefined);
-  await nothingRemains(world);
-  await world.must('DEL', config, call);
-  await world.must('ADD', config, call);
-  await world.must('GC', { ...config, 'cni.dev/valid-attachments': [] }, call);
-  await nothingRemains(world);
-});
-
-test('an error of the agent is on stdout, and the exit code is not 0; the last byte of a long answer arrives', {
-  skip,
-}, async () => {
-  using world = new World();
-  await using _ = await startAgent(world);
-  const program = thinClient(world, NOBODY);
-  const call = { netns: world.container(), program };
-  const refused = await world.call('ADD', world.config({ vlan: 5 }), call);
-  assert.deepEqual([refused.code, refused.json.code], [1, 2]);
-  // Longer than any buffer on the way: what an earlier plugin said is handed on whole.
-  const many = Array.from({ length: 4000 }, (_, i) => ({ dst: `10.${i >> 8}.${i & 255}.0/24`, gw: '192.0.2.1' }));
-  const prevResult = { cniVersion: '1.1.0', interfaces: [], ips: [], routes: many };
-  const result = await world.must('ADD', world.config({ prevResult }), call);
-  assert.equal(result.routes.length, many.length + 1);
-});
-
-test('an agent refuses an interface that exists and leaves it as it is; what an ADD spent its time on is put down', {
-  skip,
-}, async () => {
-  using world = new World();
-  await using _ = await startAgent(world);
-  const program = thinClient(world, NOBODY);
-  const call = { netns: world.container(), program };
-  const config = world.config({ ipMasq: false });
-  const prevResult = await world.must('ADD', config, call);
-  for (const container of ['c1', 'c2']) {
-    const again = await world.call('ADD', config, { ...call, container });
-    assert.deepEqual([again.code, again.json.code], [1, 4]);
-    assert.match(again.json.msg, /CNI_IFNAME: eth0 exists already/);
-  }
-  await world.must('CHECK', { ...config, prevResult }, call);
-  const attachments = new Attachments(join(world.dir, 'data'), 'net1');
-  const took = () => attachments.get({ containerID: 'c1', ifname: 'eth0' })?.took;
-  await until('it is put down', async () => took() !== undefined, 30_000);
-  assert.ok('interface' in took()!);
-  await world.must('DEL', config, call);
-  await nothingRemains(world);
-  assert.equal(took(), undefined);
-});
-
-test('rules that all share are sent once, and again when somebody else has changed nftables', { skip }, async () => {
-  using world = new World();
-  await using _ = await startAgent(world);
-  const program = thinClient(world, NOBODY);
-  let count = 0;
-  const add = async () => {
-    const call = { netns: world.container(), container: `c${count++}`, program };
-    const runtimeConfig = { portMappings: [{ hostPort: 8080 + count, containerPort: 80 }] };
-    const config = world.config({ ipMasq: true, runtimeConfig });
-    await world.must('CHECK', { ...config, prevResult: await world.must('ADD', config, call) }, call);
-    return { call, config };
+/** Calls of the thin client that an agent alone can answer. */
+function withAgent(check: (world: World, program: string) => Promise<void>): () => Promise<void> {
+  return async () => {
+    using world = new World();
+    await using _ = await startAgent(world);
+    await check(world, thinClient(world, NOBODY));
   };
-  const nft = (...words: string[]) => world.in(world.node, 'nft', ...words);
-  const shared = () => nft('-a', 'list', 'chain', 'ip', 'podwire-cni', 'postrouting');
-  const all = [await add()];
-  const once = shared();
-  assert.equal(once.match(/vmap/g)?.length, 2);
-  all.push(await add());
-  assert.equal(shared(), once, 'the same rules under the same handles');
-  nft('flush', 'chain', 'ip', 'podwire-cni', 'postrouting');
-  all.push(await add());
-  assert.equal(shared().match(/vmap/g)?.length, 2);
-  nft('delete', 'table', 'ip', 'podwire-cni');
-  all.push(await add());
-  assert.equal(shared().match(/vmap/g)?.length, 2);
-  // The last DEL of all takes the tables away: one by a plugin without the agent, then one by the agent itself.
-  for (const { call, config } of all) await world.must('DEL', config, { ...call, program: plugin() });
-  await nothingRemains(world);
-  const last = await add();
-  assert.equal(shared().match(/vmap/g)?.length, 2);
-  await world.must('DEL', last.config, last.call);
-  await nothingRemains(world);
-  const again = await add();
-  await world.must('DEL', again.config, again.call);
-  await nothingRemains(world);
-});
+}
 
-test('containers of one network share what they are masqueraded by; the last of a network takes it away', {
-  skip,
-}, async () => {
-  using world = new World();
-  await using _ = await startAgent(world);
-  const program = thinClient(world, NOBODY);
-  const chains = () => world.in(world.node, 'nft', 'list', 'table', 'ip', 'podwire-cni').match(/chain from-\S+/g) ?? [];
-  const other = world.config({ name: 'net2', ipMasq: true, nonMasqueradeCIDRs: ['192.0.2.0/24'] });
-  const attach = async (container: string, config: object) => {
-    const call = { netns: world.container(), container, program };
-    await world.must('CHECK', { ...config, prevResult: await world.must('ADD', config, call) }, call);
-    return () => world.must('DEL', config, call);
-  };
-  const leave = [await attach('c1', world.config()), await attach('c2', world.config())];
-  assert.equal(new Set(chains()).size, 1);
-  leave.push(await attach('c3', other), await attach('c4', other));
-  const both = chains();
-  assert.equal(both.length, 2);
-  await leave[2]!();
-  assert.deepEqual(chains(), both);
-  await leave[3]!();
-  assert.equal(chains().length, 1);
-  // The agent sends again what was taken away.
-  leave.push(await attach('c3', other));
-  assert.deepEqual(chains().toSorted(), both.toSorted());
-  for (const each of [leave[0]!, leave[1]!, leave[4]!]) await each();
-  await nothingRemains(world);
-});
+test(
+  'with an agent every verb is answered without another program, and what was made is the same',
+  {
+    skip,
+  },
+  withAgent(async (world, program) => {
+    assert.ok(statSync(program).size < 10_000);
+    const call = { netns: world.container(), program };
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
+    const config = world.config({ runtimeConfig });
+    assert.ok((await world.must('VERSION', config, call)).supportedVersions.includes('1.1.0'));
+    const prevResult = await world.must('ADD', config, call);
+    assert.equal(prevResult.ips[0].address, '10.22.0.2/32');
+    await world.must('CHECK', { ...config, prevResult }, call);
+    await world.must('STATUS', config, call);
+    await using outside = await serveIn(world.outside, OUTSIDE_IP);
+    assert.equal((await talk(call.netns, OUTSIDE_IP, outside.port))[1], 'ping');
+    world.in(world.node, 'nft', 'flush', 'map', 'ip', 'podwire-cni', 'host-ports');
+    const drifted = await world.call('CHECK', { ...config, prevResult }, call);
+    assert.deepEqual([drifted.code, drifted.json.code], [1, 101]);
+    assert.equal(await world.must('DEL', { ...config, prevResult }, call), undefined);
+    await nothingRemains(world);
+    await world.must('DEL', config, call);
+    await world.must('ADD', config, call);
+    await world.must('GC', { ...config, 'cni.dev/valid-attachments': [] }, call);
+    await nothingRemains(world);
+  }),
+);
+
+test(
+  'an error of the agent is on stdout, and the exit code is not 0; the last byte of a long answer arrives',
+  {
+    skip,
+  },
+  withAgent(async (world, program) => {
+    const call = { netns: world.container(), program };
+    const refused = await world.call('ADD', world.config({ vlan: 5 }), call);
+    assert.deepEqual([refused.code, refused.json.code], [1, 2]);
+    // Longer than any buffer on the way: what an earlier plugin said is handed on whole.
+    const many = Array.from({ length: 4000 }, (_, i) => ({ dst: `10.${i >> 8}.${i & 255}.0/24`, gw: '192.0.2.1' }));
+    const prevResult = { cniVersion: '1.1.0', interfaces: [], ips: [], routes: many };
+    const result = await world.must('ADD', world.config({ prevResult }), call);
+    assert.equal(result.routes.length, many.length + 1);
+  }),
+);
+
+test(
+  'an agent refuses an interface that exists and leaves it as it is; what an ADD spent its time on is put down',
+  {
+    skip,
+  },
+  withAgent(async (world, program) => {
+    const call = { netns: world.container(), program };
+    const config = world.config({ ipMasq: false });
+    const prevResult = await world.must('ADD', config, call);
+    for (const container of ['c1', 'c2']) {
+      const again = await world.call('ADD', config, { ...call, container });
+      assert.deepEqual([again.code, again.json.code], [1, 4]);
+      assert.match(again.json.msg, /CNI_IFNAME: eth0 exists already/);
+    }
+    await world.must('CHECK', { ...config, prevResult }, call);
+    const attachments = new Attachments(join(world.dir, 'data'), 'net1');
+    const took = () => attachments.get({ containerID: 'c1', ifname: 'eth0' })?.took;
+    await until('it is put down', async () => took() !== undefined, 30_000);
+    assert.ok('interface' in took()!);
+    await world.must('DEL', config, call);
+    await nothingRemains(world);
+    assert.equal(took(), undefined);
+  }),
+);
+
+test(
+  'rules that all share are sent once, and again when somebody else has changed nftables',
+  { skip },
+  withAgent(async (world, program) => {
+    let count = 0;
+    const add = async () => {
+      const call = { netns: world.container(), container: `c${count++}`, program };
+      const runtimeConfig = { portMappings: [{ hostPort: 8080 + count, containerPort: 80 }] };
+      const config = world.config({ ipMasq: true, runtimeConfig });
+      await world.must('CHECK', { ...config, prevResult: await world.must('ADD', config, call) }, call);
+      return { call, config };
+    };
+    const nft = (...words: string[]) => world.in(world.node, 'nft', ...words);
+    const shared = () => nft('-a', 'list', 'chain', 'ip', 'podwire-cni', 'postrouting');
+    const all = [await add()];
+    const once = shared();
+    assert.equal(once.match(/vmap/g)?.length, 2);
+    all.push(await add());
+    assert.equal(shared(), once, 'the same rules under the same handles');
+    nft('flush', 'chain', 'ip', 'podwire-cni', 'postrouting');
+    all.push(await add());
+    assert.equal(shared().match(/vmap/g)?.length, 2);
+    nft('delete', 'table', 'ip', 'podwire-cni');
+    all.push(await add());
+    assert.equal(shared().match(/vmap/g)?.length, 2);
+    // The last DEL of all takes the tables away: one by a plugin without the agent, then one by the agent itself.
+    for (const { call, config } of all) await world.must('DEL', config, { ...call, program: plugin() });
+    await nothingRemains(world);
+    const last = await add();
+    assert.equal(shared().match(/vmap/g)?.length, 2);
+    await world.must('DEL', last.config, last.call);
+    await nothingRemains(world);
+    const again = await add();
+    await world.must('DEL', again.config, again.call);
+    await nothingRemains(world);
+  }),
+);
+
+test(
+  'containers of one network share what they are masqueraded by; the last of a network takes it away',
+  {
+    skip,
+  },
+  withAgent(async (world, program) => {
+    const chains = () =>
+      world.in(world.node, 'nft', 'list', 'table', 'ip', 'podwire-cni').match(/chain from-\S+/g) ?? [];
+    const other = world.config({ name: 'net2', ipMasq: true, nonMasqueradeCIDRs: ['192.0.2.0/24'] });
+    const attach = async (container: string, config: object) => {
+      const call = { netns: world.container(), container, program };
+      await world.must('CHECK', { ...config, prevResult: await world.must('ADD', config, call) }, call);
+      return () => world.must('DEL', config, call);
+    };
+    const leave = [await attach('c1', world.config()), await attach('c2', world.config())];
+    assert.equal(new Set(chains()).size, 1);
+    leave.push(await attach('c3', other), await attach('c4', other));
+    const both = chains();
+    assert.equal(both.length, 2);
+    await leave[2]!();
+    assert.deepEqual(chains(), both);
+    await leave[3]!();
+    assert.equal(chains().length, 1);
+    // The agent sends again what was taken away.
+    leave.push(await attach('c3', other));
+    assert.deepEqual(chains().toSorted(), both.toSorted());
+    for (const each of [leave[0]!, leave[1]!, leave[4]!]) await each();
+    await nothingRemains(world);
+  }),
+);
 
 test('the agent and the plugin that needs none share what they know', { skip }, async () => {
   using world = new World();
@@ -277,19 +292,24 @@ test('an agent that is told to end answers those that it has taken, and what was
   await nothingRemains(world);
 });
 
-test(`${AT_ONCE} ADDs at once: no address twice, and none left after as many DELs`, { skip }, async () => {
-  using world = new World();
-  await using _ = await startAgent(world);
-  const program = thinClient(world, NOBODY);
-  const calls = Array.from({ length: AT_ONCE }, (_, i) => ({ netns: world.container(), container: `c${i}`, program }));
-  const results = await Promise.all(calls.map((call) => world.must('ADD', world.config(), call)));
-  const addresses = results.map((each) => each.ips[0].address);
-  assert.equal(new Set(addresses).size, AT_ONCE);
-  await Promise.all(calls.map((call) => world.must('DEL', world.config(), call)));
-  await nothingRemains(world);
-  const held = heldInNetworks(join(world.dir, 'data')).filter(({ state }) => state !== 'resting');
-  assert.deepEqual(held, []);
-});
+test(
+  `${AT_ONCE} ADDs at once: no address twice, and none left after as many DELs`,
+  { skip },
+  withAgent(async (world, program) => {
+    const calls = Array.from({ length: AT_ONCE }, (_, i) => ({
+      netns: world.container(),
+      container: `c${i}`,
+      program,
+    }));
+    const results = await Promise.all(calls.map((call) => world.must('ADD', world.config(), call)));
+    const addresses = results.map((each) => each.ips[0].address);
+    assert.equal(new Set(addresses).size, AT_ONCE);
+    await Promise.all(calls.map((call) => world.must('DEL', world.config(), call)));
+    await nothingRemains(world);
+    const held = heldInNetworks(join(world.dir, 'data')).filter(({ state }) => state !== 'resting');
+    assert.deepEqual(held, []);
+  }),
+);
 
 test('no file is left of a client that was replaced, and the IPAM plugin is a link to it', { skip }, () => {
   using world = new World();
