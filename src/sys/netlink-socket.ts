@@ -50,9 +50,16 @@ export class NetlinkError extends SysError {
   }
 }
 
+/** An answer like another, where somebody asks whether something is there: what called for it costs more to write down than the answer. */
 function refusal(message: NetlinkMessage, index: number): NetlinkError {
   const { errno, text } = decodeStatus(message);
-  return new NetlinkError(errno, index, text);
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new NetlinkError(errno, index, text);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** One buffer for all sockets of a thread: what is kept beyond the call is copied out. */
