@@ -91,15 +91,15 @@ async function findAddress(
     throw new Fault(`there is no Service ${namespace}/${service} of type LoadBalancer`, {
       mend:
         known.length > 0
-          ? `there are ${[...new Set(known)].join(', ')} (-n NAMESPACE)`
+          ? `podwire lb rehearse svc/NAMESPACE/NAME, of ${[...new Set(known)].join(', ')}`
           : 'kubectl expose … --type LoadBalancer',
     });
   }
   const found = all.find((row) => row.address !== undefined && (address === undefined || row.address === address));
   if (found) return found;
-  throw new Fault(
-    address ? `${service} has not the address ${address}` : `${service} has no address: ${all[0]!.waiting}`,
-  );
+  const addresses = all.flatMap((row) => row.address ?? []);
+  if (addresses.length === 0) throw new Fault(`${service} has no address: ${all[0]!.waiting}`);
+  throw new Fault(`${service} has not the address ${address}`, { mend: `it has ${addresses.join(', ')}` });
 }
 
 async function successes(client: ConnectingClient, since: number): Promise<boolean> {

@@ -88,10 +88,13 @@ export async function moveAddress(
   const holder = nodes.find(({ layout }) => layout.name === claim?.node);
   if (!claim || !holder)
     throw new Fault(`no node answers for ${address}`, { mend: 'podwire lb, which lists who answers for what' });
-  if (claim.node === to) throw new Fault(`${to} answers for ${address} already`);
+  if (claim.node === to) throw new Fault(`${to} answers for ${address} already`, { mend: 'leave out --to' });
+  const names = nodes.map(({ layout }) => layout.name);
+  if (to !== undefined && !names.includes(to))
+    throw new Fault(`there is no node "${to}"`, { mend: `the nodes are ${names.join(', ')}` });
   const next = await holder.moveAddress(address, to);
   if (next !== undefined) return { from: claim.node, to: next };
-  throw new Fault(`${to ?? 'no other node'} can answer for ${address} now`, {
+  throw new Fault(`${to === undefined ? 'no other node can' : `${to} cannot`} answer for ${address} now`, {
     mend:
       'nodes that can are Ready, on the same segment, not excluded from load balancers, ' +
       'and with externalTrafficPolicy Local have a ready endpoint',

@@ -256,8 +256,17 @@ test('a rehearsal moves the address there and back, and says how long nobody cou
     /FROM +TO +MOVED IN +BLACKOUT/,
   );
   await held(V4, (node) => node === other);
-  const refused = await machine.podwire('lb', 'rehearse', 'svc/nothing');
-  assert.match(refused.stderr, /there is no Service default\/nothing of type LoadBalancer/);
+  const refused = async (...words: string[]) => (await machine.podwire('lb', 'rehearse', ...words)).stderr;
+  assert.match(
+    await refused('svc/nothing'),
+    /there is no Service default\/nothing of type LoadBalancer\. Try: podwire lb rehearse svc\/NAMESPACE\/NAME, of default\/web/,
+  );
+  assert.match(
+    await refused('web', '--to', 'node-9'),
+    /there is no node "node-9"\. The nodes are node-1, node-2, node-3/,
+  );
+  assert.match(await refused('default/web', '--to', other), new RegExp(`${other} answers for ${V4} already`));
+  assert.match(await refused('svc/default/web', '--address', '192.0.2.9'), new RegExp(`It has ${V4}, `));
 });
 
 test('a daemon that is killed leaves its nodes answering, and the next one takes up what they hold', {
