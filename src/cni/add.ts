@@ -7,7 +7,7 @@ import type { NetConfig } from './config.ts';
 import { detach } from './del.ts';
 import { CniError, CODE } from './error.ts';
 import { type Ipam, ipamOf } from './ipam.ts';
-import { OUR_IPAM, readIpam } from './ipam-config.ts';
+import { OUR_IPAM } from './ipam-config.ts';
 import { checkNamespace } from './namespace.ts';
 import type { Request } from './request.ts';
 import { EMPTY_RESULT, type Result, type ResultDns } from './result.ts';
@@ -53,7 +53,7 @@ async function addInterface(config: NetConfig, request: Request, netns: string, 
       near: [],
       ...(config.mac !== undefined && { mac: config.mac }),
       ...(config.ipamType !== OUR_IPAM && { gateways: gatewaysOf(leased) }),
-      ...(config.ipMasq && { unmasqueraded: [...insideOf(config, request, leased), ...config.nonMasqueradeCIDRs] }),
+      ...(config.ipMasq && { unmasqueraded: [...ipam.inside(leased), ...config.nonMasqueradeCIDRs] }),
     };
     const routes = leased.routes.map(({ dst, priority, mtu }) => ({
       dst,
@@ -77,18 +77,6 @@ function gatewaysOf({ ips }: Result): Record<IP, IP> {
   return Object.fromEntries(
     ips.flatMap(({ address, gateway }) => (gateway === undefined ? [] : [[parsePrefix(address).ip, gateway]])),
   );
-}
-
-/** The network's prefixes: containers of a network see each other's own address. */
-function insideOf(config: NetConfig, request: Request, leased: Result): CIDR[] {
-  if (config.ipamType !== OUR_IPAM) return leased.ips.map(({ address }) => networkOf(address));
-  return [
-    ...new Set(
-      readIpam(config.reader, request.args)
-        .rangeSets.flat()
-        .map(({ subnet }) => subnet),
-    ),
-  ];
 }
 
 function attachmentOf(config: NetConfig, { containerID, ifname }: Request, netns: string) {

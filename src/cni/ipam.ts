@@ -1,6 +1,6 @@
 // Room cni: where an interface's addresses come from: our files, or any IPAM plugin on CNI_PATH.
 import type { IP } from '../addr/ip.ts';
-import { type CIDR, hostPrefix, parsePrefix, prefixContains } from '../addr/prefix.ts';
+import { type CIDR, hostPrefix, networkOf, parsePrefix, prefixContains } from '../addr/prefix.ts';
 import { FileLeases, NoAddress } from '../ipam/file-leases.ts';
 import { type Attachment, leasesDir } from './attachment.ts';
 import { type NetConfig, requireValidAttachments } from './config.ts';
@@ -13,6 +13,8 @@ import { EMPTY_RESULT, type Result } from './result.ts';
 /** The verbs as an IPAM plugin has them; each throws a CniError. */
 export interface Ipam {
   add(): Result;
+  /** The network's prefixes: its containers see each other's own address. */
+  inside(leased: Result): CIDR[];
   del(): void;
   check(attachment: Attachment): void;
   gc(): void;
@@ -29,6 +31,7 @@ export function ipamOf(config: NetConfig, request: Request): Ipam | undefined {
 export class OurIpam implements Ipam {
   readonly #config: NetConfig;
   readonly #request: Request;
+  #ipam: IpamConfig | undefined;
 
   constructor(config: NetConfig, request: Request) {
     this.#config = config;
@@ -36,7 +39,8 @@ export class OurIpam implements Ipam {
   }
 
   #read(): IpamConfig {
-    return readIpam(this.#config.reader, this.#request.args);
+    this.#ipam ??= readIpam(this.#config.reader, this.#request.args);
+    return this.#ipam;
   }
 
   #leases(rest: number): FileLeases {
@@ -68,6 +72,11 @@ export class OurIpam implements Ipam {
       const code = error.later === undefined && ipam.requested.length > 0 ? CODE.invalidConfig : CODE.tryLater;
       throw new CniError(code, `ipam of network ${this.#config.name}: ${error.message}`, error.mend);
     }
+  }
+
+  inside(): CIDR[] {
+    const ranges = this.#read().rangeSets.flat();
+    return [...new Set(ranges.map(({ subnet }) => subnet))];
   }
 
   /** Reads as little of the configuration as can be: what is wrong with it must not keep addresses. */
@@ -108,6 +117,9 @@ class DelegatedIpam implements Ipam {
 
   add(): Result {
     return this.#run('ADD') ?? EMPTY_RESULT;
+  }
+  inside({ ips }: Result): CIDR[] {
+    return ips.map(({ address }) => networkOf(address));
   }
   del(): void {
     this.#run('DEL');
