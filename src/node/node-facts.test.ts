@@ -6,8 +6,8 @@ import { factsOf } from './node-facts.ts';
 
 const options = {
   nodeName: 'node-1',
-  // In networks that no machine has: a cluster's leg on this one would be among its addresses.
-  nodeIPs: ['192.0.2.11', '2001:db8::11'],
+  // In a network so small that this machine is hardly in it, as by its own leg it is in that of a cluster which is up.
+  nodeIPs: ['203.0.113.11', '2001:db8::11'],
   podCIDRs: ['10.244.0.0/24'],
   clusterPodCIDRs: ['10.244.0.0/16'],
   serviceCIDRs: ['10.96.0.0/16'],
@@ -18,8 +18,8 @@ test("NodePorts are open at the node's first addresses, or where its addresses l
   const open = (...nodePortAddresses: string[]) => factsOf({ ...options, nodePortAddresses }, undefined).nodePortIPs;
   assert.equal(open(), undefined);
   assert.equal(open('primary'), undefined);
-  assert.deepEqual(open('192.0.2.0/24'), ['192.0.2.11']);
-  assert.deepEqual(open('2001:db8::/32', '192.0.2.0/24')?.toSorted(), ['192.0.2.11', '2001:db8::11']);
+  assert.deepEqual(open('203.0.113.8/29'), ['203.0.113.11']);
+  assert.deepEqual(open('2001:db8::/32', '203.0.113.8/29')?.toSorted(), ['2001:db8::11', '203.0.113.11']);
   // Of loopback none: that traffic would have to come back to where it cannot.
   assert.deepEqual(open('127.0.0.0/8'), []);
 });
