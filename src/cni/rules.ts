@@ -52,7 +52,7 @@ export function sharedParts(attachment: Attachment): SharedPart[] {
 export function leavingParts(attachment: Attachment): SharedPart[] {
   return familiesOf(attachment).flatMap((family) => {
     const inside = insideOf(attachment, family);
-    return inside ? [{ name: leavingName(inside), items: () => [leavingChain(family, inside)] }] : [];
+    return inside ? [{ name: inside.join(' '), items: () => [leavingChain(family, inside)] }] : [];
   });
 }
 
