@@ -149,6 +149,7 @@ export function runCniShow({
   readonly output: string;
   readonly dataDir?: string;
 }): void {
+  requireRoot();
   const nodes = knownClusters().flatMap((cluster) =>
     nodesOf(cluster).flatMap((node) => attachedIn(nodeDataDir(nodeDir(cluster, node)), `node ${cluster}/${node}`)),
   );

@@ -1,9 +1,7 @@
 // Room cli: `podwire dns trace`.
 import { readFileSync } from 'node:fs';
-import { Client } from '../client/client.ts';
-import { openKubeconfig } from '../client/kubeconfig.ts';
 import { knownCluster } from '../cluster/known.ts';
-import { clusterPaths, nodeDir } from '../cluster/paths.ts';
+import { nodeDir } from '../cluster/paths.ts';
 import { placeOfPod } from '../cluster/pod-place.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { type LookupTrace, type TracedType, traceLookup } from '../dns/lookup-trace.ts';
@@ -14,6 +12,7 @@ import { isNotFound } from '../objects/status.ts';
 import type { Pod } from '../objects/types.ts';
 import { Fault } from '../observe/fault.ts';
 import { enterNetns } from '../sys/netns.ts';
+import { askCluster } from './cluster-client.ts';
 import { formatTable } from './table.ts';
 
 interface TraceFlags {
@@ -73,10 +72,8 @@ function typesOf(text: string): TracedType[] {
 /** `asked`: `NAME` or `NAMESPACE/NAME`. */
 async function findPod(asked: string, flags: TraceFlags): Promise<Pod> {
   const [name = '', namespace = flags.namespace] = asked.split('/').reverse();
-  const { kubeconfig } = clusterPaths(knownCluster(flags.name));
-  const client = new Client(openKubeconfig(kubeconfig));
   try {
-    const pod = await client.get('Pod', name, namespace);
+    const pod = await askCluster(knownCluster(flags.name), (client) => client.get('Pod', name, namespace));
     if (!pod.spec.nodeName) throw new Fault(`pod ${namespace}/${name} is on no node yet`);
     return pod;
   } catch (error) {
@@ -84,8 +81,6 @@ async function findPod(asked: string, flags: TraceFlags): Promise<Pod> {
     throw new Fault(`there is no pod ${namespace}/${name}`, {
       mend: 'kubectl get pods -A, which lists them; -n names the namespace',
     });
-  } finally {
-    client.transport.close();
   }
 }
 

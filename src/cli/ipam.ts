@@ -45,6 +45,8 @@ export function nodesOf(cluster: string): string[] {
 }
 
 export function runIpamShow({ output, dataDir = DATA_DIR, network, name }: IpamFlags): void {
+  // Who may not look would see nothing.
+  requireRoot();
   const wanted = network === undefined ? undefined : `network ${network}`;
   const all = name === undefined ? allHeld(dataDir) : heldByNodes([knownCluster(name)]);
   print(
@@ -56,6 +58,7 @@ export function runIpamShow({ output, dataDir = DATA_DIR, network, name }: IpamF
 
 /** Exit code 3 when something is leaked. */
 export function runIpamCheck({ output, dataDir = DATA_DIR }: IpamFlags): void {
+  requireRoot();
   const held = allHeld(dataDir).filter(({ state }) => state !== 'resting');
   const leaked = held.filter(({ state }) => state === 'leaked');
   const strays = unmatched(dataDir);

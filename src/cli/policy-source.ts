@@ -2,8 +2,6 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { Client } from '../client/client.ts';
-import { openKubeconfig } from '../client/kubeconfig.ts';
 import { noCluster } from '../cluster/known.ts';
 import { dnsServiceIPs } from '../cluster/layout.ts';
 import { clusterPaths } from '../cluster/paths.ts';
@@ -25,6 +23,7 @@ import { type Directory, directoryOf } from '../plan/policy/ends.ts';
 import { PolicyEngine } from '../plan/policy/engine.ts';
 import { dnsPod } from '../plan/policy/pod.ts';
 import { type AnyPolicy, POLICY_KINDS, policyId, policyKind } from '../plan/policy/read-policy.ts';
+import { askCluster } from './cluster-client.ts';
 
 export interface PolicySource {
   readonly engine: PolicyEngine;
@@ -58,21 +57,18 @@ async function ofCluster(name: string): Promise<{ objects: DraftObject[]; dns: r
   const { kubeconfig } = clusterPaths(name);
   const config = storedConfig(name);
   if (!config || !existsSync(kubeconfig)) throw noCluster(name, '-f DIR reads manifests');
-  const client = new Client(openKubeconfig(kubeconfig));
-  try {
-    const kinds = ['Pod', 'Namespace', 'Node', 'Service', 'ServiceAccount', 'CalicoTier', ...POLICY_KINDS] as const;
-    const lists = await Promise.all(
+  const kinds = ['Pod', 'Namespace', 'Node', 'Service', 'ServiceAccount', 'CalicoTier', ...POLICY_KINDS] as const;
+  const lists = await askCluster(name, (client) =>
+    Promise.all(
       kinds.map(async (kind) => {
         const { items } = await client.list(kind);
         const { apiKind } = kindRow(kind);
         const apiVersion = apiVersionOf(kindRow(kind));
         return items.map((item): DraftObject => ({ ...(item as unknown as DraftObject), apiVersion, kind: apiKind }));
       }),
-    );
-    return { objects: lists.flat(), dns: dnsServiceIPs(config) };
-  } finally {
-    client.transport.close();
-  }
+    ),
+  );
+  return { objects: lists.flat(), dns: dnsServiceIPs(config) };
 }
 
 /** Throws a Fault that names the file at fault. */

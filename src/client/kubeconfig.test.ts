@@ -1,6 +1,6 @@
 // Room client: tests of kubeconfigs: which server, which credentials, and what is said when it does not tell.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -66,4 +66,20 @@ test('what cannot be used is said in one line', async () => {
   await faults(readKubeconfig(file(''), 'x'), /has no context "x"/);
   await faults(readKubeconfig(file(CONFIG), 'lost'), /names no server/);
   await faults(openKubeconfig(join(directory, 'missing')).request({ method: 'GET', path: '/api' }), /cannot be read/);
+});
+
+test('a kubeconfig of somebody else is said to be so, with what to do', {
+  skip: process.getuid?.() === 0 ? false : 'needs root',
+}, async () => {
+  const path = file(CONFIG);
+  chmodSync(directory, 0o755);
+  chmodSync(path, 0o600);
+  // Nobody. What is read is read at once, before we are ourselves again.
+  process.seteuid!(65534);
+  const asked = readKubeconfig(path);
+  process.seteuid!(0);
+  await assert.rejects(
+    asked,
+    (error) => error instanceof Fault && /is not yours to read$/.test(error.message) && /sudo/.test(error.mend ?? ''),
+  );
 });

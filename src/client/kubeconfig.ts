@@ -42,7 +42,14 @@ export async function readKubeconfig(path: string, context?: string): Promise<Ht
   try {
     config = (parse(readFileSync(path, 'utf8')) ?? {}) as Kubeconfig;
   } catch (cause) {
-    throw new Fault(`the kubeconfig ${path} cannot be read: ${(cause as Error).message}`, { cause });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'EACCES') {
+      throw new Fault(`the kubeconfig ${path} is not yours to read`, {
+        mend: 'run it with sudo, or as the user who started the cluster with sudo',
+        cause,
+      });
+    }
+    throw new Fault(`the kubeconfig ${path} cannot be read: ${message}`, { cause });
   }
   const name = context ?? config['current-context'];
   const chosen = config.contexts?.find((each) => each.name === name)?.context;

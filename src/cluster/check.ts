@@ -7,9 +7,11 @@ import { openKernel } from '../kernel/linux.ts';
 import { socketLbLacks } from '../kernel/socket-lb.ts';
 import { createNetns, netnsPath, removeNamespace } from '../sys/netns.ts';
 import { openSocket } from '../sys/socket.ts';
+import { takesUp } from './known.ts';
 import { fabricExists } from './namespaces.ts';
 import type { PathReport } from './path-check.ts';
 import { stateRoot } from './paths.ts';
+import { runningDaemon } from './pidfile.ts';
 import { findProgram } from './programs.ts';
 import { CHROOT_MEND, isChroot } from './root.ts';
 import { storedConfig } from './slot.ts';
@@ -40,7 +42,19 @@ export async function checkCluster(clusterName: string): Promise<CheckRow[]> {
     import('./foreign-check.ts'),
     import('./neighbour-check.ts'),
   ]);
-  return [...(await checkPaths(config)), ...checkForeignRules(config), ...checkNeighbours(config)];
+  return [
+    checkDaemon(clusterName),
+    ...(await checkPaths(config)),
+    ...checkForeignRules(config),
+    ...checkNeighbours(config),
+  ];
+}
+
+function checkDaemon(name: string): CheckRow {
+  const what = `daemon of ${name}`;
+  if (runningDaemon(name)) return { what, state: 'ok', detail: 'runs' };
+  const detail = 'is not running; pods and their traffic go on';
+  return { what, state: 'broken', detail, mend: takesUp(name) };
 }
 
 export async function checkMachine(): Promise<CheckRow[]> {

@@ -78,7 +78,7 @@ function refuseOtherConfig(stored: ClusterConfig, said: readonly PartialConfig[]
     for (const [field, value] of Object.entries(part)) {
       const kept = stored[field as keyof ClusterConfig];
       if (agrees(kept, value)) continue;
-      throw new Fault(`cluster ${stored.name} is there from before with another ${field}`, {
+      throw new Fault(`cluster ${stored.name} is there from before, with another value of ${field}`, {
         mend: `podwire down --name ${stored.name} first, or leave ${field} out to take up what runs`,
       });
     }

@@ -183,7 +183,15 @@ describe('a cluster of one node', { skip }, () => {
   });
 
   test('a plain user is told that it takes root', async () => {
-    for (const words of [['status'], ['image', 'ls'], ['down'], ['node', 'exec', 'node-1', '--', 'true']]) {
+    for (const words of [
+      ['status'],
+      ['image', 'ls'],
+      ['down'],
+      ['node', 'exec', 'node-1', '--', 'true'],
+      ['ipam', 'show'],
+      ['ipam', 'check'],
+      ['cni', 'show'],
+    ]) {
       const outcome = await machine.run('unshare', ['--user', process.execPath, cliScript(), ...words]);
       assert.deepEqual(
         [outcome.code, /needs root.* Run it with sudo\n$/.test(outcome.stderr)],

@@ -139,6 +139,27 @@ test('kill -9 of the daemon: traffic goes on, and up adopts what runs without a 
   const earlier = holders();
   process.kill(daemonPid(), 'SIGKILL');
   await until('the daemon is gone', async () => (await machine.podwire('status')).code === 3);
+  const { cluster } = machine;
+  for (const words of [
+    ['trace', 'demo/client', 'svc/web'],
+    ['policy', 'matrix'],
+    ['dns', 'trace', 'demo/client', 'web'],
+    ['node', 'add'],
+    ['overlay', 'set', 'host-gw'],
+    ['lb'],
+  ]) {
+    const { code, stderr } = await machine.podwire(...words);
+    assert.equal(code, 1, words.join(' '));
+    assert.match(
+      stderr,
+      new RegExp(
+        `^podwire: the daemon of cluster ${cluster} is not running; .* go on.*\\. Try: podwire up --name ${cluster}, `,
+      ),
+    );
+  }
+  const checked = await machine.podwire('check');
+  assert.equal(checked.code, 1);
+  assert.match(checked.stdout, new RegExp(`\ndaemon of ${cluster} +broken +is not running`));
   // From the machine through the Service, so over nft of a node, and over the overlay where the endpoint is remote.
   for (let i = 0; i < 30; i++) {
     const answer = await machine.must('curl', ['-sf', '--max-time', '20', `http://${web.clusterIP}/hostname`]);
