@@ -83,7 +83,7 @@ export type LBPool = Pick<Lease, 'apiVersion' | 'kind' | 'metadata'> & {
     namespaceSelector?: Json<k8s.V1LabelSelector>;
     serviceSelector?: Json<k8s.V1LabelSelector>;
   };
-  status?: { assigned?: number; free?: number };
+  status?: { assigned?: number; free?: number; conditions?: Json<k8s.V1Condition>[] };
 };
 
 export type {

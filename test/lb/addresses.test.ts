@@ -117,6 +117,33 @@ test('a pool that comes later serves who waits, and the request of a family that
   await hasAddress(cluster, 'web', '10.9.0.5');
 });
 
+test('a pool says that Services can have its addresses, that another has some first, or that all are taken by nodes', async () => {
+  await using cluster = await startCluster(OPTIONS);
+  const { client, until } = cluster;
+  const pool = (name: string, spec: object) => client.create('LBPool', { metadata: { name }, spec } as never);
+  const says = (name: string, reason: string) =>
+    until(`${name} says ${reason}`, async () => {
+      const { status } = await client.get('LBPool', name);
+      return status?.conditions?.find((each) => each.type === 'Accepted' && each.reason === reason);
+    });
+  assert.equal((await says('default', 'Accepted')).status, 'True');
+  await pool('first', { addresses: ['10.9.0.0/30', '172.30.0.202'], priority: 5 });
+  const overlaps = await says('default', 'Overlaps');
+  const text = '172.30.0.200-172.30.0.202 overlaps 172.30.0.202 of LBPool first, which is tried first';
+  assert.deepEqual([overlaps.status, overlaps.message], ['True', text]);
+  await says('first', 'Accepted');
+  await pool('useless', { addresses: ['172.30.0.201'] });
+  assert.equal((await says('useless', 'Reserved')).status, 'False');
+  await client.delete('LBPool', 'first');
+  await says('default', 'Accepted');
+  const { metadata, status } = await client.get('LBPool', 'default');
+  // Once it is said, nothing is written again.
+  await client.create('LBPool', { metadata: { name: 'other' }, spec: { addresses: ['10.9.0.5'] } });
+  await says('other', 'Accepted');
+  const after = await client.get('LBPool', 'default');
+  assert.deepEqual([after.metadata.resourceVersion, after.status], [metadata.resourceVersion, status]);
+});
+
 test('a pool that makes no sense is refused field by field', async () => {
   await using cluster = await startCluster({});
   const addresses = ['10.0.0.9-10.0.0.1', '10.1.0.0/30', '10.1.0.2', 'web', '127.0.0.1'];

@@ -5,6 +5,7 @@ import type { LBPool } from '../../objects/types.ts';
 import { logger } from '../../observe/log.ts';
 import type { ControllerContext } from '../controller.ts';
 import { createQueue, type Queue } from '../queue.ts';
+import { acceptanceOf, withAcceptance } from './acceptance.ts';
 import type { AddressBook } from './book.ts';
 import { countPool, inOrder, type Pool, readPool, type Supply } from './choose.ts';
 
@@ -38,7 +39,9 @@ export class Pools {
       this.count();
     });
     informers.of('Node').onChange((change) => {
-      if (change.type !== 'update') this.#reserved = undefined;
+      if (change.type === 'update') return;
+      this.#reserved = undefined;
+      this.count();
     });
     this.ready = this.#ensureDefault();
   }
@@ -93,9 +96,12 @@ export class Pools {
     const pool = this.#read.get(name);
     if (!pool || pool.object.metadata.deletionTimestamp) return;
     const counted = countPool(pool, { book: this.#book, reserved: this.#reservedNow() });
+    const said = acceptanceOf(pool, counted.assigned + counted.free, this.#ordered);
+    const conditions = withAcceptance(pool.object, said);
     const { status } = pool.object;
-    if (status?.assigned === counted.assigned && status.free === counted.free) return;
-    const written = await this.#context.client.patch('LBPool', { name, subresource: 'status' }, { status: counted });
+    if (!conditions && status?.assigned === counted.assigned && status.free === counted.free) return;
+    const patch = { status: { ...counted, ...(conditions && { conditions }) } };
+    const written = await this.#context.client.patch('LBPool', { name, subresource: 'status' }, patch);
     await this.#context.informers.echo('LBPool').written(written);
   }
 

@@ -15,7 +15,10 @@ export const OWN_MODELS: ReadonlyMap<string, Documented> = new Map([
       ...TYPE,
       metadata: ['V1ObjectMeta', 'Name, labels and annotations.'],
       spec: ['V1alpha1LBPoolSpec!', 'The addresses, and which Services may have them.'],
-      status: ['V1alpha1LBPoolStatus', 'How many addresses are in use. Written by the allocation controller.'],
+      status: [
+        'V1alpha1LBPoolStatus',
+        'How many addresses are in use, and whether all can be. Written by the allocation controller.',
+      ],
     }),
   ],
   [
@@ -51,6 +54,10 @@ export const OWN_MODELS: ReadonlyMap<string, Documented> = new Map([
     model('podwire.v1alpha1.LBPoolStatus', 'How many addresses of a pool are in use.', {
       assigned: ['int64', 'Addresses that Services have.'],
       free: ['int64', 'Addresses that can still be had.'],
+      conditions: [
+        '[]V1Condition',
+        'Accepted: whether Services can have its addresses, and what of them is another pool’s first.',
+      ],
     }),
   ],
 ]);

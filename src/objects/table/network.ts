@@ -86,10 +86,16 @@ export const networkPolicyColumns: readonly Column<NetworkPolicy>[] = [
   AGE,
 ];
 
+/** A staged one denies and allows nothing. */
+const MODE: Column<Pick<ClusterNetworkPolicy, 'metadata'>> = column('Mode', ({ metadata }) =>
+  metadata.annotations?.['podwire.io/mode'] === 'staged' ? 'Staged' : 'Enforced',
+);
+
 export const clusterNetworkPolicyColumns: readonly Column<ClusterNetworkPolicy>[] = [
   NAME,
   column('Tier', ({ spec }) => spec.tier),
   column('Priority', ({ spec }) => String(spec.priority)),
+  MODE,
   AGE,
 ];
 
@@ -97,6 +103,7 @@ export const calicoPolicyColumns: readonly Column<CalicoNetworkPolicy | GlobalNe
   NAME,
   column('Tier', ({ spec }) => spec.tier ?? 'default'),
   column('Order', ({ spec }) => (spec.order === undefined ? NONE : String(spec.order))),
+  MODE,
   AGE,
 ];
 
@@ -141,6 +148,7 @@ export const lbPoolColumns: readonly Column<LBPool>[] = [
   column('Addresses', ({ spec }) => firstOf(spec?.addresses ?? [], MAX_SHOWN)),
   column('Assigned', ({ status }) => status?.assigned ?? 0, INTEGER),
   column('Free', ({ status }) => status?.free ?? 0, INTEGER),
+  column('Status', ({ status }) => status?.conditions?.find(({ type }) => type === 'Accepted')?.reason ?? ''),
   column('Priority', ({ spec }) => spec?.priority ?? 0, { ...INTEGER, ...WIDE }),
   AGE,
 ];

@@ -45,6 +45,9 @@ const headers: [kind: Kind, header: string][] = [
   ['ServiceAccount', 'NAME SECRETS AGE'],
   ['Event', 'LAST SEEN TYPE REASON OBJECT SUBOBJECT SOURCE MESSAGE FIRST SEEN COUNT NAME'],
   ['ServiceCIDR', 'NAME CIDRS AGE'],
+  ['LBPool', 'NAME AUTO-ASSIGN ADDRESSES ASSIGNED FREE STATUS PRIORITY AGE'],
+  ['ClusterNetworkPolicy', 'NAME TIER PRIORITY MODE AGE'],
+  ['GlobalNetworkPolicy', 'NAME TIER ORDER MODE AGE'],
   ['IPAddress', 'NAME PARENTREF AGE'],
   ['Lease', 'NAME HOLDER AGE'],
 ];
