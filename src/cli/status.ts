@@ -68,9 +68,11 @@ function render(status: ClusterStatus): string {
   ].join('\n\n');
 }
 
-function nextSteps(status: ClusterStatus): string {
+export function nextSteps(status: ClusterStatus): string {
   const nodePort = status.services.flatMap((each) => each.ports).find((port) => port.includes(':'));
   const port = nodePort?.split(':')[1]?.split('/')[0];
+  const ip = status.nodes[0]?.ips[0] ?? '';
+  const table = ip.includes(':') ? 'ip6' : 'ip';
   const client = status.pods.find((pod) => pod.name === 'client');
   return [
     '',
@@ -79,10 +81,14 @@ function nextSteps(status: ClusterStatus): string {
     `  export KUBECONFIG=${status.kubeconfig}`,
     '  kubectl get nodes,pods,svc -A -o wide',
     ...(client ? [`  kubectl -n ${client.namespace} exec client -- curl -s http://web.demo/hostname`] : []),
-    ...(port ? [`  curl http://${status.nodes[0]?.ips[0]}:${port}/hostname`] : []),
-    `  ${commandName()} node exec${nameFlag(status.name)} ${status.nodes[0]?.name} -- nft list map ip podwire services`,
+    ...(port ? [`  curl http://${authority(ip, port)}/hostname`] : []),
+    `  ${commandName()} node exec${nameFlag(status.name)} ${status.nodes[0]?.name} -- nft list map ${table} podwire services`,
     ...(findProgram('kubectl') ? [] : ['kubectl is not installed here; any from 1.32 on will do.']),
   ].join('\n');
+}
+
+function authority(ip: string, port: string): string {
+  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 /** What to type: the plain name where a shell finds it, else the path of our own. */

@@ -66,7 +66,13 @@ describe('a cluster of one node', { skip }, () => {
       const lines = (await machine.kubectl('logs', pod)).trim().split('\n');
       assert.deepEqual(lines, ['from the image', 'uid=1001(app) gid=1002(app) groups=50(staff)', '/home/app', 'sour']);
     }
-    await machine.kubectl('delete', 'pod', 'early', 'late');
+    // As podman saves it.
+    const saved = await machine.mustPodwire('image', 'load', dockerSave(machine.state, layers, ['localhost/cask:v1']));
+    assert.match(saved, /^Loaded .*localhost\/cask:v1/);
+    await machine.apply(JSON.stringify(imagePod('short', 'cask:v1')));
+    await until('it is found without localhost', async () => (await state('short')).terminated?.exitCode === 0);
+    await machine.mustPodwire('image', 'rm', 'cask:v1');
+    await machine.kubectl('delete', 'pod', 'early', 'late', 'short');
     await machine.mustPodwire('image', 'rm', 'box:v1');
     await machine.mustPodwire('image', 'rm', 'registry.example/box:v2');
     assert.deepEqual(JSON.parse(await machine.mustPodwire('image', 'ls', '-o', 'json')), []);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { builtinImage } from './builtin.ts';
-import { formatName, normalizeName } from './name.ts';
+import { formatName, normalizeName, possibleNames } from './name.ts';
 
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
 
@@ -19,6 +19,18 @@ for (const [text, expected] of [
   ['registry.example/a/b/c_d--e.f', 'registry.example/a/b/c_d--e.f:latest'],
 ] as const) {
   it(`${text} is ${expected}`, () => assert.equal(formatName(normalizeName(text)!), expected));
+}
+
+for (const [text, expected] of [
+  ['shop:1', ['docker.io/library/shop:1', 'localhost/shop:1']],
+  ['team/shop', ['docker.io/team/shop:latest', 'localhost/team/shop:latest']],
+  ['docker.io/shop:1', ['docker.io/library/shop:1']],
+  ['localhost/shop:1', ['localhost/shop:1']],
+  ['localhost:5000/shop:1', ['localhost:5000/shop:1']],
+  ['registry.example/shop', ['registry.example/shop:latest']],
+  ['a b', []],
+] as const) {
+  it(`${text} may be loaded as ${expected.join(' or ')}`, () => assert.deepEqual(possibleNames(text), expected));
 }
 
 it('a digest needs no tag, and keeps one', () => {

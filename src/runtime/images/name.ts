@@ -29,3 +29,13 @@ export function normalizeName(text: string): ImageName | undefined {
 export function formatName(name: ImageName): string {
   return `${name.repository}:${name.tag ?? 'latest'}`;
 }
+
+/** Under which names it may be loaded, the likelier first: what has no registry in it, podman saves as of `localhost`. */
+export function possibleNames(text: string): string[] {
+  const name = normalizeName(text);
+  if (!name) return [];
+  const formatted = formatName(name);
+  const [path = ''] = text.split(/[:@]/);
+  const hasRegistry = /^(index\.)?docker\.io\//.test(text) || text.startsWith(name.repository);
+  return hasRegistry ? [formatted] : [formatted, formatName({ ...name, repository: `localhost/${path}` })];
+}

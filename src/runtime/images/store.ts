@@ -17,7 +17,7 @@ import { type ArchivedImage, readArchive } from './archive.ts';
 import { builtinImage } from './builtin.ts';
 import { mountedLayers } from './in-use.ts';
 import { unpackLayer } from './layer.ts';
-import { formatName, normalizeName } from './name.ts';
+import { formatName, normalizeName, possibleNames } from './name.ts';
 
 export interface UnpackedImages extends ImageStore {
   /** Directories of a loaded image (`sha256:…`), uppermost first, as overlayfs wants them. */
@@ -148,8 +148,8 @@ class DirectoryOfImages implements UnpackedImages {
   remove(nameOrRef: string): void {
     const record = this.#find(nameOrRef);
     if (!record) throw new Fault(`there is no loaded image ${nameOrRef}`, { mend: 'podwire image ls' });
-    const normal = normalizeName(nameOrRef);
-    const kept = normal ? record.names.filter((name) => name !== formatName(normal)) : [];
+    const meant = possibleNames(nameOrRef).find((name) => record.names.includes(name));
+    const kept = meant === undefined ? [] : record.names.filter((name) => name !== meant);
     if (kept.length > 0 && kept.length < record.names.length) {
       this.#write({ ...record, names: kept });
       return;
@@ -177,7 +177,11 @@ class DirectoryOfImages implements UnpackedImages {
     if (normal.digest !== undefined) {
       return records.find(({ ref, manifestDigest }) => ref === normal.digest || manifestDigest === normal.digest);
     }
-    return records.find(({ names }) => names.includes(formatName(normal)));
+    for (const meant of possibleNames(name)) {
+      const found = records.find(({ names }) => names.includes(meant));
+      if (found) return found;
+    }
+    return undefined;
   }
 
   /** Newest first. */
