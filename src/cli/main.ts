@@ -6,7 +6,8 @@ import { podwireVersion } from '../observe/install.ts';
 
 const CNI_DATA_DIR = ['--data-dir <dir>', 'state of the stand-alone CNI plugin (its dataDir)'] as const;
 
-function program(): Command {
+/** All that can be typed. */
+export function program(): Command {
   const podwire = new Command('podwire')
     .description(
       'The whole Kubernetes network in one program: real nodes, pods, Services and DNS on a bare Linux machine.',
