@@ -93,6 +93,33 @@ for (const document of DOCUMENTS) {
   });
 }
 
+/** Of kubectl, podman, ctr, npx, dig and agnhost. */
+const OTHERS = [
+  '--cni',
+  '--dry-run',
+  '--http-port',
+  '--ip',
+  '--mac-address',
+  '--net',
+  '--rm',
+  '--rootfs',
+  '--timeout',
+  '--write',
+];
+
+function flagsOf(command: Command): string[] {
+  return [...command.options.map(({ long }) => long ?? ''), ...command.commands.flatMap(flagsOf)];
+}
+
+test('every flag of which the documents speak is there', () => {
+  const known = new Set([...flagsOf(program()), '--help', ...OTHERS]);
+  for (const document of DOCUMENTS) {
+    const flags = readFileSync(join(ROOT, document), 'utf8').matchAll(/(?<![\w-])--[a-z][a-z-]+/g);
+    const unknown = [...flags].map(([flag]) => flag).filter((flag) => !known.has(flag));
+    assert.deepEqual(unknown, [], document);
+  }
+});
+
 test('the documents tell people to type something', () => {
   const all = DOCUMENTS.flatMap(typedOf);
   assert.ok(all.length > 100, String(all.length));
