@@ -4,6 +4,7 @@ import { logger } from '../observe/log.ts';
 import type { OverlaySettings } from '../plan/overlay/backend.ts';
 import { serveControl } from './control.ts';
 import { datapathText } from './datapath.ts';
+import { forgetKernel } from './known-kernel.ts';
 import { launchBox } from './launch.ts';
 import type { Move } from './load-balancer.ts';
 import type { MemberVerb } from './members.ts';
@@ -68,6 +69,7 @@ process.on('unhandledRejection', (reason) => log.error({ err: reason }, 'a promi
 process.on('SIGHUP', () => {});
 run(process.argv[2]!, process.argv.includes('--demo')).catch((error: Error) => {
   log.fatal({ err: error }, 'the cluster could not start');
+  forgetKernel();
   tell({ type: 'failed', message: error.message, mend: error instanceof Fault ? error.mend : undefined });
   process.exitCode = 1;
   setTimeout(() => process.exit(1), 100);

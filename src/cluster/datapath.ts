@@ -1,10 +1,9 @@
 // Room cluster: the datapath that a cluster may have on this machine's kernel.
-import { probeFastPath } from '../kernel/fast-path.ts';
-import { supportsSwitch } from '../kernel/frame-switch.ts';
 import { socketLbLacks } from '../kernel/socket-lb.ts';
 import type { Datapath } from '../node/agent.ts';
 import { logger } from '../observe/log.ts';
 import type { ClusterConfig, ProxyMode } from './config.ts';
+import { askFastPath, askSwitch } from './known-kernel.ts';
 
 let probed: Datapath | undefined;
 
@@ -16,7 +15,7 @@ export function settleDatapath({ network }: Pick<ClusterConfig, 'network'>): Dat
 }
 
 function probeDatapath(level: 'info' | 'warn'): Datapath {
-  const answer = probeFastPath();
+  const answer = askFastPath();
   if ('numbers' in answer) return { kind: 'ebpf', numbers: answer.numbers };
   logger('cluster')[level]({ missing: answer.missing }, 'no eBPF fast path on this kernel: pods use nftables alone');
   return { kind: 'nftables', missing: answer.missing };
@@ -29,7 +28,7 @@ export function settleSwitch(config: Pick<ClusterConfig, 'network'>): boolean {
   const datapath = settleDatapath(config);
   if (datapath.kind === 'ebpf') return true;
   if (!datapath.missing) return false;
-  switched ??= supportsSwitch();
+  switched ??= askSwitch();
   return switched;
 }
 

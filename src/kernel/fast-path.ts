@@ -1,5 +1,7 @@
 // Room kernel: the fast path of one namespace: programs on links, and the maps in which they find pods and other nodes.
+import { hash } from 'node:crypto';
 import { closeSync } from 'node:fs';
+import type { Family } from '../addr/ip.ts';
 import { createMap, deleteElement, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
 import { kernelBtf } from '../sys/btf.ts';
 import { ticksPerSecond } from '../sys/clock.ts';
@@ -19,6 +21,7 @@ import {
   routeValue,
 } from '../wire/bpf/fast-path.ts';
 import { type AgainNumbers, type ConntrackNumbers, GENERATION_MAP, SLOT_MAP } from '../wire/bpf/flow-memory.ts';
+import { switchFrames } from '../wire/bpf/frame-switch.ts';
 import { deleteFilter, newClsact, replaceFilter } from '../wire/netlink/filter.ts';
 import { trySwitch } from './frame-switch.ts';
 import type { FastPath, FastPathItem, FastPod, FastRoute } from './items.ts';
@@ -27,9 +30,19 @@ import { linkIndex, requestOr } from './tc-links.ts';
 
 /** Behind the one that takes off outer headers (ipip-tunnels.ts). */
 const PRIORITY = 0x7078;
-const MAX_ENTRIES = 16384;
+const MAX_ROUTES = 16384;
+/** Of one node, where some 110 are usual; a hash takes 16 bytes for each at once. */
+const MAX_PODS = 4096;
 const GONE = new Set(['ENOENT', 'EINVAL', 'ENODEV']);
+const FAMILIES: readonly Family[] = [4, 6];
 const BUILDERS = { pod: fromPod, wire: fromWire } as const;
+
+export interface FastPathOptions {
+  /** What programs need to know of the kernel; absent: looked up when first needed. */
+  readonly conntrackNumbers?: ConntrackNumbers;
+  /** Of the pods' addresses; absent: both. A program for one is half as long to check. */
+  readonly podFamilies?: readonly Family[];
+}
 
 /**
  * A new one, as an agent has after its start, begins with empty maps and takes the place of the old one link by link: until its
@@ -37,7 +50,7 @@ const BUILDERS = { pod: fromPod, wire: fromWire } as const;
  */
 export class FastPathLinks {
   readonly #socket: NetlinkSocket;
-  readonly #numbers: ConntrackNumbers | undefined;
+  readonly #options: FastPathOptions;
   readonly #programs = new Map<string, number>();
   #maps: FastPathMaps | undefined;
   #generation = 1;
@@ -45,9 +58,9 @@ export class FastPathLinks {
   readonly #routes = new Map<string, FastRoute>();
   readonly #indexes = new Map<string, number>();
 
-  constructor(socket: NetlinkSocket, numbers: ConntrackNumbers | undefined) {
+  constructor(socket: NetlinkSocket, options: FastPathOptions) {
     this.#socket = socket;
-    this.#numbers = numbers;
+    this.#options = options;
   }
 
   put(item: FastPathItem): void {
@@ -90,9 +103,9 @@ export class FastPathLinks {
 
   /** One program serves all links of its kind. */
   #load(item: FastPath, maps: FastPathMaps): number {
-    const numbers = this.#numbers ?? conntrackNumbers();
-    if (!numbers) throw new KernelError('add fast-path', 'EOPNOTSUPP', NO_CONNTRACK, item);
-    const program = own(loadProgram(SCHED_CLS, BUILDERS[item.from](maps, numbers, item.vxlan)));
+    const { conntrackNumbers: conntrack = conntrackNumbers(), podFamilies: families = FAMILIES } = this.#options;
+    if (!conntrack) throw new KernelError('add fast-path', 'EOPNOTSUPP', NO_CONNTRACK, item);
+    const program = own(loadProgram(SCHED_CLS, BUILDERS[item.from]({ maps, conntrack, families }, item.vxlan)));
     this.#programs.set(programKey(item), program);
     return program;
   }
@@ -136,8 +149,8 @@ function createMaps(): FastPathMaps {
   };
   try {
     const maps = {
-      pods: create('hash', { ...POD_MAP, maxEntries: MAX_ENTRIES }),
-      routes: create('prefixes', { ...ROUTE_MAP, maxEntries: MAX_ENTRIES }),
+      pods: create('hash', { ...POD_MAP, maxEntries: MAX_PODS }),
+      routes: create('prefixes', { ...ROUTE_MAP, maxEntries: MAX_ROUTES }),
       slots: create('cpuArray', SLOT_MAP),
       generation: create('array', GENERATION_MAP),
     };
@@ -195,24 +208,38 @@ function againNumbers(found: ReadonlyMap<string, number>): AgainNumbers | undefi
   return tuples === undefined || net === undefined ? undefined : { cast, conn, tuple, tuples, net };
 }
 
+const ANY_MAPS: FastPathMaps = { pods: 1, routes: 2, slots: 3, generation: 4 };
 const ANY_END = { local: '127.0.0.1', port: 8472, vni: 1 };
 
-/** Whether this kernel takes the programs, and its links too: what they need to know of it, or what it lacks. Needs root. */
-export function probeFastPath(): { readonly numbers: ConntrackNumbers } | { readonly missing: string } {
+export type FastPathAnswer =
+  | { readonly numbers: ConntrackNumbers }
+  | { readonly missing: string; readonly lasting: boolean };
+
+/** Whether this kernel takes the programs, and its links too: what they need to know of it, or what it lacks, and whether it lacks that for good. Needs root. */
+export function probeFastPath(): FastPathAnswer {
   const numbers = conntrackNumbers();
-  if (!numbers) return { missing: NO_CONNTRACK };
+  if (!numbers) return { missing: NO_CONNTRACK, lasting: true };
   const { again, ...plain } = numbers;
   if (again && refusalOf(numbers) === undefined) return { numbers };
   const missing = refusalOf(plain);
-  return missing === undefined ? { numbers: plain } : { missing };
+  return missing === undefined ? { numbers: plain } : { missing, lasting: false };
+}
+
+/** Programs of other instructions, the numbers among them, have another. */
+export function fastPathDigest(conntrack: ConntrackNumbers): string {
+  const programs = Object.values(BUILDERS).map((build) =>
+    build({ maps: ANY_MAPS, conntrack, families: FAMILIES }, ANY_END),
+  );
+  return hash('sha256', Buffer.concat([...programs, switchFrames(1)]));
 }
 
 /** Undefined: the programs can be loaded. */
-function refusalOf(numbers: ConntrackNumbers): string | undefined {
+function refusalOf(conntrack: ConntrackNumbers): string | undefined {
   let maps: FastPathMaps | undefined;
   try {
     maps = createMaps();
-    for (const build of Object.values(BUILDERS)) closeSync(loadProgram(SCHED_CLS, build(maps, numbers, ANY_END)));
+    for (const build of Object.values(BUILDERS))
+      closeSync(loadProgram(SCHED_CLS, build({ maps, conntrack, families: FAMILIES }, ANY_END)));
     trySwitch();
     return undefined;
   } catch (error) {

@@ -1,4 +1,5 @@
 // Room kernel: the short way between the ports of a bridge, by one program and one map for all of them.
+import { hash } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import type { MAC } from '../addr/mac.ts';
 import { createMap, loadProgram, SCHED_CLS, updateElement } from '../sys/bpf.ts';
@@ -64,6 +65,11 @@ export function supportsSwitch(): boolean {
     if (error instanceof SysError || error instanceof NetlinkError) return false;
     throw error;
   }
+}
+
+/** A program of other instructions has another. */
+export function switchDigest(): string {
+  return hash('sha256', switchFrames(1));
 }
 
 function attach(socket: NetlinkSocket, index: number, program: number): void {

@@ -1,10 +1,9 @@
 // Room kernel: the real one: a network namespace's state over netlink.
 import type { IP } from '../addr/ip.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
-import type { ConntrackNumbers } from '../wire/bpf/flow-memory.ts';
 import { deleteLink } from '../wire/netlink/link.ts';
 import { openConntrack } from './conntrack-linux.ts';
-import { FastPathLinks } from './fast-path.ts';
+import { FastPathLinks, type FastPathOptions } from './fast-path.ts';
 import { putSwitch, removeSwitch } from './frame-switch.ts';
 import { identityOf, isFastPathItem, isLinkItem, metricOf, satisfies } from './identity.ts';
 import { IpipTunnels } from './ipip-tunnels.ts';
@@ -38,14 +37,12 @@ import type { NftCount, NftElement, NftItem, NftSet } from './nft-items.ts';
 import { openNft } from './nft-linux.ts';
 import { KeptSysctls, writeSysctl } from './sysctls.ts';
 
-export interface LinuxOptions {
+export interface LinuxOptions extends FastPathOptions {
   /** Path of the namespace; absent: the calling thread's. */
   readonly netns?: string;
   /** Instead of the real ones. */
   readonly nft?: NftBackend;
   readonly conntrack?: ConntrackBackend;
-  /** What the fast path needs to know of the kernel; absent: looked up when first needed. */
-  readonly conntrackNumbers?: ConntrackNumbers;
 }
 
 export function openKernel(options: LinuxOptions = {}): Kernel {
@@ -282,7 +279,7 @@ class LinuxKernel implements Kernel {
   }
 
   #fast(): FastPathLinks {
-    this.#fastPath ??= new FastPathLinks(this.#socket, this.#options.conntrackNumbers);
+    this.#fastPath ??= new FastPathLinks(this.#socket, this.#options);
     return this.#fastPath;
   }
 

@@ -1,6 +1,7 @@
 // Room node: wires one node's agent: runtime, kernel, network, Services, DNS, pods, Node object, kubelet server.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parsePrefix } from '../addr/prefix.ts';
 import { createInformer } from '../cache/informer.ts';
 import { createInformers } from '../cache/informers.ts';
 import { Client } from '../client/client.ts';
@@ -117,7 +118,8 @@ export async function startAgent({ options, transport }: AgentOptions): Promise<
 
   const placed = { ...options, podCIDRs: await ownPodCIDRs(options, node) };
   const { datapath = { kind: 'nftables' } } = options;
-  const kernel = openKernel(datapath.kind === 'ebpf' ? { conntrackNumbers: datapath.numbers } : {});
+  const podFamilies = placed.podCIDRs.map((cidr) => parsePrefix(cidr).family);
+  const kernel = openKernel(datapath.kind === 'ebpf' ? { conntrackNumbers: datapath.numbers, podFamilies } : {});
   const reconciler = createReconciler(kernel);
   const nodeLink = linkOfNode(placed);
   const network = createPodNetwork({ options: placed, reconciler, kernel, nodeLink });

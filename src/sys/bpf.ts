@@ -35,77 +35,71 @@ export function bpfCommand(fields: Parameters<typeof koffi.struct>[0], way: 'in'
   return (number: number, value: object) => Number(call(SYS_BPF, number, value, size));
 }
 
-type Command = ReturnType<typeof bpfCommand>;
-let defined:
-  | {
-      onMap: Command;
-      onElement: Command;
-      onBatch: Command;
-      onProgram: Command;
-      onAttach: Command;
-      onQuery: Command;
-    }
-  | undefined;
+/** `union bpf_attr` as each command sees it. */
+const ATTRIBUTES = {
+  map: {
+    map_type: 'uint32_t',
+    key_size: 'uint32_t',
+    value_size: 'uint32_t',
+    max_entries: 'uint32_t',
+    map_flags: 'uint32_t',
+  },
+  element: {
+    map_fd: 'uint32_t',
+    pad: 'uint32_t',
+    key: 'const uint8_t *',
+    value: 'const uint8_t *',
+    flags: 'uint64_t',
+  },
+  batch: {
+    in_batch: 'uint64_t',
+    out_batch: 'uint64_t',
+    keys: 'const uint8_t *',
+    values: 'const uint8_t *',
+    count: 'uint32_t',
+    map_fd: 'uint32_t',
+    elem_flags: 'uint64_t',
+    flags: 'uint64_t',
+  },
+  program: {
+    prog_type: 'uint32_t',
+    insn_cnt: 'uint32_t',
+    insns: 'const uint8_t *',
+    license: 'const char *',
+    log_level: 'uint32_t',
+    log_size: 'uint32_t',
+    log_buf: 'uint8_t *',
+    kern_version: 'uint32_t',
+    prog_flags: 'uint32_t',
+    prog_name: koffi.array('uint8_t', 16),
+    prog_ifindex: 'uint32_t',
+    expected_attach_type: 'uint32_t',
+  },
+  attach: {
+    target_fd: 'uint32_t',
+    attach_bpf_fd: 'uint32_t',
+    attach_type: 'uint32_t',
+    attach_flags: 'uint32_t',
+  },
+  query: {
+    target_fd: 'uint32_t',
+    attach_type: 'uint32_t',
+    query_flags: 'uint32_t',
+    attach_flags: 'uint32_t',
+    prog_ids: 'uint8_t *',
+    prog_cnt: 'uint32_t',
+    pad: 'uint32_t',
+    prog_attach_flags: 'uint8_t *',
+  },
+} satisfies Record<string, Parameters<typeof koffi.struct>[0]>;
 
-/** `union bpf_attr` as each command sees it. Defined when first used: most nodes never do. */
-function bpf(): NonNullable<typeof defined> {
-  defined ??= {
-    onMap: bpfCommand({
-      map_type: 'uint32_t',
-      key_size: 'uint32_t',
-      value_size: 'uint32_t',
-      max_entries: 'uint32_t',
-      map_flags: 'uint32_t',
-    }),
-    onElement: bpfCommand({
-      map_fd: 'uint32_t',
-      pad: 'uint32_t',
-      key: 'const uint8_t *',
-      value: 'const uint8_t *',
-      flags: 'uint64_t',
-    }),
-    onBatch: bpfCommand({
-      in_batch: 'uint64_t',
-      out_batch: 'uint64_t',
-      keys: 'const uint8_t *',
-      values: 'const uint8_t *',
-      count: 'uint32_t',
-      map_fd: 'uint32_t',
-      elem_flags: 'uint64_t',
-      flags: 'uint64_t',
-    }),
-    onProgram: bpfCommand({
-      prog_type: 'uint32_t',
-      insn_cnt: 'uint32_t',
-      insns: 'const uint8_t *',
-      license: 'const char *',
-      log_level: 'uint32_t',
-      log_size: 'uint32_t',
-      log_buf: 'uint8_t *',
-      kern_version: 'uint32_t',
-      prog_flags: 'uint32_t',
-      prog_name: koffi.array('uint8_t', 16),
-      prog_ifindex: 'uint32_t',
-      expected_attach_type: 'uint32_t',
-    }),
-    onAttach: bpfCommand({
-      target_fd: 'uint32_t',
-      attach_bpf_fd: 'uint32_t',
-      attach_type: 'uint32_t',
-      attach_flags: 'uint32_t',
-    }),
-    onQuery: bpfCommand({
-      target_fd: 'uint32_t',
-      attach_type: 'uint32_t',
-      query_flags: 'uint32_t',
-      attach_flags: 'uint32_t',
-      prog_ids: 'uint8_t *',
-      prog_cnt: 'uint32_t',
-      pad: 'uint32_t',
-      prog_attach_flags: 'uint8_t *',
-    }),
-  };
-  return defined;
+type Command = keyof typeof ATTRIBUTES;
+const defined: Partial<Record<Command, ReturnType<typeof bpfCommand>>> = {};
+
+/** Each is defined when first used: most nodes never use most. */
+function bpf(command: Command, number: number, attributes: object): number {
+  defined[command] ??= bpfCommand(ATTRIBUTES[command]);
+  return defined[command](number, attributes);
 }
 
 function done(result: number, operation: string, detail?: string): number {
@@ -132,11 +126,11 @@ export function createMap(type: keyof typeof MAP_TYPE, { keySize, valueSize, max
     max_entries: maxEntries,
     map_flags: GROWING.has(type) ? NO_PREALLOC : 0,
   };
-  return done(bpf().onMap(COMMAND.mapCreate, attributes), 'bpf map create');
+  return done(bpf('map', COMMAND.mapCreate, attributes), 'bpf map create');
 }
 
 export function updateElement(map: number, key: Uint8Array, value: Uint8Array): void {
-  done(bpf().onElement(COMMAND.mapUpdate, { map_fd: map, pad: 0, key, value, flags: 0 }), 'bpf map update');
+  done(bpf('element', COMMAND.mapUpdate, { map_fd: map, pad: 0, key, value, flags: 0 }), 'bpf map update');
 }
 
 export interface MapEntry {
@@ -154,7 +148,7 @@ export function updateElements(map: number, entries: readonly MapEntry[]): void 
   if (second && hasBatches) {
     const batch = { in_batch: 0, out_batch: 0, count: entries.length, map_fd: map, elem_flags: 0, flags: 0 };
     const [keys, values] = [joined(entries.map(({ key }) => key)), joined(entries.map(({ value }) => value))];
-    const result = bpf().onBatch(COMMAND.mapUpdateBatch, { ...batch, keys, values });
+    const result = bpf('batch', COMMAND.mapUpdateBatch, { ...batch, keys, values });
     hasBatches = result !== -1 || !WITHOUT_BATCHES.has(lastErrno());
     if (hasBatches) {
       done(result, 'bpf map update');
@@ -176,12 +170,12 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 /** Whether the map has this key. */
 export function hasElement(map: number, key: Uint8Array, valueSize: number): boolean {
   const value = new Uint8Array(valueSize);
-  return bpf().onElement(COMMAND.mapLookup, { map_fd: map, pad: 0, key, value, flags: 0 }) !== -1;
+  return bpf('element', COMMAND.mapLookup, { map_fd: map, pad: 0, key, value, flags: 0 }) !== -1;
 }
 
 /** ENOENT when it is not there. */
 export function deleteElement(map: number, key: Uint8Array): void {
-  done(bpf().onElement(COMMAND.mapDelete, { map_fd: map, pad: 0, key, value: null, flags: 0 }), 'bpf map delete');
+  done(bpf('element', COMMAND.mapDelete, { map_fd: map, pad: 0, key, value: null, flags: 0 }), 'bpf map delete');
 }
 
 const EAGAIN = 11;
@@ -207,12 +201,12 @@ export function loadProgram(type: number, code: Uint8Array, attach = 0): number 
   };
   let errno = EAGAIN;
   for (let attempt = 0; errno === EAGAIN && attempt < LOAD_ATTEMPTS; attempt++) {
-    const fd = bpf().onProgram(COMMAND.progLoad, program);
+    const fd = bpf('program', COMMAND.progLoad, program);
     if (fd !== -1) return fd;
     errno = lastErrno();
   }
   const log = Buffer.alloc(LOG_BYTES);
-  bpf().onProgram(COMMAND.progLoad, { ...program, log_level: 1, log_size: LOG_BYTES, log_buf: log });
+  bpf('program', COMMAND.progLoad, { ...program, log_level: 1, log_size: LOG_BYTES, log_buf: log });
   const reason = log.toString('latin1').replace(/\0+$/, '').trim().split('\n').slice(-3).join('; ');
   throw new SysError('bpf program load', errno, reason);
 }
@@ -223,7 +217,7 @@ export function loadProgram(type: number, code: Uint8Array, attach = 0): number 
  */
 export function attachToCgroup(cgroup: number, program: number, attach: number): void {
   const attributes = { target_fd: cgroup, attach_bpf_fd: program, attach_type: attach, attach_flags: 0 };
-  done(bpf().onAttach(COMMAND.progAttach, attributes), 'bpf program attach');
+  done(bpf('attach', COMMAND.progAttach, attributes), 'bpf program attach');
 }
 
 /** Number of the program of this kind that is attached to the cgroup itself (an fd of its directory); 0: none is. */
@@ -239,6 +233,6 @@ export function programOfCgroup(cgroup: number, attach: number): number {
     pad: 0,
     prog_attach_flags: null,
   };
-  done(bpf().onQuery(COMMAND.progQuery, query), 'bpf program query');
+  done(bpf('query', COMMAND.progQuery, query), 'bpf program query');
   return ids[0]!;
 }

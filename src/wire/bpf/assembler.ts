@@ -21,29 +21,24 @@ const PSEUDO_MAP_FD = 1;
 const PSEUDO_MAP_VALUE = 2;
 const PSEUDO_KFUNC_CALL = 2;
 const TO_BIG_ENDIAN_16 = 0xdc;
-const INSTRUCTION = 8;
 
 /** An operand: a register, or a number of 32 bits. */
 export type Operand = { readonly r: Register } | number;
 
 export class Assembler {
-  readonly #code: { bytes: Uint8Array; jump?: string }[] = [];
+  /** Two words an instruction: opcode, registers and offset; the immediate. */
+  readonly #words: number[] = [];
   readonly #labels = new Map<string, number>();
+  readonly #jumps: { readonly at: number; readonly label: string }[] = [];
 
-  #emit(opcode: number, dst: Register, src: Register | 0, offset: number, immediate: number, jump?: string): this {
-    const bytes = new Uint8Array(INSTRUCTION);
-    const view = new DataView(bytes.buffer);
-    view.setUint8(0, opcode);
-    view.setUint8(1, dst | (src << 4));
-    view.setInt16(2, offset, true);
-    view.setInt32(4, immediate | 0, true);
-    this.#code.push(jump === undefined ? { bytes } : { bytes, jump });
+  #emit(opcode: number, dst: Register, src: Register, offset: number, immediate: number): this {
+    this.#words.push(opcode | (dst << 8) | (src << 12) | (offset << 16), immediate | 0);
     return this;
   }
 
-  #operate(opcode: number, dst: Register, operand: Operand, jump?: string): this {
-    if (typeof operand === 'number') return this.#emit(opcode, dst, 0, 0, operand, jump);
-    return this.#emit(opcode | FROM_REGISTER, dst, operand.r, 0, 0, jump);
+  #operate(opcode: number, dst: Register, operand: Operand): this {
+    if (typeof operand === 'number') return this.#emit(opcode, dst, 0, 0, operand);
+    return this.#emit(opcode | FROM_REGISTER, dst, operand.r, 0, 0);
   }
 
   alu(operation: keyof typeof ALU, dst: Register, operand: Operand): this {
@@ -83,15 +78,17 @@ export class Assembler {
   }
 
   jump(when: keyof typeof COMPARE, left: Register, right: Operand, label: string): this {
-    return this.#operate(JMP | COMPARE[when], left, right, label);
+    this.#jumps.push({ at: this.#words.length, label });
+    return this.#operate(JMP | COMPARE[when], left, right);
   }
 
   go(label: string): this {
-    return this.#emit(JMP, 0, 0, 0, 0, label);
+    this.#jumps.push({ at: this.#words.length, label });
+    return this.#emit(JMP, 0, 0, 0, 0);
   }
 
   label(name: string): this {
-    this.#labels.set(name, this.#code.length);
+    this.#labels.set(name, this.#words.length);
     return this;
   }
 
@@ -125,14 +122,12 @@ export class Assembler {
 
   /** Throws a RangeError for a label that nobody has set. */
   assemble(): Uint8Array {
-    const out = new Uint8Array(this.#code.length * INSTRUCTION);
-    for (const [i, { bytes, jump }] of this.#code.entries()) {
-      out.set(bytes, i * INSTRUCTION);
-      if (jump === undefined) continue;
-      const target = this.#labels.get(jump);
-      if (target === undefined) throw new RangeError(`no label ${jump}`);
-      new DataView(out.buffer).setInt16(i * INSTRUCTION + 2, target - i - 1, true);
+    const words = Int32Array.from(this.#words);
+    for (const { at, label } of this.#jumps) {
+      const target = this.#labels.get(label);
+      if (target === undefined) throw new RangeError(`no label ${label}`);
+      words[at]! |= ((target - at) / 2 - 1) << 16;
     }
-    return out;
+    return new Uint8Array(words.buffer);
   }
 }

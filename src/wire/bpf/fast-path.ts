@@ -1,5 +1,5 @@
 // Room wire: the fast path as two tc programs: packets of known flows go from pod to pod past the node's own stack.
-import { familyOf, type IP, ipBytes } from '../../addr/ip.ts';
+import { type Family, familyOf, type IP, ipBytes } from '../../addr/ip.ts';
 import { type CIDR, parsePrefix } from '../../addr/prefix.ts';
 import { AF_INET, AF_INET6 } from '../netlink/rtnetlink.ts';
 import { Assembler } from './assembler.ts';
@@ -32,6 +32,7 @@ const TCP = 6;
 const UDP = 17;
 /** FIN, SYN, RST: where a flow begins and ends connection tracking must see it. */
 const TCP_TURNS = 0x07;
+const LAYOUTS = [IPV4, IPV6];
 const TC_UNSPEC = -1;
 const TC_SHOT = 2;
 const ETH_P = { ipv4: 0x0008, ipv6: 0xdd86 } as const;
@@ -95,9 +96,17 @@ export function routeValue(index: number, dst: CIDR, via: IP, straight?: Straigh
   return value;
 }
 
+/** What programs are made for. `families`: of the pods' addresses; the others' packets go the node's way. */
+export interface FastPathMake {
+  readonly maps: FastPathMaps;
+  readonly conntrack: ConntrackNumbers;
+  readonly families: readonly Family[];
+}
+
 /** For what a pod sends, at the node's end of its veth: only under its own address, to pods here and on other nodes. */
-export function fromPod(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8Array {
-  const asm = parse(maps, conntrack);
+export function fromPod(make: FastPathMake): Uint8Array {
+  const { maps, conntrack } = make;
+  const asm = parse(make);
   lookUp(asm, maps.pods, SRC).jump('eq', 0, 0, 'pass').load('u32', 1, 0, 0).load('u32', 2, 6, SKB.ifindex);
   asm.jump('ne', 1, { r: 2 }, 'pass');
   setLocal(lookUp(asm, maps.pods, DST).jump('eq', 0, 0, 'elsewhere'));
@@ -120,8 +129,9 @@ export function fromPod(maps: FastPathMaps, conntrack: ConntrackNumbers): Uint8A
 }
 
 /** For what comes to the node over a link between nodes, for pods here; `vxlan`: also what is wrapped for this end. */
-export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?: VxlanEnd): Uint8Array {
-  const asm = parse(maps, conntrack, vxlan);
+export function fromWire(make: FastPathMake, vxlan?: VxlanEnd): Uint8Array {
+  const { maps, conntrack } = make;
+  const asm = parse(make, vxlan);
   setLocal(lookUp(asm, maps.pods, DST).jump('eq', 0, 0, 'pass'));
   requireKnownFlow(asm, conntrack);
   asm.label('known');
@@ -139,18 +149,20 @@ export function fromWire(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?
  * else addresses and ports are put on the stack. Passes what is not TCP or UDP, has IP options or extension headers, is a fragment, or begins
  * or ends a connection.
  */
-function parse(maps: FastPathMaps, conntrack: ConntrackNumbers, vxlan?: VxlanEnd): Assembler {
+function parse({ maps, conntrack, families }: FastPathMake, vxlan?: VxlanEnd): Assembler {
   const asm = new Assembler().mov(6, { r: 1 }).load('u32', 7, 1, SKB.data).load('u32', 8, 1, SKB.dataEnd);
   asm.load('u32', 2, 1, SKB.protocol);
   if (vxlan) lookInside(asm, vxlan, WRAPPED);
-  asm.jump('eq', 2, ETH_P.ipv4, 'ipv4').jump('eq', 2, ETH_P.ipv6, 'ipv6').go('pass');
-  for (const layout of [IPV6, IPV4]) {
+  const layouts = LAYOUTS.filter(({ of }) => families.includes(of));
+  for (const { label } of layouts) asm.jump('eq', 2, ETH_P[label], label);
+  asm.go('pass');
+  for (const layout of layouts) {
     parseIp(asm.label(layout.label), layout);
     findSlot(asm, maps.slots, layout);
     recall(asm, maps.generation, conntrack, layout, `new ${layout.label}`);
     if (conntrack.again) asm.go('known');
     copyIp(asm.label(`new ${layout.label}`), layout);
-    if (layout === IPV6) asm.go('new');
+    if (layout !== layouts.at(-1)) asm.go('new');
   }
   clearSlot(asm.label('new'), maps.generation);
   return asm;

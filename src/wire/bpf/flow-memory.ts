@@ -1,4 +1,5 @@
 // Room wire: flows that connection tracking knew a moment ago, and their ways: what a program keeps of them, so that most packets cost no look-up.
+import type { Family } from '../../addr/ip.ts';
 import { AF_INET, AF_INET6 } from '../netlink/rtnetlink.ts';
 import type { Assembler } from './assembler.ts';
 import { HEAD_ROOM, nameFlow } from './straight.ts';
@@ -10,15 +11,16 @@ export const ETHERNET = 14;
 
 /** What both families share; ports follow the IP header, which has no options. */
 export interface IpLayout {
-  readonly label: string;
+  readonly of: Family;
+  readonly label: 'ipv4' | 'ipv6';
   readonly family: number;
   readonly header: number;
   readonly next: number;
   readonly src: number;
   readonly addressBytes: number;
 }
-export const IPV4: IpLayout = { label: 'ipv4', family: AF_INET, header: 20, next: 9, src: 12, addressBytes: 4 };
-export const IPV6: IpLayout = { label: 'ipv6', family: AF_INET6, header: 40, next: 6, src: 8, addressBytes: 16 };
+export const IPV4: IpLayout = { of: 4, label: 'ipv4', family: AF_INET, header: 20, next: 9, src: 12, addressBytes: 4 };
+export const IPV6: IpLayout = { of: 6, label: 'ipv6', family: AF_INET6, header: 40, next: 6, src: 8, addressBytes: 16 };
 
 /**
  * Where packets go: the link; the neighbour over it (`struct bpf_redir_neigh`), of no family for a pod of this node; and the head with
@@ -93,6 +95,7 @@ export interface MemoryMaps {
 const INDEX = -8;
 const GENERATION = -128;
 const TIMEOUT = -144;
+const ENTRY = -160;
 const ROTATE = 0x9e3779b97f4a7c15n;
 const SPREAD = 0xbf58476d1ce4e5b9n;
 
@@ -190,7 +193,10 @@ export function setRemote(asm: Assembler): void {
 export function noteEntry(asm: Assembler, { again, status, timeout }: ConntrackNumbers, direction: number): void {
   asm.load('u64', 7, 0, status).load('u32', 1, 0, timeout).store('u64', 10, TIMEOUT, { r: 1 });
   if (!again) return;
-  asm.store('u64', 8, SLOT.flow, { r: 0 }).load('u64', 1, 0, again.net).store('u64', 8, SLOT.net, { r: 1 });
+  asm.store('u64', 8, SLOT.flow, { r: 0 }).store('u64', 10, ENTRY, { r: 0 });
+  // By the cast, which costs nothing here: for a pointer read from an entry that is held the verifier searches all types of the kernel.
+  asm.mov(1, { r: 0 }).mov(2, again.conn).callKernel(again.cast);
+  asm.load('u64', 1, 0, again.net).store('u64', 8, SLOT.net, { r: 1 }).load('u64', 0, 10, ENTRY);
   // From here a number as any other.
   asm.load('u64', 1, 8, SLOT.flow).load('u8', 2, 10, direction).alu('mul', 2, TUPLE.bytes).alu('add', 1, { r: 2 });
   asm.alu('add', 1, again.tuples + TUPLE.begin).store('u64', 8, SLOT.tuple, { r: 1 });

@@ -67,7 +67,7 @@ function asLoaded(...bytes: readonly number[]): number {
 
 /**
  * r7 and r8 = the packet's begin and end, r2 = its protocol. Where it is VXLAN for this end, r7 and r2 are afterwards those of the
- * packet inside, and `place` on the stack says how to unwrap it, `tos` what the outer header says of the way; else they stay, and 0 stands there.
+ * packet inside; `place` on the stack has its protocol, and `tos` what the outer header says of the way. Else they stay, and 0 stands there.
  */
 export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, { place, tos }: Wrapped): void {
   asm.mov(3, 0).store('u64', 10, place, { r: 3 }).store('u64', 10, tos, { r: 3 }).jump('ne', 2, ETH_P.ipv4, 'outer');
@@ -83,27 +83,23 @@ export function lookInside(asm: Assembler, { local, port, vni }: VxlanEnd, { pla
   expect('u32', at('flags'), asLoaded(VNI_IS_VALID, 0, 0, 0));
   expect('u32', ETHERNET + VNI, asLoaded(vni >> 16, (vni >> 8) & 0xff, vni & 0xff, 0));
   asm.load('u8', 3, 7, at('tos')).store('u64', 10, tos, { r: 3 });
+  // Other protocols are left to the node's device.
   asm
-    .load('u16', 2, 7, ETHERNET + INNER_TYPE)
-    .alu('add', 7, WRAP)
-    .mov(3, FIXED_GSO | DECAP.ipv4);
-  asm
-    .jump('eq', 2, ETH_P.ipv4, 'inside')
-    .mov(3, FIXED_GSO | DECAP.ipv6)
-    .label('inside')
-    .store('u64', 10, place, { r: 3 });
-  asm.label('outer');
+    .load('u16', 3, 7, ETHERNET + INNER_TYPE)
+    .jump('eq', 3, ETH_P.ipv4, 'inside')
+    .jump('ne', 3, ETH_P.ipv6, 'outer');
+  asm.label('inside').mov(2, { r: 3 }).alu('add', 7, WRAP).store('u64', 10, place, { r: 2 }).label('outer');
 }
 
 /** r6 = the packet. On with `bare`; what does not come off is left to the node's own device (`end`); to `drop` when it cannot be ended. */
 export function unwrap(asm: Assembler, { place, tos }: Wrapped, bare: string): void {
-  asm.load('u64', 4, 10, place).jump('eq', 4, 0, bare);
+  const ready = `${bare} now`;
+  asm.load('u64', 5, 10, place).jump('eq', 5, 0, bare);
+  asm.mov(4, FIXED_GSO | DECAP.ipv6).jump('ne', 5, ETH_P.ipv4, ready);
+  asm.mov(4, FIXED_GSO | DECAP.ipv4).label(ready);
   asm.mov(1, { r: 6 }).mov(2, -WRAP).mov(3, ADJUST_MAC).call(HELPER.adjustRoom).jump('ne', 0, 0, 'end');
   // The outer frame's own type says IPv4.
-  asm
-    .load('u64', 4, 10, place)
-    .jump('eq', 4, FIXED_GSO | DECAP.ipv4, `${bare} typed`)
-    .store('u32', 10, place, ETH_P.ipv6);
+  asm.load('u64', 5, 10, place).jump('eq', 5, ETH_P.ipv4, `${bare} typed`);
   asm
     .mov(1, { r: 6 })
     .mov(2, ETHERNET - 2)
