@@ -1,8 +1,10 @@
-// From `podwire up --demo` on a machine with nothing of ours to the demo application answering through its Service name.
+// From `podwire up --demo` on a machine with nothing of ours to the demo application answering through its Service name. More flags of `up`,
+// --datapath nftables for one: in PODWIRE_BENCH_UP.
 import { Machine } from '../test/cluster/machine.ts';
 import { median, printMachine, printSamples } from './measure.ts';
 
 const ROUNDS = 7;
+const FLAGS = process.env['PODWIRE_BENCH_UP']?.split(' ') ?? [];
 
 interface Status {
   startedIn: Record<string, number>;
@@ -16,7 +18,7 @@ const steps = new Map<string, number[]>();
 for (let round = 0; round <= ROUNDS; round++) {
   await using machine = await Machine.create('bench');
   const start = performance.now();
-  await machine.mustPodwire('up', '--demo');
+  const said = await machine.mustPodwire('up', '--demo', ...FLAGS);
   const up = performance.now();
   const status = JSON.parse(await machine.mustPodwire('status', '-o', 'json')) as Status;
   const asked = performance.now();
@@ -26,7 +28,10 @@ for (let round = 0; round <= ROUNDS; round++) {
   if (!answer.includes('"responses":["web-')) throw new Error(`the demo does not answer by name: ${answer}`);
   const end = performance.now();
   // The first round fills the page cache and Node's compile cache.
-  if (round === 0) continue;
+  if (round === 0) {
+    console.log(said.match(/^ *(datapath .*)/m)?.[1]);
+    continue;
+  }
   returned.push(up - start);
   whole.push(up - start + (end - asked));
   for (const [step, at] of Object.entries(status.startedIn)) steps.set(step, [...(steps.get(step) ?? []), at]);

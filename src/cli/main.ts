@@ -35,7 +35,7 @@ export function program(): Command {
     .addOption(
       new Option(
         '--datapath <name>',
-        'how packets of pods pass a node (default nftables; auto: ebpf where the kernel can; docs/datapath.md)',
+        'how packets of pods pass a node (default auto: ebpf where the kernel can, else nftables; docs/datapath.md)',
       ).choices(['auto', 'nftables', 'ebpf']),
     )
     .option('--nodeport-addresses <cidrs>', 'NodePorts are open at addresses of the nodes in these (default: primary)')

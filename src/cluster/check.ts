@@ -194,7 +194,8 @@ function checkSockets(): CheckRow {
 function checkFastPath(): CheckRow {
   const what = 'eBPF fast path';
   const answer = probeFastPath();
-  if ('numbers' in answer) return { what, state: 'ok', detail: 'works (podwire up --datapath auto)' };
+  if ('numbers' in answer)
+    return { what, state: 'ok', detail: 'works (podwire up takes it; --datapath nftables does without)' };
   const mend = 'Linux 5.18 or later with BTF and conntrack built in; nftables does without';
   return { what, state: 'absent', detail: answer.missing, mend };
 }

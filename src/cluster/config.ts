@@ -86,7 +86,7 @@ export function defaultConfig(name: string, slot: number): ClusterConfig {
       serviceCounters: false,
       mtu: 1500,
       vxlan: { vni: 1, port: 8472 },
-      datapath: 'nftables',
+      datapath: 'auto',
       proxyMode: 'nftables',
       overlay: { backend: 'vxlan', directRouting: false },
       racks: 1,
