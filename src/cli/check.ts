@@ -1,6 +1,7 @@
 // Room cli: `podwire check`.
 import { type CheckRow, checkCluster, checkMachine } from '../cluster/check.ts';
 import { knownCluster } from '../cluster/known.ts';
+import { knownClusters } from '../cluster/paths.ts';
 import { formatTable } from './table.ts';
 
 /** Exit code 1 when something that podwire cannot do without is missing, or a running cluster's network is broken. */
@@ -12,6 +13,9 @@ export async function runCheck(
   if (isNamed) knownCluster(flags.name);
   const rows = [...(await checkMachine()), ...(await checkCluster(flags.name))];
   console.log(flags.output === 'json' ? JSON.stringify(rows, undefined, 2) : render(rows));
+  const others = knownClusters();
+  if (flags.output !== 'json' && others.length > 0 && !others.includes(flags.name))
+    console.log(`\nThe paths of ${others.join(', ')}: podwire check --name ${others[0]}`);
   if (rows.some(({ state }) => state === 'missing' || state === 'broken')) process.exitCode = 1;
 }
 

@@ -3,11 +3,10 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { Fault } from '../observe/fault.ts';
 import { removeNodeRuntime } from '../runtime/remove.ts';
 import { removeFabric } from './fabric.ts';
-import { noCluster } from './known.ts';
 import { netnsName } from './layout.ts';
 import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
-import { clusterPaths, nodeDir } from './paths.ts';
+import { clusterPaths, knownClusters, nodeDir } from './paths.ts';
 import { gone, runningDaemon } from './pidfile.ts';
 import { requireRoot } from './root.ts';
 import { endProcesses, removePods } from './strays.ts';
@@ -22,8 +21,15 @@ const OTHERS_LIMIT_MS = 60_000;
 
 export async function down(name: string): Promise<void> {
   requireRoot();
-  if (!existsSync(clusterPaths(name).dir) && !fabricExists(name)) throw noCluster(name);
+  if (!existsSync(clusterPaths(name).dir) && !fabricExists(name)) throw nothingToEnd(name);
   await endCluster(name);
+}
+
+function nothingToEnd(name: string): Fault {
+  const others = knownClusters();
+  const mend =
+    others.length > 0 ? `podwire down --name ${others[0]}, of ${others.join(', ')}; or podwire down --all` : undefined;
+  return new Fault(`there is no cluster ${name}`, mend === undefined ? {} : { mend });
 }
 
 /** Takes down whatever there is of the cluster, once everybody else has let go of it. */

@@ -137,7 +137,6 @@ describe('a cluster of one node', { skip }, () => {
       ['overlay', 'set', 'vxlan'],
       ['ipam', 'show'],
       ['cni', 'install', '--node', 'node-1', '--bin-dir', machine.state, '--conf-dir', machine.state],
-      ['down'],
     ];
     const { cluster } = machine;
     for (const [verb, ...words] of commands) {
@@ -151,6 +150,20 @@ describe('a cluster of one node', { skip }, () => {
         ),
       );
     }
+  });
+
+  test('check and down of no cluster in particular name those that are there', async () => {
+    const { cluster } = machine;
+    const checked = await machine.run('env', ['-u', 'PODWIRE_CLUSTER', PODWIRE, 'check']);
+    assert.ok(checked.stdout.endsWith(`\nThe paths of ${cluster}: podwire check --name ${cluster}\n`), checked.stdout);
+    const ended = await machine.podwire('down', '--name', 'nix');
+    assert.deepEqual(
+      [ended.code, ended.stderr],
+      [
+        1,
+        `podwire: there is no cluster nix. Try: podwire down --name ${cluster}, of ${cluster}; or podwire down --all\n`,
+      ],
+    );
   });
 
   test('a wrong call says what there is', async () => {
