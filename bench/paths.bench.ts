@@ -136,6 +136,7 @@ function build(): void {
   const datapaths: Datapath[] =
     'numbers' in probed ? [nftables, { kind: 'ebpf', numbers: probed.numbers }] : [nftables];
   if ('missing' in probed) console.log(`no eBPF fast path: ${probed.missing}`);
+  else byDefault = 'vxlan, ebpf';
   const backends: OverlayName[] = ['host-gw', 'none', 'vxlan', 'ipip', 'udp'];
   for (const backend of backends) {
     if (backend === 'ipip' && !supportsIpipByEbpf()) continue;
@@ -152,9 +153,9 @@ const BARE = 'bare veth';
 const PEER = 'kernel vxlan by hand';
 const ENCAPSULATED = /^(vxlan|ipip|udp)/;
 
-/** What a cluster has whose owner says nothing. */
-const DEFAULT = 'vxlan, nftables';
-const marked = (name: string) => (name === DEFAULT ? `${name} (default)` : name);
+/** What a cluster has on this kernel whose owner says nothing. */
+let byDefault = 'vxlan, nftables';
+const marked = (name: string) => (name === byDefault ? `${name} (default)` : name);
 
 type Ratios = ReadonlyMap<string, Partial<Record<Kind, number>>>;
 
