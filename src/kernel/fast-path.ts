@@ -171,7 +171,8 @@ function removeEntry(maps: FastPathMaps, item: FastPod | FastRoute): void {
   }
 }
 
-const NO_CONNTRACK = 'eBPF cannot look into connection tracking (bpf_skb_ct_lookup, Linux 5.18 with BTF)';
+const NO_CONNTRACK =
+  'eBPF cannot look into connection tracking (bpf_skb_ct_lookup: Linux 5.18 with BTF, and nf_conntrack not as a module)';
 
 const WANTED = {
   functions: ['bpf_skb_ct_lookup', 'bpf_ct_release'],
