@@ -61,8 +61,11 @@ function typedIn(text: string, isInline = false): Typed[] {
   return [{ words, isSketch }, ...verbs.map((verb) => ({ words: [...words.slice(0, -1), verb], isSketch: true }))];
 }
 
+/** NAME, FILE and the like stand for a word of the user's own. */
 function wordsOf(text: string): string[] {
-  return [...text.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? '');
+  return [...text.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) =>
+    (a ?? b ?? c ?? '').replace(/^[A-Z]+$/, (word) => word.toLowerCase()),
+  );
 }
 
 /** Lines of blocks of shell, and inline code that begins with the program. */

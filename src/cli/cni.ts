@@ -1,5 +1,5 @@
 // Room cli: `podwire cni agent | install | show | uninstall`.
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { dirname } from 'node:path';
@@ -12,6 +12,7 @@ import { lossOf } from '../cni/audit.ts';
 import { nodeSocket } from '../cni/call.ts';
 import { DATA_DIR } from '../cni/config.ts';
 import {
+  checkNetwork,
   conflistPath,
   installConflist,
   installedNetwork,
@@ -54,11 +55,12 @@ export function runCniInstall(flags: InstallFlags): void {
   }
   if (conflist) requireSameNetwork(flags, dir);
   for (const cidr of subnet) if (!isPrefix(cidr)) throw new Fault(`--subnet: ${cidr} is no prefix`, { exitCode: 2 });
+  const content =
+    dir === undefined ? standaloneConflist({ name: network, subnets: subnet }) : nodeConflist(network, dir);
+  if (conflist) checkNetwork(content);
   const socket = dir === undefined ? flags.socket : nodeSocket(dir);
   const fallback = installed('bin', 'podwire-cni');
   const written = installProgram({ binDir, socket, fallback, architecture: process.arch });
-  const content =
-    dir === undefined ? standaloneConflist({ name: network, subnets: subnet }) : nodeConflist(network, dir);
   if (conflist) written.push(installConflist(confDir, network, content));
   for (const path of written) console.log(path);
   if (dir === undefined) console.log("Works as it is; ten times faster while 'podwire cni agent' runs.");
@@ -110,6 +112,8 @@ function requireNobody(confDir: string, network: string): void {
 /** Until SIGTERM or SIGINT. */
 export async function runCniAgent({ socket }: { readonly socket: string }): Promise<void> {
   requireRoot();
+  if (statSync(socket, { throwIfNoEntry: false })?.isSocket() === false)
+    throw new Fault(`${socket} is there and no socket`, { mend: 'choose another with --socket' });
   if (await isTaken(socket)) {
     throw new Fault(`an agent takes calls at ${socket} already`, { mend: 'one is enough; --socket starts another' });
   }

@@ -1,5 +1,5 @@
 // Room cli: `podwire image load | ls | rm`. Works without a cluster: images belong to the machine.
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { imageDir } from '../cluster/paths.ts';
 import { requireRoot } from '../cluster/root.ts';
 import { Fault } from '../observe/fault.ts';
@@ -8,7 +8,11 @@ import { formatTable } from './table.ts';
 
 export async function runImageLoad(file: string): Promise<void> {
   requireRoot();
-  if (!existsSync(file)) throw new Fault(`there is no file ${file}`, { mend: 'docker save NAME -o FILE.tar' });
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (!stat) throw new Fault(`there is no file ${file}`, { mend: 'docker save NAME -o FILE.tar' });
+  if (stat.isDirectory()) {
+    throw new Fault(`${file} is a folder`, { mend: `make an archive of an OCI layout: tar -C ${file} -cf FILE.tar .` });
+  }
   const image = await openImageStore(imageDir()).load(file);
   console.log(`Loaded ${image.names.join(', ') || image.ref} (${mebibytes(image.size)} unpacked).`);
 }

@@ -1,6 +1,6 @@
 // Room cli: the command line. One file per command, loaded when it is asked for.
 import { Command, CommanderError, Option } from 'commander';
-import { DEFAULT_CLUSTER } from '../cluster/known.ts';
+import { DEFAULT_CLUSTER, requireClusterName } from '../cluster/known.ts';
 import { Fault } from '../observe/fault.ts';
 import { podwireVersion } from '../observe/install.ts';
 
@@ -19,7 +19,10 @@ export function program(): Command {
     parent.command(usage).description(what).addHelpText('after', `\nExample:\n  ${example}`);
   const command: AddCommand = (parent, usage, what, example) =>
     plain(parent, usage, what, example).addOption(
-      new Option('--name <name>', 'the cluster').default(DEFAULT_CLUSTER).env('PODWIRE_CLUSTER'),
+      new Option('--name <name>', 'the cluster')
+        .default(DEFAULT_CLUSTER)
+        .env('PODWIRE_CLUSTER')
+        .argParser(requireClusterName),
     );
 
   command(podwire, 'up', 'start a cluster', 'podwire up --nodes 3 --demo')
@@ -264,7 +267,7 @@ export function program(): Command {
   plain(ipam, 'show', 'list addresses with their holders', 'podwire ipam show -o json')
     .addOption(tableOrJson())
     .option('--network <name>', 'only of this CNI network')
-    .option('--name <name>', 'only of the nodes of this cluster')
+    .option('--name <name>', 'only of the nodes of this cluster', requireClusterName)
     .option(...CNI_DATA_DIR)
     .action(async (options) => (await ipams()).runIpamShow(options));
   plain(ipam, 'check', 'find addresses whose holder is gone', 'podwire ipam check')

@@ -6,6 +6,7 @@ import { isPrefix } from '../addr/prefix.ts';
 import { parseRange } from '../addr/range.ts';
 import { Fault } from '../observe/fault.ts';
 import type { PartialConfig } from './config.ts';
+import { CLUSTER_NAME } from './known.ts';
 import { readUserFile, yamlProblem } from './user-file.ts';
 
 const cidrs = { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', format: 'cidr' } };
@@ -21,9 +22,6 @@ function fields(properties: Record<string, object>): object {
 function byName(value: object): object {
   return { type: 'object', propertyNames: { format: 'name' }, additionalProperties: value };
 }
-
-/** A cluster's name stands in the names of namespaces and interfaces. */
-export const CLUSTER_NAME = '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$';
 
 export const CONFIG_SCHEMA = fields({
   name: { type: 'string', pattern: CLUSTER_NAME },

@@ -6,6 +6,17 @@ import { clusterPaths, knownClusters } from './paths.ts';
 /** The cluster that is meant when nobody says which. */
 export const DEFAULT_CLUSTER = 'podwire';
 
+/** It stands in the names of namespaces, interfaces and folders. */
+export const CLUSTER_NAME = '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$';
+
+/** Throws a Fault. */
+export function requireClusterName(name: string): string {
+  if (new RegExp(CLUSTER_NAME).test(name)) return name;
+  throw new Fault(`"${name}" cannot be a cluster's name: lower-case letters, digits and '-', at most 32`, {
+    exitCode: 2,
+  });
+}
+
 /** What a command needs to mean this cluster, with a space before it. */
 export function nameFlag(cluster: string): string {
   return cluster === DEFAULT_CLUSTER ? '' : ` --name ${cluster}`;

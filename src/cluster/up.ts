@@ -6,8 +6,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { Fault } from '../observe/fault.ts';
 import { programFile } from '../observe/install.ts';
 import type { ClusterConfig, PartialConfig } from './config.ts';
-import { CLUSTER_NAME } from './config-schema.ts';
 import type { DaemonMessage, Readiness } from './daemon.ts';
+import { requireClusterName } from './known.ts';
 import { tryLock } from './lock.ts';
 import { fabricExists } from './namespaces.ts';
 import { clusterPaths } from './paths.ts';
@@ -42,9 +42,7 @@ export async function prepare(
   name: string,
   said: readonly PartialConfig[],
 ): Promise<{ config: ClusterConfig; adopted: boolean }> {
-  if (!new RegExp(CLUSTER_NAME).test(name)) {
-    throw new Fault(`"${name}" cannot be a cluster's name: lower-case letters, digits and '-', at most 32`);
-  }
+  requireClusterName(name);
   requireRoot();
   const chroot = isChroot();
   findRuntime();

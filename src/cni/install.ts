@@ -14,8 +14,11 @@ import { Fault } from '../observe/fault.ts';
 import { isArchitecture } from '../wire/elf/executable.ts';
 import { nodeDataDir } from './attachment.ts';
 import { LONGEST_SOCKET_PATH } from './call.ts';
-import { DATA_DIR } from './config.ts';
+import { DATA_DIR, readConfig } from './config.ts';
+import { CniError } from './error.ts';
+import { readIpam } from './ipam-config.ts';
 import { shimProgram } from './shim.ts';
+import { NEWEST } from './version.ts';
 
 /** Where runtimes look unless they are told otherwise. */
 export const BIN_DIR = '/opt/cni/bin';
@@ -36,7 +39,7 @@ const NAMES = { interface: 'podwire-cni', ipam: 'podwire' } as const;
 /** What runtimes start: `podwire-cni`, and `podwire`, its IPAM alone. Returns the files. Throws a Fault. */
 export function installProgram({ binDir, socket, fallback, architecture }: InstallOptions): string[] {
   const files = filesIn(binDir);
-  mkdirSync(binDir, { recursive: true });
+  makeFolder(binDir);
   for (const path of Object.values(files)) requireOurs(path);
   if (isArchitecture(architecture)) {
     if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH) {
@@ -50,6 +53,16 @@ export function installProgram({ binDir, socket, fallback, architecture }: Insta
   } else replace(files.interface, (path) => symlinkSync(fallback, path));
   replace(files.ipam, (path) => symlinkSync(NAMES.interface, path));
   return Object.values(files);
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const why = code === 'EEXIST' || code === 'ENOTDIR' ? `${path} is no folder` : `${path} cannot be made: ${message}`;
+    throw new Fault(why, { mend: 'choose another with --bin-dir or --conf-dir', cause });
+  }
 }
 
 export function filesIn(binDir: string) {
@@ -92,20 +105,38 @@ export interface NetworkOptions {
 const CAPABILITIES = { portMappings: true, bandwidth: true, ips: true, mac: true, ipRanges: true, dns: true };
 
 /** A network of the plugin alone. Versions from 1.1.0 on bring GC and STATUS; older runtimes read `cniVersion`. */
-export function standaloneConflist({ name, subnets }: NetworkOptions): object {
+export function standaloneConflist({ name, subnets }: NetworkOptions): Conflist {
   const ipam = { type: NAMES.ipam, ranges: subnets.map((subnet) => [{ subnet }]) };
   return conflist(name, { ipMasq: true, capabilities: CAPABILITIES, ipam });
 }
 
 /** A node's pod network. `nodeDir` is the node's directory of state. */
-export function nodeConflist(name: string, nodeDir: string): object {
+export function nodeConflist(name: string, nodeDir: string): Conflist {
   const { ipRanges: _, ...capabilities } = CAPABILITIES;
   return conflist(name, { nodeDir, capabilities });
 }
 
-function conflist(name: string, plugin: object): object {
+export interface Conflist {
+  readonly name: string;
+  readonly plugins: readonly object[];
+}
+
+function conflist(name: string, plugin: object): Conflist {
   const versions = { cniVersion: '1.0.0', cniVersions: ['0.4.0', '1.0.0', '1.1.0'] };
   return { ...versions, name, plugins: [{ type: NAMES.interface, ...plugin }] };
+}
+
+/** Before anything is written: what the plugin would refuse at the first container. Throws a Fault. */
+export function checkNetwork({ name, plugins }: Conflist): void {
+  try {
+    for (const plugin of plugins) {
+      const { reader, nodeDir } = readConfig(JSON.stringify({ ...plugin, cniVersion: NEWEST, name }), {});
+      if (nodeDir === undefined) readIpam(reader, {});
+    }
+  } catch (cause) {
+    if (!(cause instanceof CniError)) throw cause;
+    throw new Fault(`network "${name}": ${cause.message}`, { mend: 'see --network and --subnet', exitCode: 2, cause });
+  }
 }
 
 export function conflistPath(confDir: string, network: string): string {
@@ -154,7 +185,7 @@ export function networksBeside(confDir: string, network: string): string[] {
 
 export function installConflist(confDir: string, network: string, content: object): string {
   const path = conflistPath(confDir, network);
-  mkdirSync(confDir, { recursive: true });
+  makeFolder(confDir);
   replace(path, (fresh) => writeFileSync(fresh, `${JSON.stringify(content, undefined, 2)}\n`));
   return path;
 }

@@ -76,6 +76,8 @@ describe('a cluster of one node', { skip }, () => {
     await machine.mustPodwire('image', 'rm', 'box:v1');
     await machine.mustPodwire('image', 'rm', 'registry.example/box:v2');
     assert.deepEqual(JSON.parse(await machine.mustPodwire('image', 'ls', '-o', 'json')), []);
+    const folder = await machine.podwire('image', 'load', machine.state);
+    assert.match(folder.stderr, /is a folder\. Make an archive of an OCI layout: tar -C /);
     const again = await machine.podwire('image', 'rm', 'box:v1');
     assert.deepEqual(
       [again.code, again.stderr],

@@ -1,6 +1,6 @@
 // Up, down and what can go wrong in between: nothing is left behind, what ran is adopted, errors are one clear line.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { clusterSkip, inventory, Machine, type Outcome, processesOf, until } from './machine.ts';
@@ -67,6 +67,10 @@ test('what is wrong is said in one line, and the exit code is not 0', { skip }, 
   assertOneLine(await machine.podwire('status', '--name', 'nosuch'), /there is no cluster nosuch/);
   assertOneLine(await machine.podwire('kubeconfig', '--name', 'nosuch'), /there is no cluster nosuch/);
   assertOneLine(await machine.podwire('up', '--name', 'No_Such'), /cannot be a cluster's name/);
+  // Not a way to other folders of the state.
+  mkdirSync(join(machine.state, 'images'), { recursive: true });
+  assertOneLine(await machine.podwire('down', '--name', '../images'), /"\.\.\/images" cannot be a cluster's name/);
+  assert.ok(existsSync(join(machine.state, 'images')));
   assertOneLine(await machine.podwire('up', '--nodes', 'three'), /--nodes takes a whole number/);
   const config = join(machine.state, 'config.yaml');
   writeFileSync(config, 'network:\n  podCIDR: [10.1.0.0/16]\n');

@@ -157,3 +157,29 @@ test('cni install keeps a network’s name, cni uninstall waits for its containe
   assert.equal(last.stdout.split('\n').length, 4);
   assert.deepEqual([existsSync(join(binDir, 'podwire-cni')), existsSync(foreign)], [false, true]);
 });
+
+test('cni install and agent refuse what could not work before they write anything, and take nobody’s file', {
+  skip,
+}, () => {
+  using world = new World();
+  const [binDir, confDir, file] = [join(world.dir, 'bin'), join(world.dir, 'net.d'), join(world.dir, 'file')];
+  writeFileSync(file, 'mine');
+  for (const [words, says] of [
+    [['--network', 'a/b'], /network "a\/b": name: must be letters/],
+    [['--network', ''], /network "": name: must be letters/],
+    [['--subnet', '10.0.0.0/32'], /network "podwire": .*10\.0\.0\.0\/32/],
+    [['--subnet', 'ten'], /--subnet: ten is no prefix/],
+    [['--bin-dir', file], /file is no folder\. Choose another with --bin-dir/],
+  ] as const) {
+    const { code, stderr } = podwire(world, 'cni', 'install', '--bin-dir', binDir, '--conf-dir', confDir, ...words);
+    assert.ok(code === 1 || code === 2, words.join(' '));
+    assert.match(stderr, says);
+  }
+  assert.deepEqual([existsSync(binDir), existsSync(confDir)], [false, false]);
+  const agent = podwire(world, 'cni', 'agent', '--socket', file);
+  assert.deepEqual(
+    [agent.code, agent.stderr],
+    [1, `podwire: ${file} is there and no socket. Choose another with --socket\n`],
+  );
+  assert.equal(readFileSync(file, 'utf8'), 'mine');
+});
