@@ -100,6 +100,7 @@ for (const document of DOCUMENTS) {
 const OTHERS = [
   '--cni',
   '--dry-run',
+  '--field-selector',
   '--http-port',
   '--ip',
   '--mac-address',
