@@ -5,6 +5,7 @@ import { openKubeconfig } from '../client/kubeconfig.ts';
 import { askControl } from '../cluster/control.ts';
 import { settleDatapath, settleProxyMode } from '../cluster/datapath.ts';
 import { NODE_LEG } from '../cluster/fabric.ts';
+import { guestPods, isGuest } from '../cluster/guests.ts';
 import { nodeLayouts } from '../cluster/layout.ts';
 import { nodeOptions } from '../cluster/node-worker.ts';
 import type { ClusterPaths } from '../cluster/paths.ts';
@@ -53,11 +54,17 @@ export async function liveSource(name: string): Promise<TraceSource> {
   });
   const placeOf = ({ metadata: { uid }, spec }: Pod) => {
     const { netns } = placeOfPod(name, { uid, node: spec.nodeName!, hostNetwork: false });
-    return { sandboxId: sandboxId(uid), netns };
+    return { sandboxId: isGuest(uid) ? uid : sandboxId(uid), netns };
   };
   const cluster = new TracedCluster({
     nodes,
-    pods: ofKind<Pod>('Pod'),
+    pods: [
+      ...ofKind<Pod>('Pod'),
+      ...guestPods(
+        name,
+        nodes.map(({ metadata }) => metadata.name),
+      ),
+    ],
     services,
     slices,
     engine,

@@ -1,4 +1,5 @@
 // Room cli: the first step of a trace: the name that a pod would look up, asked of the cluster's DNS from the pod's own namespace.
+import { isGuest } from '../cluster/guests.ts';
 import { nodeDir } from '../cluster/paths.ts';
 import { placeOfPod } from '../cluster/pod-place.ts';
 import { type TracedQuery, type TracedType, traceLookup } from '../dns/lookup-trace.ts';
@@ -34,6 +35,12 @@ export async function lookUp(
     });
   }
   const { pod } = source;
+  if (isGuest(pod.metadata.uid)) {
+    throw new Fault(`what "${name}" is to ${endName(source)} its own runtime says`, {
+      mend: 'give an address, or svc/NAMESPACE/NAME',
+      exitCode: 2,
+    });
+  }
   const dataDir = podDataDir(nodeDir(flags.name, pod.spec.nodeName!), pod.metadata.uid);
   const conf = parseResolvConf(readEtc(etcPath(dataDir, 'resolv.conf'), pod));
   const node = pod.spec.nodeName!;

@@ -5,6 +5,7 @@ import { cgroup2Root } from '../kernel/cgroup.ts';
 import { podDataDir, sandboxId } from '../node/pod-paths.ts';
 import { podCgroupName, runtimePaths, sandboxNetns } from '../runtime/paths.ts';
 import { netnsPath } from '../sys/netns.ts';
+import { guestNetns, isGuest } from './guests.ts';
 import { netnsName } from './layout.ts';
 import { nodeDir } from './paths.ts';
 
@@ -24,6 +25,8 @@ export interface PlacedPod {
 /** Nothing is looked up: a pod that has not started yet has no namespace there. */
 export function placeOfPod(cluster: string, { uid, node, hostNetwork }: PlacedPod): Place {
   if (hostNetwork) return placeOfNode(cluster, node);
+  // Another runtime's: its sockets are in no cgroup of ours.
+  if (isGuest(uid)) return { netns: guestNetns(cluster, node, uid) ?? '' };
   const stateDir = nodeDir(cluster, node);
   const netns = sandboxNetns(cluster, runtimePaths(stateDir), sandboxId(uid));
   const root = cgroup2Root();

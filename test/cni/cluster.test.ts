@@ -43,6 +43,17 @@ test('a container on a node resolves Services and reaches them; it outlives the 
     assert.deepEqual([`${ours.ip}/32`, ours.state], [address, 'held']);
     assert.equal(held.filter((each: { ip: string }) => each.ip === ours.ip).length, 1);
 
+    const traced = async (...words: string[]) => {
+      const { code, stdout, stderr } = await machine.podwire('trace', ...words, '--live', '-o', 'json');
+      assert.ok(stdout.startsWith('{'), stderr);
+      return [code, JSON.parse(stdout).ways[0].ending.kind];
+    };
+    // Nobody listens there: a reset, said and seen.
+    assert.deepEqual(await traced('demo/client', `${ours.ip}:80`), [3, 'refused']);
+    assert.deepEqual(await traced(ours.ip, 'svc/demo/web'), [0, 'delivered']);
+    const nameless = await machine.podwire('trace', ours.ip, 'web.demo:80');
+    assert.deepEqual([nameless.code, /its own runtime says/.test(nameless.stderr)], [2, true]);
+
     const pidfile = join(machine.state, 'clusters', machine.cluster, 'daemon.pid');
     process.kill(JSON.parse(readFileSync(pidfile, 'utf8')).pid, 'SIGKILL');
     await until('the agent is gone', async () => (await call('STATUS')).json?.code === 51);
