@@ -32,7 +32,7 @@ export const WITHOUT_AGENT: Plugin = {
 };
 
 function refuse(config: NetConfig): never {
-  throw new CniError(CODE.tryLater, absent(config), 'podwire up starts it');
+  throw new CniError(CODE.tryLater, absent(config), 'podwire up starts it, podwire node start a node that was stopped');
 }
 
 function absent({ nodeDir = '' }: NetConfig): string {
