@@ -1,7 +1,6 @@
 // Room cni: the program that a container runtime starts: `podwire-cni`, or under the name `podwire` its IPAM alone.
 import { readSync, writeSync } from 'node:fs';
-import { askNode } from './ask-node.ts';
-import { roleOf } from './call.ts';
+import { nodeDirIn, roleOf } from './call.ts';
 import { OneCall } from './host.ts';
 import { type Outcome, run } from './run.ts';
 
@@ -36,8 +35,9 @@ const stdin = () => {
   input ??= readAll(0);
   return input;
 };
-const answered =
-  role === 'interface' && process.env['CNI_COMMAND'] ? askNode(program, process.env, stdin()) : undefined;
+const isNodes = role === 'interface' && process.env['CNI_COMMAND'] !== undefined && nodeDirIn(stdin()) !== undefined;
+// Loaded for nodes' networks alone: all others would wait for it.
+const answered = isNodes ? (await import('./ask-node.ts')).askNode(program, process.env, stdin()) : undefined;
 const { exitCode, stdout } = answered ?? (await runHere());
 
 async function runHere(): Promise<Outcome> {
