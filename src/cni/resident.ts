@@ -12,6 +12,7 @@ import { OUR_IPAM } from './ipam-config.ts';
 import { Leaving, UnderWay } from './leaving.ts';
 import { type Outcome, run } from './run.ts';
 import { type Answerer, type Call, type NamespaceId, serveCalls } from './serve.ts';
+import { SharedRules } from './shared-rules.ts';
 import type { Steps, Took } from './steps.ts';
 import { WiringThread } from './wiring-thread.ts';
 
@@ -93,6 +94,7 @@ function namespaceOf(kind: 'net' | 'mnt'): NamespaceId {
  */
 class Shared {
   readonly #files = new RecordFiles();
+  readonly #sharedRules = new SharedRules();
   readonly #thread = new WiringThread();
   #kernel: Kernel | undefined;
   /** By file, as Attachments are one for each call. */
@@ -109,11 +111,11 @@ class Shared {
 
   /** Of one call. */
   hostOf(steps: Steps): Host {
+    const wiring = { kernel: this.kernel, sharedRules: this.#sharedRules, steps };
     return {
-      kernel: this.kernel,
+      ...wiring,
       files: this.#files,
-      steps,
-      connector: this.#thread.connector(steps),
+      connector: this.#thread.connector(wiring),
       // The kernel writes it in its own time: whoever appends to a file that is on its way to the disk waits for the disk.
       sync: () => {},
       note: (attachments, holder) => this.#note(attachments, holder, steps),

@@ -20,7 +20,9 @@ export class SharedRules {
     for (const { name } of parts) this.#there.add(name);
   }
 
-  forget(): void {
-    this.#there.clear();
+  /** Absent: all. */
+  forget(parts?: readonly SharedPart[]): void {
+    if (!parts) this.#there.clear();
+    for (const { name } of parts ?? []) this.#there.delete(name);
   }
 }

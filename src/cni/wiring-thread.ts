@@ -1,4 +1,4 @@
-// Room cni: a thread that puts attachments into the kernel for an agent, which meanwhile reads the next call.
+// Room cni: a thread that makes links for an agent, which meanwhile reads the next call and puts rules of those before.
 import { Worker } from 'node:worker_threads';
 import { programFile } from '../observe/install.ts';
 import { logger } from '../observe/log.ts';
@@ -6,8 +6,8 @@ import { closeLeftOpen, createDescriptorTable } from '../sys/descriptors.ts';
 import type { Attachment } from './attachment.ts';
 import { CniError } from './error.ts';
 import type { ErrorObject } from './run.ts';
-import type { Steps, Took } from './steps.ts';
-import type { Connector, Wires } from './wiring.ts';
+import type { Took } from './steps.ts';
+import { type Connector, type Wires, Wiring, type WiringHost } from './wiring.ts';
 
 const log = logger('cni');
 
@@ -38,8 +38,9 @@ export class WiringThread {
     this.#worker ??= this.#launch();
   }
 
-  /** For one call: `steps` are told what took how long. */
-  connector(steps: Steps): Connector {
+  /** For one call, whose host puts the rules. */
+  connector(host: WiringHost): Connector {
+    const { steps } = host;
     return {
       connect: async (attachment, wires) => {
         const begun = performance.now();
@@ -48,6 +49,7 @@ export class WiringThread {
         steps.add('turn', performance.now() - begun - all);
         for (const [step, ms] of Object.entries(took)) steps.add(step, ms);
         if (refused) throw new CniError(refused.code, refused.msg, refused.details);
+        new Wiring(host).connectRules(attachment);
         return mtu;
       },
     };

@@ -84,13 +84,23 @@ export class Wiring implements Connector {
    * container has such an interface.
    */
   connect(attachment: Attachment, wires: Wires | undefined): Mtu {
+    const mtu = this.connectLink(attachment, wires);
+    this.connectRules(attachment);
+    return mtu;
+  }
+
+  /** All but the rules. */
+  connectLink(attachment: Attachment, wires: Wires | undefined): Mtu {
     const { steps } = this.#host;
     const mtu = wires && steps.measure('interface', () => this.#makeLink(attachment, wires));
-    if (needsRules(attachment)) steps.measure('rules', () => this.#putRules(attachment));
-    // A client that speaks all the time would be sent where it was sent before.
-    this.#forgetFlows(attachment);
     steps.measure('limits', () => this.#shape(attachment));
     return mtu;
+  }
+
+  connectRules(attachment: Attachment): void {
+    if (needsRules(attachment)) this.#host.steps.measure('rules', () => this.#putRules(attachment));
+    // A client that speaks all the time would be sent where it was sent before.
+    this.#forgetFlows(attachment);
   }
 
   #makeLink(attachment: Attachment, wires: Wires): number {
@@ -126,7 +136,7 @@ export class Wiring implements Connector {
 
   /** With what nobody else needs. `others`: whether there is such a one among them. Succeeds when all is gone already. */
   disconnectRules(attachment: Attachment, others: (test: (other: Attachment) => boolean) => boolean): void {
-    const remove = others(needsRules) ? this.#rulesWithout(attachment, others) : tablesOf([4, 6]);
+    const remove = others(needsRules) ? this.#rulesWithout(attachment, others) : this.#allRules();
     this.#node.apply({ add: [], change: [], remove });
     this.#forgetFlows(attachment);
   }
@@ -134,7 +144,13 @@ export class Wiring implements Connector {
   #rulesWithout(attachment: Attachment, others: (test: (other: Attachment) => boolean) => boolean): KernelItem[] {
     const has = (name: string) => (other: Attachment) => leavingParts(other).some((part) => part.name === name);
     const unused = leavingParts(attachment).filter(({ name }) => !others(has(name)));
+    this.#host.sharedRules?.forget(unused);
     return [...unused.flatMap((part) => part.items()), ...ownRules(attachment)];
+  }
+
+  #allRules(): KernelItem[] {
+    this.#host.sharedRules?.forget();
+    return tablesOf([4, 6]);
   }
 
   /** All but the rules. Succeeds when it is gone already. */
