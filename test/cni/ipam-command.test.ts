@@ -54,7 +54,7 @@ test('show says who holds what since when, check finds what is leaked, release g
   const shown = await machine.podwire('cni', 'show', '-o', 'json', ...at);
   const [first] = JSON.parse(shown.stdout);
   assert.deepEqual([first.where, first.network, first.containerID], ['this machine', 'net1', 'kept']);
-  assert.deepEqual(Object.keys(first.took), ['namespace', 'ipam', 'record', 'interface', 'rules', 'limits']);
+  assert.deepEqual(Object.keys(first.took), ['namespace', 'ipam', 'record', 'interface', 'limits', 'rules']);
   assert.ok(Object.values<number>(first.took).every((ms) => ms >= 0 && ms < 60_000));
   const table = (await machine.podwire('cni', 'show', ...at)).stdout;
   assert.match(table, /^WHERE .*\nthis machine +net1 +kept\/eth0 +10\.22\.0\.2 .* ms: namespace [\d.]+, ipam [\d.]+, /);
