@@ -141,7 +141,8 @@ class Cluster {
 
 function note(figures: Figures, what: string, samples: readonly Sample[]): void {
   const of = (pick: (sample: Sample) => number) => median(samples.map(pick));
-  if (samples[0]!.ms > 0)
+  // Of heartbeats nobody waits for the end; some others come before we are told of their beginning.
+  if (samples.some(({ ms }) => ms > 0))
     figures.set(
       `${what}: ms`,
       of(({ ms }) => ms),
@@ -185,11 +186,12 @@ async function measure(size: number): Promise<Figures> {
 }
 
 function print(all: readonly Figures[]): void {
-  const cell = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)).padStart(9);
+  const text = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2));
+  const cell = (value: number) => (Number.isNaN(value) ? '-' : text(value)).padStart(9);
   const ratios = SIZES.slice(1).map((size) => `${size}/${SIZES[0]}`.padStart(9));
   console.log(`${[...SIZES.map((size) => `${size} nodes`.padStart(9)), ...ratios].join('')}`);
   for (const title of all[0]!.keys()) {
-    const values = all.map((figures) => figures.get(title)!);
+    const values = all.map((figures) => figures.get(title) ?? Number.NaN);
     const against = values.slice(1).map((value) => value / values[0]!);
     console.log(`${[...values, ...against].map(cell).join('')}  ${title}`);
   }
