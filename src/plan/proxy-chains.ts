@@ -6,6 +6,7 @@ import {
   AFFINITY,
   DROP,
   ENDPOINTS,
+  ENDPOINTS_OUTSIDE,
   familiesOf,
   type NodeFacts,
   PICKS,
@@ -42,7 +43,7 @@ export function choiceChains(family: Family, choice: Choice): { readonly chain: 
     chains.push(balanceChain(family, 1, true), ...(count > 1 ? [balanceChain(family, count, true)] : []));
   else if (count > CHAINS_AHEAD) chains.push(balanceChain(family, count));
   if (affinitySeconds !== undefined && count > 0) {
-    const sticky = stickyChain(family, affinitySeconds);
+    const sticky = stickyChain(family, affinitySeconds, outside);
     const wrapped = affinityChain(family, chain, choice, affinitySeconds);
     chains.push(sticky, wrapped);
     chain = wrapped.chain;
@@ -105,21 +106,25 @@ function pick(mod: number, outside: boolean) {
   return { compute: 'random', mod, ...(outside && { offset: OUTSIDE }) } as const;
 }
 
-/** Whom we know comes to where it was, and is remembered anew; where that is no endpoint any more, the packet comes back. */
-function stickyChain(family: Family, timeout: number): NftChain {
+/** Whom we know comes to where it was, and is remembered anew; where that is no endpoint for it any more, the packet comes back. */
+function stickyChain(family: Family, timeout: number, outside: boolean): NftChain {
   const key = clientKey(family);
   const statements: NftStatement[] = [
     { kind: 'set ct mark', key, map: AFFINITY },
     { kind: 'update', set: AFFINITY, key, data: 'ct mark', timeout },
-    { kind: 'dnat', key: [...frontendKey(family), 'ct mark'], map: ENDPOINTS },
+    { kind: 'dnat', key: [...frontendKey(family), 'ct mark'], map: outside ? ENDPOINTS_OUTSIDE : ENDPOINTS },
   ];
-  return { kind: 'chain', ...placeOf(family), chain: `sticky-${timeout}`, rules: [{ statements }] };
+  return { kind: 'chain', ...placeOf(family), chain: stickyName(timeout, outside), rules: [{ statements }] };
+}
+
+function stickyName(timeout: number, outside: boolean): string {
+  return outside ? `sticky-outside-${timeout}` : `sticky-${timeout}`;
 }
 
 /** Else it gets an endpoint by chance, and then comes to that. */
 function affinityChain(family: Family, balance: string, { count, outside }: Choice, timeout: number): NftChain {
   const key = clientKey(family);
-  const known: NftStatement = { kind: 'verdict', verdict: 'jump', chain: `sticky-${timeout}` };
+  const known: NftStatement = { kind: 'verdict', verdict: 'jump', chain: stickyName(timeout, outside) };
   const rules: NftStatement[][] = [
     [known],
     [{ kind: 'delete', set: AFFINITY, key, data: 'ct mark' }],

@@ -47,8 +47,10 @@ export const TRAFFIC = 'traffic';
 export const SOURCES = 'sources';
 /** client . address . protocol . port to the number of the endpoint it came to last; packets write it. */
 export const AFFINITY = 'affinity';
-/** address . protocol . port . index to the number of an endpoint, under which ENDPOINTS has it too. */
+/** address . protocol . port . index to the number of an endpoint, under which ENDPOINTS or ENDPOINTS_OUTSIDE has it too. */
 export const PICKS = 'picks';
+/** address . protocol . port . number to an endpoint's address . port, of those that traffic from outside may stay with. */
+export const ENDPOINTS_OUTSIDE = 'endpoints-outside';
 /** Where the traffic of Services without endpoints goes. */
 export const REFUSE = 'refuse';
 /** Where traffic goes that a Service does not want here. */

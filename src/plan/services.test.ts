@@ -243,6 +243,9 @@ test('what Services share on a node, as nft text', () => {
   map endpoints {
     typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;
   }
+  map endpoints-outside {
+    typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;
+  }
   map picks {
     typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : meta mark;
   }

@@ -9,6 +9,7 @@ import {
   DROP,
   DROPPED,
   ENDPOINTS,
+  ENDPOINTS_OUTSIDE,
   HAIRPIN,
   KEEP_SOURCE,
   type NodeFacts,
@@ -108,8 +109,8 @@ class ItemList {
       else this.#element(family, ENDPOINTS, [ip, protocol, port, first + i], [endpoint.ip, endpoint.port], named);
       if (numbers) {
         this.#element(family, PICKS, [ip, protocol, port, first + i], [numbers[i]!], named);
-        // Of one number for inside and outside alike.
-        this.#share(family, ENDPOINTS, [ip, protocol, port, numbers[i]!], [endpoint.ip, endpoint.port], named);
+        // One number for inside and outside, but a client outside stays only with those that it may come to.
+        this.#element(family, first === OUTSIDE ? ENDPOINTS_OUTSIDE : ENDPOINTS, [ip, protocol, port, numbers[i]!], [endpoint.ip, endpoint.port], named);
       }
       // Shared by Services with the same endpoint, so it carries no comment of one of them.
       if (endpoint.local) this.#share(family, HAIRPIN, [endpoint.ip, endpoint.ip]);

@@ -101,6 +101,18 @@ const suite = (mode: Mode, protocol: Protocol) => () => {
         assert.deepEqual(await targets('client', VIP[i]!, 80), home);
       });
 
+      test('a client outside that stayed with an endpoint elsewhere comes to one here once externalTrafficPolicy is Local, and stays there', async () => {
+        const sticky = { type: 'NodePort', sessionAffinity: 'ClientIP' } as const;
+        await put({ ...sticky, externalTrafficPolicy: 'Cluster' }, ['remote']);
+        assert.deepEqual(await targets('client', at('node'), 30080, 2), ['remote']);
+        await put({ ...sticky, externalTrafficPolicy: 'Local' }, ['pod1', 'pod2', 'remote']);
+        const [home, ...others] = await targets('client', at('node'), 30080);
+        assert.ok(home === 'pod1' || home === 'pod2', home);
+        assert.deepEqual(others, []);
+        await put({ ...sticky, externalTrafficPolicy: 'Cluster' }, ['pod1', 'pod2', 'remote']);
+        assert.deepEqual(await targets('client', at('node'), 30080), [home]);
+      });
+
       test('internalTrafficPolicy Local: to this node alone; none here is a drop that is counted, none anywhere a refusal', async () => {
         await put({ internalTrafficPolicy: 'Local' }, ['pod2', 'remote']);
         assert.deepEqual(await targets('pod1', VIP[i]!, 80), ['pod2']);
