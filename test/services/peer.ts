@@ -131,7 +131,16 @@ function askTcp({
   });
 }
 
-function askUdp({ host, port, from, unconnected, timeout = TIMEOUT_MS }: Ask): Promise<string> {
+/** Below the kernel's own, so that nobody else has it. */
+let lastPort = 9999;
+
+/** A local port not used before: by chance the kernel may give one whose flow is still tracked, and that goes where it went before. */
+function newPort(): number {
+  lastPort = lastPort === 29_999 ? 10_000 : lastPort + 1;
+  return lastPort;
+}
+
+function askUdp({ host, port, from = newPort(), unconnected, timeout = TIMEOUT_MS }: Ask): Promise<string> {
   return new Promise((resolve) => {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     const done = (answer: string) => {
@@ -157,9 +166,9 @@ function askUdp({ host, port, from, unconnected, timeout = TIMEOUT_MS }: Ask): P
     const failed = (error: Error | null) => error && done((error as NodeJS.ErrnoException).code ?? error.message);
     // Where sockets are translated, connect() itself may be refused.
     const connected = (error?: Error) => (error ? failed(error) : send());
-    if (unconnected) socket.bind(from ?? 0, () => send());
+    if (unconnected) socket.bind(from, () => send());
     // A connected socket is told of ICMP errors.
-    else socket.bind(from ?? 0, () => socket.connect(port, host, connected));
+    else socket.bind(from, () => socket.connect(port, host, connected));
   });
 }
 
