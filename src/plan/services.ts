@@ -110,7 +110,13 @@ class ItemList {
       if (numbers) {
         this.#element(family, PICKS, [ip, protocol, port, first + i], [numbers[i]!], named);
         // One number for inside and outside, but a client outside stays only with those that it may come to.
-        this.#element(family, first === OUTSIDE ? ENDPOINTS_OUTSIDE : ENDPOINTS, [ip, protocol, port, numbers[i]!], [endpoint.ip, endpoint.port], named);
+        this.#element(
+          family,
+          first === OUTSIDE ? ENDPOINTS_OUTSIDE : ENDPOINTS,
+          [ip, protocol, port, numbers[i]!],
+          [endpoint.ip, endpoint.port],
+          named,
+        );
       }
       // Shared by Services with the same endpoint, so it carries no comment of one of them.
       if (endpoint.local) this.#share(family, HAIRPIN, [endpoint.ip, endpoint.ip]);
