@@ -2,10 +2,11 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { removeNamespace } from '../src/sys/netns.ts';
+import { inNetns, removeNamespace } from '../src/sys/netns.ts';
 import { startAgent, thinClient } from '../test/cni/agent-world.ts';
 import { plugin, REFERENCE, World } from '../test/cni/world.ts';
 import { ClusterNet } from '../test/node/cluster-net.ts';
+import { awaitAny, type Program, start } from './launcher.ts';
 import { median, printMachine, quantile } from './measure.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 20);
@@ -32,48 +33,59 @@ interface Pod {
   readonly port: number;
 }
 
-/** Programs are started by bash, which forks in a fraction of a millisecond and tells microseconds: `lines` are its commands. */
+/** A program of a container's chain: what it reads is known when it is its turn. */
+interface Step {
+  readonly program: string;
+  readonly stdin: () => string;
+  readonly stdout?: string;
+}
+
 interface Contestant {
   readonly name: string;
-  lines(verb: 'ADD' | 'DEL', pod: Pod, file: (name: string, content: object) => string): string[];
+  steps(verb: 'ADD' | 'DEL', pod: Pod, file: (name: string, content: object) => string): Step[];
 }
 
 let port = 20_000;
 
-function call(verb: string, { id, netns }: Pod, program: string, config: string, output: string): string {
-  const variables = `CNI_COMMAND=${verb} CNI_CONTAINERID=${id} CNI_NETNS=${netns} CNI_IFNAME=eth0`;
-  return `${variables} CNI_PATH=${dirname(program)}:${REFERENCE} ${program} < ${config} > ${output}`;
+function programOf({ program, stdin, stdout = '/dev/null' }: Step, verb: string, { id, netns }: Pod): Program {
+  const variables = { CNI_COMMAND: verb, CNI_CONTAINERID: id, CNI_NETNS: netns, CNI_IFNAME: 'eth0' };
+  const environment = { PATH: process.env['PATH'] ?? '', ...variables, CNI_PATH: `${dirname(program)}:${REFERENCE}` };
+  return { path: program, environment, stdin: stdin(), stdout };
 }
 
 function ours(name: string, world: World, program: string, ports: boolean): Contestant {
   return {
     name: `${name}${ports ? ', ipMasq and a port' : ''}`,
-    lines: (verb, pod, file) => {
+    steps: (_, pod, file) => {
       const runtimeConfig = ports ? { portMappings: [{ hostPort: pod.port, containerPort: 80 }] } : {};
-      const config = world.config({ ipMasq: ports, runtimeConfig });
-      return [call(verb, pod, program, file(`${pod.id}.conf`, config), '/dev/null')];
+      const config = file(`${pod.id}.conf`, world.config({ ipMasq: ports, runtimeConfig }));
+      return [{ program, stdin: () => config }];
     },
   };
 }
 
-/** As libcni runs a conflist: each plugin with the result of the one before, which bash puts in without another program. */
+/** As libcni runs a conflist: each plugin with the result of the one before. */
 function reference(world: World, ports: boolean): Contestant {
   const ipam = { type: 'host-local', dataDir: join(world.dir, 'host-local'), ranges: [[{ subnet: '10.33.0.0/16' }]] };
   const common = { cniVersion: '1.0.0', name: 'bench' };
   const bridge = { ...common, type: 'bridge', bridge: 'cni-bench', isDefaultGateway: true, ipMasq: ports, ipam };
   return {
     name: `bridge + host-local${ports ? ' + portmap, ipMasq and a port' : ''}`,
-    lines: (verb, pod, file) => {
-      const first = file(`${pod.id}.conf`, bridge);
+    steps: (verb, pod, file) => {
+      const config = file(`${pod.id}.conf`, bridge);
+      const result = `${config}.result`;
       const runtimeConfig = { portMappings: [{ hostPort: pod.port, containerPort: 80, protocol: 'tcp' }] };
-      const second = file(`${pod.id}.portmap`, { ...common, type: 'portmap', snat: true, runtimeConfig });
-      const result = `${first}.result`;
-      const withResult = `c=$(<${second}); printf '%s' "\${c%?},\\"prevResult\\":$(<${result})}" > ${second}.whole`;
-      const run = (type: string, config: string, output: string) =>
-        call(verb, pod, join(REFERENCE, type), config, output);
-      const portmap = ports ? [withResult, run('portmap', `${second}.whole`, '/dev/null')] : [];
-      if (verb === 'ADD') return [run('bridge', first, result), ...portmap];
-      return [...portmap, run('bridge', first, '/dev/null')];
+      const withResult = () => {
+        const prevResult: unknown = JSON.parse(readFileSync(result, 'utf8'));
+        return file(`${pod.id}.portmap`, { ...common, type: 'portmap', snat: true, runtimeConfig, prevResult });
+      };
+      const first: Step = {
+        program: join(REFERENCE, 'bridge'),
+        stdin: () => config,
+        ...(verb === 'ADD' && { stdout: result }),
+      };
+      const portmap: Step[] = ports ? [{ program: join(REFERENCE, 'portmap'), stdin: withResult }] : [];
+      return verb === 'ADD' ? [first, ...portmap] : [...portmap, first];
     },
   };
 }
@@ -82,8 +94,16 @@ function reference(world: World, ports: boolean): Contestant {
 function nothing(world: World): Contestant {
   return {
     name: 'no plugin: /bin/true, started in the same way',
-    lines: (verb, pod, file) => [call(verb, pod, '/bin/true', file(`${pod.id}.conf`, world.config()), '/dev/null')],
+    steps: (_, pod, file) => {
+      const config = file(`${pod.id}.conf`, world.config());
+      return [{ program: '/bin/true', stdin: () => config }];
+    },
   };
+}
+
+interface Chain {
+  readonly pod: Pod;
+  readonly steps: readonly Step[];
 }
 
 class Runner {
@@ -110,27 +130,31 @@ class Runner {
     return path;
   };
 
-  /** Milliseconds of each. At once: each one's end, counted from the beginning of all; bash hears of it when it has started all. */
+  /** Milliseconds of each; at once: each one's end, counted from the beginning of all. */
   run(contestant: Contestant, verb: 'ADD' | 'DEL', pods: readonly Pod[], atOnce: boolean): number[] {
-    const times = join(this.#dir, 'times');
-    const parts = pods.map((pod) => contestant.lines(verb, pod, this.#file));
-    const body = atOnce
-      ? [
-          's=$EPOCHREALTIME',
-          ...parts.map(inBackground),
-          ...pods.map(() => `wait -n\necho "$s $EPOCHREALTIME" >> ${times}`),
-        ]
-      : parts.map((part) => `s=$EPOCHREALTIME\n${part.join('\n')}\necho "$s $EPOCHREALTIME" >> ${times}`);
-    writeFileSync(times, '');
-    const script = join(this.#dir, 'script');
-    writeFileSync(script, ['set -e', ...body, ''].join('\n'));
-    this.#world.in(this.#world.node, 'bash', script);
-    const lines = readFileSync(times, 'utf8').trim().split('\n');
-    if (lines.length !== pods.length) throw new Error(`${contestant.name}: ${verb} failed`);
-    return lines.map((line) => {
-      const [start, end] = line.split(' ').map(Number);
-      return (end! - start!) * 1000;
+    const chains = pods.map((pod) => ({ pod, steps: contestant.steps(verb, pod, this.#file) }));
+    return inNetns(this.#world.node, () => {
+      if (atOnce) return this.#runAll(contestant, verb, chains);
+      return chains.flatMap((chain) => this.#runAll(contestant, verb, [chain]));
     });
+  }
+
+  #runAll({ name }: Contestant, verb: 'ADD' | 'DEL', chains: readonly Chain[]): number[] {
+    const running = new Map<number, Chain>();
+    const begin = ({ pod, steps: [step, ...steps] }: Chain) =>
+      running.set(start(programOf(step!, verb, pod)), { pod, steps });
+    const times: number[] = [];
+    const started = performance.now();
+    for (const chain of chains) begin(chain);
+    while (running.size > 0) {
+      const { pid, status } = awaitAny();
+      const chain = running.get(pid);
+      if (!chain || status !== 0) throw new Error(`${name}: ${verb} failed`);
+      running.delete(pid);
+      if (chain.steps.length > 0) begin(chain);
+      else times.push(performance.now() - started);
+    }
+    return times;
   }
 
   async measure(contestants: readonly Contestant[]): Promise<Map<Contestant, Samples>> {
@@ -159,11 +183,6 @@ class Runner {
     }
     return samples;
   }
-}
-
-/** A single program is one fork and one exec, as a runtime does it. */
-function inBackground(lines: readonly string[]): string {
-  return lines.length === 1 ? `${lines[0]} &` : `{\n${lines.join('\n')}\n} &`;
 }
 
 function emptySamples(): Samples {
