@@ -17,13 +17,7 @@ export function hangThread(daemon: number, node: string): Promise<boolean> {
 
 /** By way of Node's inspector; resolves when it tells of `done`. */
 async function evaluate(daemon: number, node: string, expression: string, done: string): Promise<boolean> {
-  process.kill(daemon, 'SIGUSR1');
-  const url = await until('the inspector listens', async () => {
-    const targets = (await (await fetch('http://127.0.0.1:9229/json/list')).json()) as {
-      webSocketDebuggerUrl: string;
-    }[];
-    return targets[0]?.webSocketDebuggerUrl;
-  });
+  const url = await inspectorOf(daemon);
   const socket = new WebSocket(url);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   // Attached threads are told of before the answer to `enable` (id 1).
@@ -47,4 +41,28 @@ async function evaluate(daemon: number, node: string, expression: string, done: 
   const said = await promise;
   socket.close();
   return said;
+}
+
+const SIGNAL_AGAIN_MS = 2000;
+
+/** Where its inspector listens, which the signal starts. Where there is none, the error's cause says whether the daemon is. */
+function inspectorOf(daemon: number): Promise<string> {
+  let signalled = 0;
+  return until(`the inspector of process ${daemon} listens`, async () => {
+    if (Date.now() - signalled > SIGNAL_AGAIN_MS) {
+      signal(daemon);
+      signalled = Date.now();
+    }
+    const targets = (await (await fetch('http://127.0.0.1:9229/json/list')).json()) as { id: string }[];
+    // Of a target with which somebody speaks already no address is told, but it takes another.
+    return targets[0] && `ws://127.0.0.1:9229/${targets[0].id}`;
+  });
+}
+
+function signal(daemon: number): void {
+  try {
+    process.kill(daemon, 'SIGUSR1');
+  } catch (error) {
+    throw new Error(`process ${daemon} has ended before it could be broken`, { cause: error });
+  }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Client } from '../../src/client/client.ts';
@@ -29,6 +29,10 @@ before(async () => {
 after(async () => {
   client?.transport.close();
   await machine?.[Symbol.asyncDispose]();
+});
+
+afterEach((t) => {
+  if (machine && !(t as { passed?: boolean }).passed) console.error(machine.logEnd());
 });
 
 function daemonPid(): number {

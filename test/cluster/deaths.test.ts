@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { createInformer } from '../../src/cache/informer.ts';
 import { Client } from '../../src/client/client.ts';
 import { openKubeconfig } from '../../src/client/kubeconfig.ts';
@@ -30,6 +30,10 @@ before(async () => {
 after(async () => {
   client?.transport.close();
   await machine?.[Symbol.asyncDispose]();
+});
+
+afterEach((t) => {
+  if (machine && !(t as { passed?: boolean }).passed) console.error(machine.logEnd());
 });
 
 const file = (...path: string[]) => join(machine.state, 'clusters', machine.cluster, ...path);

@@ -95,6 +95,16 @@ export class Machine {
     return spawn('nsenter', this.#inside([command, ...args]), { env: this.env, stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
+  /** The end of the daemon's log: what a failed test leaves for whoever reads of it. */
+  logEnd(): string {
+    try {
+      const text = readFileSync(join(this.state, 'clusters', this.cluster, 'daemon.log'), 'utf8');
+      return lines(text).slice(-60).join('\n');
+    } catch (error) {
+      return `no daemon.log: ${(error as Error).message}`;
+    }
+  }
+
   /** Takes down whatever is up and removes the machine. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.podwire('down', '--all');
