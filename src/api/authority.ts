@@ -1,7 +1,8 @@
 // Room api: the cluster's keys: its certificate authority and the key that signs service account tokens, kept in the state directory.
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../sys/folder.ts';
 import { issueCertificate, newKeyPair, type Signer } from './certificate.ts';
 
 export interface KeyAndCertificate {
@@ -23,7 +24,7 @@ const DAYS = 3650;
 /** `stateDir` undefined: keys that live as long as this process. */
 export function clusterKeys(stateDir: string | undefined, clusterName: string): ClusterKeys {
   const directory = stateDir && join(stateDir, 'pki');
-  if (directory) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (directory) makeFolder(directory, 0o700);
   const name = { commonName: `${clusterName} authority` };
   const signer: Signer = { name, ...keyPair(directory, 'ca.key') };
   const authority = kept(directory, 'ca.crt', () =>

@@ -1,7 +1,7 @@
 // Room api: starts the embedded API server: keys, store, handler, and the front that TLS clients see.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { nthAddress } from '../addr/prefix.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { Admission } from './admit.ts';
 import { Authenticator } from './auth.ts';
 import { clusterKeys } from './authority.ts';
@@ -18,7 +18,7 @@ import { ServiceAccountTokens } from './token.ts';
 
 export const startApiServer: StartApiServer = async (options: ApiServerOptions): Promise<ApiServer> => {
   const stateDir = options.stateDir === ':memory:' ? undefined : options.stateDir;
-  if (stateDir) mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  if (stateDir) makeFolder(stateDir, 0o700);
   const store = new Store({ path: stateDir ? join(stateDir, 'api.db') : ':memory:', ...options.history });
   const keys = clusterKeys(stateDir, options.clusterName);
   const tokens = new ServiceAccountTokens(store, keys.tokenKey, options.clusterDomain);

@@ -1,5 +1,5 @@
 // Room cli: `podwire cni agent | install | show | uninstall`.
-import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { constants, setPriority } from 'node:os';
 import { dirname } from 'node:path';
@@ -27,6 +27,7 @@ import { startResident } from '../cni/resident.ts';
 import { tookText } from '../cni/steps.ts';
 import { Fault } from '../observe/fault.ts';
 import { installed } from '../observe/install.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { nodesOf } from './ipam.ts';
 import { formatTable } from './table.ts';
 
@@ -118,7 +119,12 @@ export async function runCniAgent({ socket }: { readonly socket: string }): Prom
   if (await isTaken(socket)) {
     throw new Fault(`an agent takes calls at ${socket} already`, { mend: 'one is enough; --socket starts another' });
   }
-  mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
+  try {
+    makeFolder(dirname(socket), 0o700);
+  } catch (cause) {
+    const why = `the folder of ${socket} cannot be made: ${(cause as Error).message}`;
+    throw new Fault(why, { mend: 'choose another with --socket', cause });
+  }
   goFirst();
   optimizeLater();
   const agent = startResident(socket);

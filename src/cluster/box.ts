@@ -1,5 +1,5 @@
 // Room cluster: brings up the whole box in one process: fabric, API server, controllers, scheduler, one worker per node.
-import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, writeFileSync } from 'node:fs';
 import type { ApiServer } from '../api/server.ts';
 import { startApiServer } from '../api/start.ts';
 import { createInformers } from '../cache/informers.ts';
@@ -7,6 +7,7 @@ import { Client } from '../client/client.ts';
 import { startControllers } from '../controllers/start.ts';
 import { logger } from '../observe/log.ts';
 import { startScheduler } from '../scheduler/start.ts';
+import { makeFolder } from '../sys/folder.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureDnsService, untilDnsAnswers } from './dns-service.ts';
 import { ensureFabric, listenInFabric } from './fabric.ts';
@@ -50,7 +51,7 @@ export async function startBox(config: ClusterConfig, nodes: NodeWorker[], optio
   };
   step('daemon loaded');
   // Logs and Secret volumes of pods are nobody else's business.
-  for (const { layout } of nodes) mkdirSync(nodeDir(config.name, layout.name), { recursive: true, mode: 0o700 });
+  for (const { layout } of nodes) makeFolder(nodeDir(config.name, layout.name), 0o700);
   const layouts = nodes.map((node) => node.layout);
   ensureFabric(fabricOptions(config, layouts));
   step('fabric');

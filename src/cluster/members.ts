@@ -1,10 +1,11 @@
 // Room cluster: nodes that come, go, stop and are cut off while the cluster runs.
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import type { ApiServer } from '../api/server.ts';
 import type { Client } from '../client/client.ts';
 import { isNotFound } from '../objects/status.ts';
 import { Fault } from '../observe/fault.ts';
 import { removeNodeRuntime } from '../runtime/remove.ts';
+import { makeFolder } from '../sys/folder.ts';
 import type { ClusterConfig } from './config.ts';
 import { ensureFabric, type FabricOptions, removeFabricNode, setNodeLeg } from './fabric.ts';
 import { fabricOptions } from './fabric-options.ts';
@@ -63,7 +64,7 @@ export class Members {
   async add(config: ClusterConfig): Promise<ClusterConfig> {
     const next = { ...config, nodes: config.nodes + 1 };
     const layout = nodeLayout(next, config.nodes);
-    mkdirSync(nodeDir(config.name, layout.name), { recursive: true, mode: 0o700 });
+    makeFolder(nodeDir(config.name, layout.name), 0o700);
     ensureFabric(this.fabric(next));
     await this.#launch(next, layout);
     return next;

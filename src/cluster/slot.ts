@@ -1,10 +1,11 @@
 // Room cluster: picks CIDRs and a port that no other cluster and no route of the machine uses.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { bigIntToIP } from '../addr/ip.ts';
 import { type CIDR, prefixesOverlap } from '../addr/prefix.ts';
 import { Fault } from '../observe/fault.ts';
 import { replaceFile } from '../sys/durable-file.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { type ClusterConfig, defaultConfig, mergeConfig, type PartialConfig, SLOTS } from './config.ts';
 import { requireFit } from './fit.ts';
 import { clusterPaths, knownClusters } from './paths.ts';
@@ -84,7 +85,7 @@ export function storedConfig(name: string): ClusterConfig | undefined {
 export function storeConfig(config: ClusterConfig): void {
   const { dir, config: file } = clusterPaths(config.name);
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    makeFolder(dir, 0o755);
     replaceFile(file, `${JSON.stringify(config, undefined, 2)}\n`);
   } catch (cause) {
     throw new Fault(`the state of cluster ${config.name} cannot be written: ${(cause as Error).message}`, {

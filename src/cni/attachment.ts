@@ -1,6 +1,6 @@
 // Room cni: what one ADD has made, on record until DEL: one for each (network, container, interface).
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
@@ -9,6 +9,7 @@ import { type RecordFile, RecordFiles } from '../ipam/record-file.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { HostPort } from '../plan/host-ports.ts';
 import { withFileLock } from '../sys/flock.ts';
+import { makeFolder } from '../sys/folder.ts';
 import type { Took } from './steps.ts';
 
 export interface Attachment extends Holder {
@@ -148,7 +149,7 @@ function graveOf(holder: Holder): string {
 /** Runs `work` while nobody else changes what all networks share. */
 export function withSharedLock<T>(dataDir: string, work: () => T): T {
   const path = join(dataDir, 'lock');
-  if (!existsSync(path)) mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  if (!existsSync(path)) makeFolder(dataDir, 0o700);
   return withFileLock(path, work);
 }
 

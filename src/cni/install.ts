@@ -1,16 +1,8 @@
 // Room cni: the plugin put where container runtimes look for it: the thin client, and a conflist that names it.
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../observe/fault.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { isArchitecture } from '../wire/elf/executable.ts';
 import { nodeDataDir } from './attachment.ts';
 import { LONGEST_SOCKET_PATH } from './call.ts';
@@ -39,7 +31,7 @@ const NAMES = { interface: 'podwire-cni', ipam: 'podwire' } as const;
 /** What runtimes start: `podwire-cni`, and `podwire`, its IPAM alone. Returns the files. Throws a Fault. */
 export function installProgram({ binDir, socket, fallback, architecture }: InstallOptions): string[] {
   const files = filesIn(binDir);
-  makeFolder(binDir);
+  requireFolder(binDir);
   for (const path of Object.values(files)) requireOurs(path);
   if (isArchitecture(architecture)) {
     if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH) {
@@ -55,9 +47,9 @@ export function installProgram({ binDir, socket, fallback, architecture }: Insta
   return Object.values(files);
 }
 
-function makeFolder(path: string): void {
+function requireFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeFolder(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const why = code === 'EEXIST' || code === 'ENOTDIR' ? `${path} is no folder` : `${path} cannot be made: ${message}`;
@@ -185,7 +177,7 @@ export function networksBeside(confDir: string, network: string): string[] {
 
 export function installConflist(confDir: string, network: string, content: object): string {
   const path = conflistPath(confDir, network);
-  makeFolder(confDir);
+  requireFolder(confDir);
   replace(path, (fresh) => writeFileSync(fresh, `${JSON.stringify(content, undefined, 2)}\n`));
   return path;
 }

@@ -1,6 +1,7 @@
 // Room cni: STATUS: whether an ADD would succeed now.
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { openNft } from '../kernel/nft-linux.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { NetConfig } from './config.ts';
 import { CniError, CODE } from './error.ts';
@@ -10,7 +11,7 @@ import type { Request } from './request.ts';
 /** Throws a CniError: 50 when new containers cannot be attached, with the reason. Those that are there go on by themselves. */
 export function status(config: NetConfig, request: Request): void {
   attempt(`dataDir: ${config.dataDir} cannot be written`, () => {
-    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(config.dataDir, 0o700);
     accessSync(config.dataDir, constants.W_OK);
   });
   attempt('the kernel gives no rtnetlink socket', () => new NetlinkSocket(NETLINK.ROUTE).close());

@@ -4,7 +4,6 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -14,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { withFileLock } from '../sys/flock.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { codeOf } from './state-file.ts';
 
 /** By name; null: the record is gone. */
@@ -86,7 +86,7 @@ export class RecordFile<T> {
       return withFileLock(lock, work);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(this.#path), 0o700);
       return withFileLock(lock, work);
     }
   }

@@ -1,5 +1,6 @@
 // Room kernel: cgroups (version 2) as places that programs are attached to; nothing is limited in them.
-import { mkdirSync, rmdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { rmdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { makeFolder } from '../sys/folder.ts';
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 const LOOKS = 500;
@@ -19,7 +20,7 @@ export function cgroup2Root(): string | undefined {
 /** Idempotent. Returns the path as this thread sees it. */
 export function makeCgroup(name: string): string {
   const path = `${cgroup2Root()}/${name}`;
-  mkdirSync(path, { recursive: true });
+  makeFolder(path);
   return path;
 }
 

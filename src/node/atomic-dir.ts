@@ -2,7 +2,6 @@
 import {
   chmodSync,
   chownSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -14,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../sys/folder.ts';
 import type { VolumeFiles } from './volume-files.ts';
 
 const DATA = '..data';
@@ -23,7 +23,7 @@ const DATA = '..data';
  * as programs that watch ConfigMap volumes expect. Says whether anything changed. Safe to be killed at any line.
  */
 export function writeAtomically(dir: string, files: VolumeFiles, gid?: number): boolean {
-  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  makeFolder(dir, 0o755);
   const current = linkTarget(join(dir, DATA));
   if (current !== undefined && holds(join(dir, current), files)) {
     linkNames(dir, files);
@@ -33,7 +33,7 @@ export function writeAtomically(dir: string, files: VolumeFiles, gid?: number): 
   chmodSync(fresh, 0o755);
   for (const [path, { data, mode }] of files) {
     const file = join(fresh, path);
-    mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
+    makeFolder(dirname(file), 0o755);
     writeFileSync(file, data);
     chmodSync(file, gid === undefined ? mode : mode | ((mode & 0o700) >> 3));
     if (gid !== undefined) chownSync(file, -1, gid);

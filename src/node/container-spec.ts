@@ -1,8 +1,9 @@
 // Room node: a container of a manifest as the runtime takes it.
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Pod } from '../objects/types.ts';
 import type { ContainerSpec, Mount, ResolvedImage } from '../runtime/runtime.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { ConfigError } from './downward.ts';
 import { expand } from './expand.ts';
 import { containerId, etcPath, logPath, terminationPath } from './pod-paths.ts';
@@ -51,7 +52,7 @@ export function containerSpec(input: ContainerInput): ContainerSpec {
 function mounts({ pod, container, attempt, env, dataDir }: ContainerInput): Mount[] {
   const own = volumeMounts(pod, container, dataDir, env);
   const termination = terminationPath(dataDir, container.name, attempt);
-  mkdirSync(dirname(termination), { recursive: true });
+  makeFolder(dirname(termination));
   closeSync(openSync(termination, 'a', 0o666));
   const given: Mount[] = [
     { source: etcPath(dataDir, 'hosts'), target: '/etc/hosts', readOnly: false },

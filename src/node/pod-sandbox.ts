@@ -1,11 +1,12 @@
 // Room node: a pod's sandbox: made, put on the network, given its files under /etc, and taken away.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { IP } from '../addr/ip.ts';
 import type { Pod } from '../objects/types.ts';
 import { Fault } from '../observe/fault.ts';
 import type { Bandwidth } from '../plan/bandwidth.ts';
 import type { Sandbox } from '../runtime/runtime.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { hostsFile, podHostname, resolvConf, sandboxHostname } from './etc-files.ts';
 import { podBandwidth } from './pod-bandwidth.ts';
 import type { PodContext } from './pod-context.ts';
@@ -64,7 +65,7 @@ export function connectSandbox(
   ] as const;
   for (const [file, text] of files) {
     const path = etcPath(podDataDir(options.stateDir, metadata.uid), file);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     writeFileSync(path, text);
   }
   return { id, podIPs };

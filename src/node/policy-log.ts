@@ -1,5 +1,5 @@
 // Room node: packets that policies tell of, one a line in a file that `podwire flows` reads; the kernel holds back what is too many.
-import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { appendFileSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type LoggedPacket, watchLog } from '../kernel/log-watch.ts';
 import { logger } from '../observe/log.ts';
@@ -7,6 +7,7 @@ import { LOG_PREFIXES } from '../plan/policy/base.ts';
 import type { PolicyEngine } from '../plan/policy/engine.ts';
 import { type FlowLine, type FlowVerdict, flowLine } from '../plan/policy/flow-line.ts';
 import type { Direction } from '../plan/policy/rules.ts';
+import { makeFolder } from '../sys/folder.ts';
 
 const log = logger('policies');
 
@@ -64,7 +65,7 @@ function lineOf({ engine, nodeName }: PolicyLogParts, packet: LoggedPacket): Flo
 function write(file: string, line: FlowLine): void {
   try {
     const size = statSync(file, { throwIfNoEntry: false })?.size;
-    if (size === undefined) mkdirSync(dirname(file), { recursive: true });
+    if (size === undefined) makeFolder(dirname(file));
     if ((size ?? 0) > MOST_BYTES) renameSync(file, `${file}.1`);
     appendFileSync(file, `${JSON.stringify(line)}\n`);
   } catch (error) {

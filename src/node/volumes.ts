@@ -1,18 +1,10 @@
 // Room node: makes a pod's volumes on disk and says what to mount of them where.
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  realpathSync,
-  type Stats,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, existsSync, realpathSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { units } from '../objects/quantity.ts';
 import type { Pod } from '../objects/types.ts';
 import type { Mount } from '../runtime/runtime.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { mount, mountPoints, unmount } from '../sys/mount.ts';
 import { writeAtomically } from './atomic-dir.ts';
 import { ConfigError } from './downward.ts';
@@ -63,7 +55,7 @@ function kindOf(volume: Volume): string {
 
 function makeEmptyDir(dir: string, { medium, sizeLimit }: EmptyDir, fsGroup: number | undefined): void {
   if (existsSync(dir)) return;
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   // In the node's mount namespace, which lasts as long as its containers do.
   if (medium === 'Memory') mount('tmpfs', dir, 'tmpfs', 0, sizeLimit ? `size=${units(sizeLimit)}` : undefined);
   if (fsGroup !== undefined) chownSync(dir, -1, fsGroup);
@@ -84,7 +76,7 @@ const HOST_PATH_TYPES: Record<string, (found: Stats) => boolean> = {
 function checkHostPath(path: string, type: string): void {
   if (!existsSync(path)) {
     // With no type a missing directory is made, as container runtimes do.
-    if (type === 'DirectoryOrCreate' || type === '') mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (type === 'DirectoryOrCreate' || type === '') makeFolder(path, 0o755);
     if (type === 'FileOrCreate') writeFileSync(path, '', { mode: 0o644 });
   }
   const right = HOST_PATH_TYPES[type];
@@ -122,7 +114,7 @@ function within(base: string, subPath: string, mayMake: boolean): string {
   }
   const path = join(base, subPath);
   if (!existsSync(path) && !mayMake) throw new ConfigError(`subPath "${subPath}" is not in the volume`);
-  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o750 });
+  if (!existsSync(path)) makeFolder(path, 0o750);
   const real = realpathSync(path);
   if (!`${real}/`.startsWith(`${realpathSync(base)}/`)) {
     throw new ConfigError(`subPath "${subPath}" leads out of the volume`);

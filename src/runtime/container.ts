@@ -1,6 +1,7 @@
 // Room runtime: the life of one container, from its record on disk to its exit code.
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../sys/folder.ts';
 import { exposeNamespace } from '../sys/netns.ts';
 import { capabilities, ownCapabilities } from './capabilities.ts';
 import { createHeld, isCrun, type Programs, runVerb, startHeld } from './holder.ts';
@@ -62,7 +63,7 @@ export class Container {
 
   async #start(sandbox: Sandbox, root: RootFilesystem): Promise<void> {
     writeRecord(this.#paths.record, this.#record);
-    mkdirSync(dirname(this.spec.logPath), { recursive: true });
+    makeFolder(dirname(this.spec.logPath));
     try {
       this.#prepare(sandbox, root);
       const { programs, paths, podCgroup } = this.#home;

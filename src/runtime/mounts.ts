@@ -1,7 +1,8 @@
 // Room runtime: the mount namespace of a node, in which the root file systems of its containers are mounted and nobody else sees them.
-import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { existsSync, statfsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { SysError } from '../sys/ffi.ts';
+import { makeFolder } from '../sys/folder.ts';
 import {
   enterMounts,
   hasOwnMounts,
@@ -53,7 +54,7 @@ function showCgroup2Alone(): void {
 
 /** A writable view of `layers` (uppermost first); what is written lands in `upper`. */
 export function mountOverlay(target: string, layers: readonly string[], upper: string, work: string): void {
-  for (const dir of [target, upper, work]) mkdirSync(dir, { recursive: true, mode: 0o755 });
+  for (const dir of [target, upper, work]) makeFolder(dir, 0o755);
   const dirs = `lowerdir=${layers.join(':')},upperdir=${upper},workdir=${work}`;
   // Nobody reads the upper directory but this mount: nothing need be traceable, nor on disk when it is unmounted.
   const options = `${dirs},index=off,redirect_dir=off,metacopy=off`;
@@ -68,7 +69,7 @@ export function mountOverlay(target: string, layers: readonly string[], upper: s
 
 export function mountShm(target: string): void {
   if (mountPoints('tmpfs').includes(target)) return;
-  mkdirSync(target, { recursive: true });
+  makeFolder(target);
   mount('shm', target, 'tmpfs', MS.NOSUID | MS.NODEV | MS.NOEXEC, 'mode=1777,size=67108864');
 }
 

@@ -1,7 +1,8 @@
 // Room runtime: what is written down of each sandbox and container, so that the next process knows what this one ran.
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { replaceFileSoon } from '../sys/durable-file.ts';
+import { makeFolder } from '../sys/folder.ts';
 import type { ContainerSpec, ContainerStatus, Sandbox } from './runtime.ts';
 
 /** A process of ours, to be told from a later one with the same pid. */
@@ -34,7 +35,7 @@ export function statusOf(record: ContainerRecord): ContainerStatus {
 
 /** Readers see the old text or the new one. A pod's start waits for no disk: after a crash of the machine nothing runs that it could tell of. */
 export function writeRecord(path: string, record: ContainerRecord | Sandbox): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   replaceFileSoon(path, JSON.stringify(record));
 }
 

@@ -1,8 +1,8 @@
 // Room runtime: a node's runtime: sandboxes of pinned namespaces, containers under an OCI runtime, each held by its own conmon.
-import { mkdirSync } from 'node:fs';
 import { makeCgroup } from '../kernel/cgroup.ts';
 import { Fault } from '../observe/fault.ts';
 import { logger } from '../observe/log.ts';
+import { makeFolder } from '../sys/folder.ts';
 import { attachTo } from './attach.ts';
 import { Container, type ContainerHome } from './container.ts';
 import { execIn } from './exec.ts';
@@ -66,7 +66,7 @@ class NodeRuntime implements Runtime {
     this.#paths = runtimePaths(options.stateDir);
     this.images = openImageStore(options.imageDir);
     const { sandboxes, containers, exits, oci } = this.#paths;
-    for (const dir of [sandboxes, containers, exits, oci]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (const dir of [sandboxes, containers, exits, oci]) makeFolder(dir, 0o700);
     this.#home = {
       programs: options,
       paths: this.#paths,

@@ -1,9 +1,10 @@
 // Room sys: network, UTS and IPC namespaces: made, pinned to files that `ip netns` knows, entered, left.
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closeOwned, own } from './descriptors.ts';
 import { SysError } from './ffi.ts';
+import { makeFolder } from './folder.ts';
 import { CLONE, hasOwnMounts, inRootMounts, MS, mount, setns, unmount, unshare } from './mount.ts';
 import { openSocket, type SocketDomain, type SocketType } from './socket.ts';
 
@@ -70,7 +71,7 @@ export function createNetns(path: string): void {
 /** Gives the namespace behind an fd a place in the machine's mount namespace and this thread's own. */
 export function pin(fd: number, path: string): void {
   const bind = () => {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     closeSync(openSync(path, 'a', 0o444));
     try {
       mount(`/proc/thread-self/fd/${fd}`, path, null, MS.BIND);

@@ -1,17 +1,9 @@
 // Room runtime: the images of a machine, shared by its nodes: unpacked layers by digest, and the names under which they are found.
 import { spawn } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../observe/fault.ts';
+import { makeFolder } from '../../sys/folder.ts';
 import type { ImageStore, ImageSummary, ResolvedImage } from '../runtime.ts';
 import { type ArchivedImage, readArchive } from './archive.ts';
 import { builtinImage } from './builtin.ts';
@@ -79,7 +71,7 @@ class DirectoryOfImages implements UnpackedImages {
 
   async load(archive: string): Promise<ImageSummary> {
     if (!existsSync(archive)) throw new Fault(`${archive}: no such file`);
-    for (const dir of [this.#records, this.#layers]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (const dir of [this.#records, this.#layers]) makeFolder(dir, 0o700);
     this.#removeAbandoned();
     const unpacked = mkdtempSync(join(this.#dir, `loading-${process.pid}-`));
     try {
