@@ -1,6 +1,7 @@
 // Room cni: ADD: an interface with addresses, routes and rules; or, further down a chain, rules for an interface that is there.
 import { familyOf, type IP } from '../addr/ip.ts';
 import { type CIDR, hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
+import { isLoopback } from '../plan/host-ports.ts';
 import { GATEWAY_MAC, GATEWAYS, podMac } from '../plan/pods.ts';
 import { type Attachment, Attachments, withSharedLock } from './attachment.ts';
 import type { NetConfig } from './config.ts';
@@ -21,6 +22,7 @@ export async function add(config: NetConfig, request: Request): Promise<Result> 
   if (ipam) return addInterface(config, request, netns, ipam);
   const previous = config.prevResult;
   if (!previous) return config.reader.fail('ipam', 'must say where addresses come from, as there is no prevResult');
+  refuseLoopback(config);
   const ips = addressesOf(previous, request.ifname);
   const attachment: Attachment = {
     ...attachmentOf(config, request, netns),
@@ -33,6 +35,18 @@ export async function add(config: NetConfig, request: Request): Promise<Result> 
   };
   await connect(config, request, attachment, undefined);
   return withDns(previous, config.dns);
+}
+
+/** For it the link's end on the node would have to be set to let it through, and that is not ours. */
+function refuseLoopback({ portMappings }: NetConfig): void {
+  for (const { hostIP } of portMappings) {
+    if (hostIP === undefined || !isLoopback(hostIP)) continue;
+    throw new CniError(
+      CODE.unsupportedField,
+      `runtimeConfig.portMappings: hostIP "${hostIP}" is supported where podwire-cni makes the interface, which is another plugin's here`,
+      'publish the port on another address of the node, or let portmap publish it behind podwire-cni',
+    );
+  }
 }
 
 async function addInterface(config: NetConfig, request: Request, netns: string, ipam: Ipam): Promise<Result> {

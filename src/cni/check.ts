@@ -4,7 +4,9 @@ import { hostPrefix, networkOf, parsePrefix } from '../addr/prefix.ts';
 import { identityOf, satisfies } from '../kernel/identity.ts';
 import { type KernelItem, ROUTE_PROTOCOL } from '../kernel/items.ts';
 import { openNft } from '../kernel/nft-linux.ts';
+import { readSysctl } from '../kernel/sysctls.ts';
 import { bucketOf } from '../plan/bandwidth.ts';
+import { loopbackSysctls } from '../plan/host-ports.ts';
 import { GATEWAYS } from '../plan/pods.ts';
 import { NETLINK, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeAddress, getAddresses } from '../wire/netlink/address.ts';
@@ -130,9 +132,19 @@ function nodeDrift(attachment: Attachment, netns: string | undefined): string[] 
   if (!link.up) return [`the node's ${name} is down`];
   using socket = new NetlinkSocket(NETLINK.ROUTE, netns);
   const have = routesOn(socket, link.index);
-  return attachment.ips
-    .filter((ip) => !have.includes(hostPrefix(ip)))
-    .map((ip) => `the node's route to ${hostPrefix(ip)} is gone`);
+  const lost = attachment.ips.filter((ip) => !have.includes(hostPrefix(ip)));
+  return [
+    ...lost.map((ip) => `the node's route to ${hostPrefix(ip)} is gone`),
+    ...loopbackDrift(attachment, name, netns),
+  ];
+}
+
+function loopbackDrift({ ips, portMappings }: Attachment, link: string, netns: string | undefined): string[] {
+  return loopbackSysctls(link, { ips, hostPorts: portMappings }).flatMap((wanted) => {
+    const value = readSysctl(wanted, netns);
+    if (value === wanted.value) return [];
+    return [`the node's ${link} keeps 127.0.0.1 from the container: route_localnet is ${value}`];
+  });
 }
 
 function bucketDrift(attachment: Attachment): string[] {

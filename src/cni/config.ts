@@ -144,7 +144,7 @@ function readMac(reader: Reader, runtime: Reader | undefined, args: Environment)
   return mac.toLowerCase();
 }
 
-const LOOPBACK = /^(127\.|::1$)/;
+const LOOPBACK_6 = '::1';
 
 function readPortMappings(runtime: Reader | undefined): HostPort[] {
   return (runtime?.objects('portMappings') ?? []).flatMap((each): HostPort[] => {
@@ -159,11 +159,11 @@ function readPortMappings(runtime: Reader | undefined): HostPort[] {
     const containerPort = each.integer('containerPort', 1, 65_535) ?? each.fail('containerPort', 'must be a port');
     const hostPort = each.integer('hostPort', 0, 65_535) ?? 0;
     const hostIP = each.ip('hostIP');
-    if (hostIP !== undefined && LOOPBACK.test(formatIP(ipBytes(hostIP)))) {
+    if (hostIP !== undefined && formatIP(ipBytes(hostIP)) === LOOPBACK_6) {
       throw new CniError(
         CODE.unsupportedField,
-        `${each.name('hostIP')}: "${hostIP}" is not supported: a packet to it must not leave the node`,
-        'publish the port on another address of the node, or let portmap publish it behind podwire-cni',
+        `${each.name('hostIP')}: "${hostIP}" is not supported: Linux lets no packet to it leave the node`,
+        'publish the port on 127.0.0.1 or on another address of the node',
       );
     }
     // Kubernetes hands every port on, also those that are not published.

@@ -1,9 +1,9 @@
 // Room cni: nftables rules of attachments: published ports, and the node's address for what leaves the network.
 import { createHash } from 'node:crypto';
-import { type Family, familyOf } from '../addr/ip.ts';
+import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import type { CIDR } from '../addr/prefix.ts';
 import type { NftChain, NftElement, NftFamily, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
-import { hostPortBase, hostPortElements } from '../plan/host-ports.ts';
+import { areOnLoopback, hostPortBase, hostPortElements, LOOPBACK_SOURCE, loopbackPorts } from '../plan/host-ports.ts';
 import type { Attachment } from './attachment.ts';
 
 /** One table a family, shared by all networks; there as long as an attachment needs it. */
@@ -60,7 +60,7 @@ function baseRules(family: Family): NftItem[] {
   const place = placeOf(family);
   const { address } = WORDS[family];
   return [
-    ...hostPortBase(family, place),
+    ...hostPortBase(family, place, 'some'),
     { kind: 'set', ...place, set: 'itself', key: [address, address] },
     { kind: 'set', ...place, set: 'hairpin', key: [address], data: ['verdict'] },
     { kind: 'set', ...place, set: 'leaving', key: [address], data: ['verdict'] },
@@ -93,8 +93,17 @@ export function ownRules(attachment: Attachment): (NftChain | NftElement)[] {
       ...hairpin(attachment, family, ips, comment),
       ...leaving(attachment, family, ips, comment),
       ...hostPortElements(placeOf(family), ips[0]!, attachment.portMappings, comment),
+      ...(family === 4 ? fromLoopback(attachment, ips[0]!, comment) : []),
     ];
   });
+}
+
+/** What 127.0.0.1 asks of a veth of ours, which lets it through. Another's link does not, and is not ours to change. */
+function fromLoopback({ ownsLink, portMappings }: Attachment, ip: IP, comment: string): NftElement[] {
+  if (!ownsLink || !areOnLoopback(portMappings)) return [];
+  const place = placeOf(4);
+  const source: NftElement = { kind: 'element', ...place, set: 'itself', key: [LOOPBACK_SOURCE, ip], comment };
+  return [source, ...loopbackPorts(place, portMappings, comment)];
 }
 
 /** An answer to itself or to a neighbour would go there straight, past the translation: such a client gets the node's address. */

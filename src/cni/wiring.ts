@@ -4,7 +4,7 @@ import { hostPrefix } from '../addr/prefix.ts';
 import type { KernelItem } from '../kernel/items.ts';
 import { type ConntrackFilter, type Kernel, KernelError } from '../kernel/kernel.ts';
 import { bucketOf, type Shape } from '../plan/bandwidth.ts';
-import { portsOf } from '../plan/host-ports.ts';
+import { loopbackSysctls, portsOf } from '../plan/host-ports.ts';
 import { GATEWAYS, type PodRoute, planPod, podLinkName } from '../plan/pods.ts';
 import { NETLINK, NetlinkError, NetlinkSocket } from '../sys/netlink-socket.ts';
 import { decodeLink, getLink, type LinkState } from '../wire/netlink/link.ts';
@@ -51,6 +51,7 @@ function linkItems(attachment: Attachment, { mac, routes }: Wires, mtu: number):
     ...(families.has(4) ? [{ kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1' } as const] : []),
     ...(families.has(6) ? [{ kind: 'sysctl', key: 'net/ipv6/conf/all/forwarding', value: '1' } as const] : []),
     ...planPod({ ...place, ...(routes && { routes }) }).items,
+    ...loopbackSysctls(linkNameOf(attachment), { ips, hostPorts: attachment.portMappings }),
     ...(attachment.mac !== undefined && families.has(4) ? [gatewayRoute(linkNameOf(attachment))] : []),
   ];
 }

@@ -1,7 +1,15 @@
 // Room kernel: creating and changing links so that what is there already, in whatever form, ends as wanted.
 
 import { createTun } from '../sys/tun.ts';
-import { deleteLink, type LinkState, setLink, setNoLinkLocal, setReversePathFilter } from '../wire/netlink/link.ts';
+import {
+  deleteLink,
+  type IPv4Setting,
+  isIPv4Setting,
+  type LinkState,
+  setIPv4,
+  setLink,
+  setNoLinkLocal,
+} from '../wire/netlink/link.ts';
 import type { NetlinkRequest } from '../wire/netlink/message.ts';
 import { isOurLink } from './identity.ts';
 import type { Link, Sysctl } from './items.ts';
@@ -18,12 +26,13 @@ export function settingsOnTheWay(made: readonly Link[], sysctls: readonly Sysctl
   const names = new Set(
     made.filter((link) => link.netns === undefined && isOurLink(link.name)).map(({ name }) => name),
   );
-  const fit = sysctls.filter((item) => item.netns === undefined && names.has(linkOfSetting(item) ?? ''));
-  return Map.groupBy(fit, (item) => linkOfSetting(item)!);
+  const fit = sysctls.filter((item) => item.netns === undefined && names.has(settingOf(item)?.link ?? ''));
+  return Map.groupBy(fit, (item) => settingOf(item)!.link);
 }
 
-function linkOfSetting({ key }: Sysctl): string | undefined {
-  return /^net\/ipv4\/conf\/([^/]+)\/rp_filter$/.exec(key)?.[1];
+function settingOf({ key }: Sysctl): { readonly link: string; readonly setting: IPv4Setting } | undefined {
+  const [, link, setting] = /^net\/ipv4\/conf\/([^/]+)\/(\w+)$/.exec(key) ?? [];
+  return link !== undefined && isIPv4Setting(setting!) ? { link, setting } : undefined;
 }
 
 /** Links that are made, all of one namespace in one batch: bridges first, then what joins them. */
@@ -74,10 +83,8 @@ function stepsToMake(
   link: Link,
   settings: readonly Sysctl[],
 ): Step<Link | Sysctl>[] {
-  const set = settings.map((item) => ({
-    item,
-    request: setReversePathFilter(linkOfSetting(item)!, Number(item.value)),
-  }));
+  const values = settings.map((item) => [settingOf(item)!.setting, Number(item.value)] as const);
+  const set = values.length > 0 ? [{ item: settings[0]!, request: setIPv4(link.name, values) }] : [];
   if (link.linkLocal !== false) return [{ item: link, request: requestFor(session, space, link) }, ...set];
   return [
     { item: link, request: requestFor(session, space, { ...link, up: false }) },

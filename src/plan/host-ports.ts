@@ -3,7 +3,7 @@ import { type Family, familyOf, type IP } from '../addr/ip.ts';
 import { prefixContains } from '../addr/prefix.ts';
 import type { Sysctl } from '../kernel/items.ts';
 import type { ConntrackFilter } from '../kernel/kernel.ts';
-import type { NftChain, NftElement, NftItem, NftRule, NftStatement } from '../kernel/nft-items.ts';
+import type { NftChain, NftElement, NftItem, NftRule, NftSet, NftStatement } from '../kernel/nft-items.ts';
 import { hairpinSet, hostPortTargetsSet } from './proxy-base.ts';
 import { HAIRPIN, HOST_PORT_TARGETS, type Place, placeOf, wordsOf } from './proxy-names.ts';
 
@@ -17,23 +17,30 @@ export interface HostPort {
 
 const PORTS = 'host-ports';
 const ADDRESS_PORTS = 'host-address-ports';
+/** protocol . port of those that the node's 127.0.0.1 leads to, where it does not lead to all. */
+const LOOPBACK_PORTS = 'loopback-ports';
 const PUBLISH = 'publish';
 /** Behind the Services: where one of theirs has the same port, it is theirs. */
 const PRIORITY = -99;
 const RAW = -300;
 const LOOPBACK = { 4: '127.0.0.0/8', 6: '::1' } as const;
 /** The source of whoever asks there and says nothing else. */
-const LOOPBACK_SOURCE: IP = '127.0.0.1';
+export const LOOPBACK_SOURCE: IP = '127.0.0.1';
 const UNSPECIFIED: readonly IP[] = ['0.0.0.0', '::'];
 
-/** What all published ports of a table share. `onLoopback`: they are reached by the node's 127.0.0.1 too. */
-export function hostPortBase(family: Family, place: Place, onLoopback = false): NftItem[] {
+/** Which ports are reached by the node's 127.0.0.1 too; some: those of `loopbackPorts`. Never by ::1. */
+export type OnLoopback = 'all' | 'some';
+
+/** What all published ports of a table share. */
+export function hostPortBase(family: Family, place: Place, loopback: OnLoopback): NftItem[] {
+  const onLoopback = family === 4 ? loopback : undefined;
   const { address } = wordsOf(family);
   const data = [address, 'inet_service'] as const;
   return [
     { kind: 'table', ...place },
     { kind: 'set', ...place, set: PORTS, key: ['inet_proto', 'inet_service'], data },
     { kind: 'set', ...place, set: ADDRESS_PORTS, key: [address, 'inet_proto', 'inet_service'], data },
+    ...(onLoopback === 'some' ? [loopbackSet(place)] : []),
     publishChain(family, place),
     ...hooks(family, place, onLoopback),
     ...(onLoopback ? [loopbackGuard(place)] : []),
@@ -54,19 +61,41 @@ function publishChain(family: Family, place: Place): NftChain {
 }
 
 /** What comes in, from pods of the node too, meets prerouting; what the node itself sends, output. */
-function hooks(family: Family, place: Place, onLoopback: boolean): NftChain[] {
+function hooks(family: Family, place: Place, onLoopback: OnLoopback | undefined): NftChain[] {
   const local: NftStatement = { kind: 'match', left: 'fib daddr type', right: 'local' };
   // A packet to 127.0.0.1 must not leave the node (RFC 1122, 3.2.1.3), unless links are told that it may; to ::1 it never can.
   const { daddr } = wordsOf(family);
-  const notLoopback: NftStatement = { kind: 'match', left: daddr, not: true, right: LOOPBACK[family] };
+  const toLoopback: NftStatement = { kind: 'match', left: daddr, right: LOOPBACK[family] };
   const publish: NftStatement = { kind: 'verdict', verdict: 'jump', chain: PUBLISH };
+  const ofSome: NftStatement = { kind: 'lookup', key: ['meta l4proto', 'th dport'], set: LOOPBACK_PORTS };
+  const output: NftStatement[][] = [
+    onLoopback === 'all' ? [local, publish] : [{ ...toLoopback, not: true }, local, publish],
+    ...(onLoopback === 'some' ? [[toLoopback, ofSome, publish]] : []),
+  ];
   return (['prerouting', 'output'] as const).map((hook) => ({
     kind: 'chain',
     ...place,
     chain: `${PORTS}-${hook}`,
     base: { type: 'nat', hook, priority: PRIORITY },
-    rules: [{ statements: hook === 'output' && !onLoopback ? [notLoopback, local, publish] : [local, publish] }],
+    rules: (hook === 'output' ? output : [[local, publish]]).map((statements) => ({ statements })),
   }));
+}
+
+function loopbackSet(place: Place): NftSet {
+  return { kind: 'set', ...place, set: LOOPBACK_PORTS, key: ['inet_proto', 'inet_service'] };
+}
+
+/** Elements for those of a pod's ports that 127.0.0.1 leads to: for whoever is on a link with `loopbackSysctls`. */
+export function loopbackPorts(place: Place, ports: readonly HostPort[], comment: string): NftElement[] {
+  return portsOf(4, ports)
+    .filter(isOnLoopback)
+    .map(({ protocol, hostPort }) => ({
+      kind: 'element',
+      ...place,
+      set: LOOPBACK_PORTS,
+      key: [protocol, hostPort],
+      comment,
+    }));
 }
 
 /** A link that lets 127.0.0.1 out lets it in too: without this a pod would reach what listens there for the node alone. */
@@ -100,8 +129,17 @@ export function portsOf(family: Family, ports: readonly HostPort[]): HostPort[] 
 }
 
 /** 127.0.0.1 is an address of the node like any other; ::1 cannot be, for which Linux has no such thing as route_localnet. */
-function areOnLoopback(ports: readonly HostPort[]): boolean {
-  return portsOf(4, ports).some(({ hostIP }) => hostIP === undefined || prefixContains(LOOPBACK[4], hostIP));
+export function areOnLoopback(ports: readonly HostPort[]): boolean {
+  return portsOf(4, ports).some(isOnLoopback);
+}
+
+function isOnLoopback({ hostIP }: HostPort): boolean {
+  return hostIP === undefined || isLoopback(hostIP);
+}
+
+/** 127.0.0.0/8 */
+export function isLoopback(ip: IP): boolean {
+  return prefixContains(LOOPBACK[4], ip);
 }
 
 export interface PublishedPod {
@@ -122,7 +160,7 @@ export function publishPod({ podNamespace, podName, ips, hostPorts }: PublishedP
     const targets = portsOf(family, hostPorts).map(({ protocol, containerPort }) => [ip, protocol, containerPort]);
     const element = { kind: 'element', ...place, comment } as const;
     return [
-      ...hostPortBase(family, place, family === 4),
+      ...hostPortBase(family, place, 'all'),
       hairpinSet(family),
       hostPortTargetsSet(family),
       ...hostPortElements(place, ip, hostPorts, comment),

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readFileSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -232,6 +233,77 @@ test('a published port is reached from outside, from the node and from container
   await world.must('DEL', config, { netns: b, container: 'b' });
   await assert.rejects(talk(world.outside, NODE_IP, 8080));
 });
+
+test('a port is on the loopback of the node, alone where it is asked for, over TCP and UDP; what else listens there stays', {
+  skip,
+}, async () => {
+  using world = new World();
+  const published = (hostPort: number, where: object = {}) => {
+    const protocols = ['tcp', 'udp'] as const;
+    const portMappings = protocols.map((protocol) => ({ hostPort, containerPort: 8000, protocol, ...where }));
+    return world.config({ runtimeConfig: { portMappings } });
+  };
+  await using local = await serveIn(world.node, '127.0.0.1');
+  for (const [i, hostIP] of ['127.0.0.1', undefined].entries()) {
+    const container = `c${i}`;
+    const netns = world.container();
+    const config = published(8080, hostIP === undefined ? {} : { hostIP });
+    const prevResult = await world.must('ADD', config, { netns, container });
+    await using _ = await serveIn(netns, '0.0.0.0', 8000);
+    assert.equal((await talk(world.node, '127.0.0.1', 8080))[0], NODE_IP);
+    assert.equal(await overUdp(netns, 8000, world.node, '127.0.0.1', 8080), `heard from ${NODE_IP}`);
+    if (hostIP === undefined) assert.equal((await talk(world.outside, NODE_IP, 8080))[0], OUTSIDE_IP);
+    else for (const client of [world.outside, world.node]) await assert.rejects(talk(client, NODE_IP, 8080));
+    assert.equal((await talk(world.node, '127.0.0.1', local.port))[0], '127.0.0.1');
+    await world.must('CHECK', { ...config, prevResult }, { netns, container });
+    const outer = prevResult.interfaces[0].name;
+    world.in(world.node, 'sysctl', '-qw', `net.ipv4.conf.${outer}.route_localnet=0`);
+    const drifted = await world.call('CHECK', { ...config, prevResult }, { netns, container });
+    assert.equal(drifted.json.msg, `the node's ${outer} keeps 127.0.0.1 from the container: route_localnet is 0`);
+    await world.must('DEL', config, { netns, container });
+    await assert.rejects(talk(world.node, '127.0.0.1', 8080), { code: 'ECONNREFUSED' });
+  }
+  assert.deepEqual(world.remains(), []);
+});
+
+test("behind another plugin's interface 127.0.0.1 stays what it was: as hostIP it is refused, and what listens there is reached", {
+  skip,
+}, async () => {
+  using world = new World();
+  const netns = world.container();
+  const first = await world.must('ADD', world.config({ name: 'first' }), { netns, container: 'a' });
+  const behind = (hostIP?: string) => {
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, ...(hostIP && { hostIP }) }] };
+    const { ipam: _, ...config } = world.config({ name: 'second', prevResult: first, runtimeConfig });
+    return config;
+  };
+  const refused = await world.call('ADD', behind('127.0.0.1'), { netns, container: 'a' });
+  assert.equal(refused.json.code, 2);
+  assert.match(refused.json.msg, /hostIP "127\.0\.0\.1" is supported where podwire-cni makes the interface/);
+  await world.must('ADD', behind(), { netns, container: 'a' });
+  await using _server = await serveIn(netns, '0.0.0.0', 80);
+  await using _local = await serveIn(world.node, '127.0.0.1', 8080);
+  assert.equal((await talk(world.outside, NODE_IP, 8080))[0], OUTSIDE_IP);
+  assert.equal((await talk(world.node, '127.0.0.1', 8080))[0], '127.0.0.1');
+});
+
+/** One datagram to a server in the container, and who it came from. */
+async function overUdp(netns: string, port: number, from: string, to: string, toPort: number): Promise<string> {
+  const server = createSocket('udp4').on('message', (_, { address, port }) =>
+    server.send(`heard from ${address}`, port, address),
+  );
+  const client = createSocket('udp4');
+  try {
+    server.bind({ fd: bound(netns, port) });
+    client.bind({ fd: bound(from, 0) });
+    const answer = once(client, 'message', { signal: AbortSignal.timeout(30_000) });
+    client.send('hello', toPort, to);
+    return String((await answer)[0]);
+  } finally {
+    server.close();
+    client.close();
+  }
+}
 
 test('limits stand at both ends of the veth, as tc shows them', { skip }, async () => {
   using world = new World();

@@ -25,7 +25,8 @@ const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN = { ID: 1, LOCAL: 4, LEARNING: 7, PORT: 15, LOCAL6: 17 };
 const IFLA_INET_CONF = 1;
-const IPV4_DEVCONF_RP_FILTER = 8;
+/** By their names in net/ipv4/conf (linux/ip.h). */
+const IPV4_DEVCONF = { rp_filter: 8, route_localnet: 26 } as const;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
 const IFLA_IPTUN = { LOCAL: 2, PMTUDISC: 10 };
@@ -125,10 +126,20 @@ export function setLink(selector: LinkSelector, settings: LinkSettings): Netlink
   return { type: RTM.NEWLINK, flags: 0, body: begin(selector, settings).finish() };
 }
 
-/** net/ipv4/conf/NAME/rp_filter, without the way over a file. */
-export function setReversePathFilter(name: string, value: number): NetlinkRequest {
+export type IPv4Setting = keyof typeof IPV4_DEVCONF;
+
+export function isIPv4Setting(name: string): name is IPv4Setting {
+  return Object.hasOwn(IPV4_DEVCONF, name);
+}
+
+/** net/ipv4/conf/NAME/SETTING, without the way over a file. */
+export function setIPv4(name: string, settings: readonly (readonly [IPv4Setting, number])[]): NetlinkRequest {
   const body = begin({ name }, {}).nested(IFLA.AF_SPEC, (families) =>
-    families.nested(AF_INET, (inet) => inet.nested(IFLA_INET_CONF, (conf) => conf.u32(IPV4_DEVCONF_RP_FILTER, value))),
+    families.nested(AF_INET, (inet) =>
+      inet.nested(IFLA_INET_CONF, (conf) => {
+        for (const [setting, value] of settings) conf.u32(IPV4_DEVCONF[setting], value);
+      }),
+    ),
   );
   return { type: RTM.NEWLINK, flags: 0, body: body.finish() };
 }
