@@ -60,7 +60,8 @@ test('podman: containers talk to each other, a port is published, one with an ad
 }, async () => {
   using world = new World();
   const said = await runScript(world, 'podman.sh');
-  assert.deepEqual(said, { address: '10.88.0.2', pod: 'hello', node: 'hello', outside: 'hello', again: '10.88.0.77' });
+  const pages = { pod: 'hello', node: 'hello', localhost: 'hello', near: 'hello', outside: 'hello' };
+  assert.deepEqual(said, { address: '10.88.0.2', ...pages, again: '10.88.0.77' });
   assertNothingLeft(world);
 });
 

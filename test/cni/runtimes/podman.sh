@@ -17,6 +17,8 @@ tmp_dir="$DIR/tmp"
 default_ulimits=[]
 X
 export CONTAINERS_CONF="$DIR/containers.conf"
+# A server that has just been started may not listen yet.
+get() { for _ in $(seq 100); do busybox wget -qO- "$1" 2> /dev/null && return; sleep 0.1; done; }
 podman() { command podman --root "$DIR/root" --runroot "$DIR/run" --storage-driver vfs --runtime runc "$@"; }
 tar -C "$DIR/rootfs" -c . > "$DIR/image.tar"
 podman import -q "$DIR/image.tar" pwt-busybox > /dev/null
@@ -25,7 +27,10 @@ podman run -d --name web --network podwire -p 8080:80 pwt-busybox /bin/busybox h
 address=$(podman inspect -f '{{.NetworkSettings.Networks.podwire.IPAddress}}' web)
 echo "address $address"
 echo "pod $(podman run --rm --network podwire pwt-busybox /bin/busybox wget -qO- "http://$address/")"
-echo "node $(busybox wget -qO- "http://$NODE_IP:8080/")"
+echo "node $(get "http://$NODE_IP:8080/")"
+echo "localhost $(get http://127.0.0.1:8080/)"
+podman run -d --name near --network podwire -p 127.0.0.1:8081:80 pwt-busybox /bin/busybox httpd -f -p 80 -h /www > /dev/null
+echo "near $(get http://127.0.0.1:8081/)"
 echo "outside $(nsenter --net="$OUTSIDE" busybox wget -qO- "http://$NODE_IP:8080/")"
 podman run -d --name fixed --network podwire --ip 10.88.0.77 --mac-address 02:00:0a:58:00:4d pwt-busybox /bin/busybox sleep 1000 > /dev/null
 podman restart -t 0 fixed > /dev/null
