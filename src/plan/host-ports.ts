@@ -17,9 +17,11 @@ export interface HostPort {
 
 const PORTS = 'host-ports';
 const ADDRESS_PORTS = 'host-address-ports';
-/** protocol . port of those that the node's 127.0.0.1 leads to, where it does not lead to all. */
+/** protocol . port of those of every address that the node's 127.0.0.1 leads to, where it does not lead to all. */
 const LOOPBACK_PORTS = 'loopback-ports';
 const PUBLISH = 'publish';
+const PUBLISH_LOOPBACK = 'publish-loopback';
+const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 /** Behind the Services: where one of theirs has the same port, it is theirs. */
 const PRIORITY = -99;
 const RAW = -300;
@@ -28,7 +30,7 @@ const LOOPBACK = { 4: '127.0.0.0/8', 6: '::1' } as const;
 export const LOOPBACK_SOURCE: IP = '127.0.0.1';
 const UNSPECIFIED: readonly IP[] = ['0.0.0.0', '::'];
 
-/** Which ports are reached by the node's 127.0.0.1 too; some: those of `loopbackPorts`. Never by ::1. */
+/** Which ports are reached by the node's 127.0.0.1 too; some: those of `loopbackPorts`, and of a `hostIP` there. Never by ::1. */
 export type OnLoopback = 'all' | 'some';
 
 /** What all published ports of a table share. */
@@ -40,7 +42,7 @@ export function hostPortBase(family: Family, place: Place, loopback: OnLoopback)
     { kind: 'table', ...place },
     { kind: 'set', ...place, set: PORTS, key: ['inet_proto', 'inet_service'], data },
     { kind: 'set', ...place, set: ADDRESS_PORTS, key: [address, 'inet_proto', 'inet_service'], data },
-    ...(onLoopback === 'some' ? [loopbackSet(place)] : []),
+    ...(onLoopback === 'some' ? [loopbackSet(place), loopbackChain(family, place)] : []),
     publishChain(family, place),
     ...hooks(family, place, onLoopback),
     ...(onLoopback ? [loopbackGuard(place)] : []),
@@ -49,15 +51,28 @@ export function hostPortBase(family: Family, place: Place, loopback: OnLoopback)
 
 /** One rule a protocol: nft takes a port translation only after a protocol. A port of one address comes before one of all. */
 function publishChain(family: Family, place: Place): NftChain {
-  const { daddr } = wordsOf(family);
-  const rules = (['tcp', 'udp', 'sctp'] as const).flatMap((protocol): NftRule[] => {
-    const match: NftStatement = { kind: 'match', left: 'meta l4proto', right: protocol };
-    return [
-      { statements: [match, { kind: 'dnat', key: [daddr, 'meta l4proto', 'th dport'], map: ADDRESS_PORTS }] },
-      { statements: [match, { kind: 'dnat', key: ['meta l4proto', 'th dport'], map: PORTS }] },
-    ];
-  });
+  const rules = PROTOCOLS.flatMap((protocol) => [
+    toPortOfAddress(family, protocol),
+    { statements: [ofProtocol(protocol), { kind: 'dnat', key: ['meta l4proto', 'th dport'], map: PORTS } as const] },
+  ]);
   return { kind: 'chain', ...place, chain: PUBLISH, rules };
+}
+
+function toPortOfAddress(family: Family, protocol: HostPort['protocol']): NftRule {
+  const key = [wordsOf(family).daddr, 'meta l4proto', 'th dport'] as const;
+  return { statements: [ofProtocol(protocol), { kind: 'dnat', key, map: ADDRESS_PORTS }] };
+}
+
+function ofProtocol(protocol: HostPort['protocol']): NftStatement {
+  return { kind: 'match', left: 'meta l4proto', right: protocol };
+}
+
+/** Of what goes to 127.0.0.0/8: ports of just that address, and those of every address that are to be reached there. */
+function loopbackChain(family: Family, place: Place): NftChain {
+  const ofSome: NftStatement = { kind: 'lookup', key: ['meta l4proto', 'th dport'], set: LOOPBACK_PORTS };
+  const publish: NftStatement = { kind: 'verdict', verdict: 'goto', chain: PUBLISH };
+  const rules = PROTOCOLS.map((protocol) => toPortOfAddress(family, protocol));
+  return { kind: 'chain', ...place, chain: PUBLISH_LOOPBACK, rules: [...rules, { statements: [ofSome, publish] }] };
 }
 
 /** What comes in, from pods of the node too, meets prerouting; what the node itself sends, output. */
@@ -67,10 +82,10 @@ function hooks(family: Family, place: Place, onLoopback: OnLoopback | undefined)
   const { daddr } = wordsOf(family);
   const toLoopback: NftStatement = { kind: 'match', left: daddr, right: LOOPBACK[family] };
   const publish: NftStatement = { kind: 'verdict', verdict: 'jump', chain: PUBLISH };
-  const ofSome: NftStatement = { kind: 'lookup', key: ['meta l4proto', 'th dport'], set: LOOPBACK_PORTS };
+  const publishLoopback: NftStatement = { kind: 'verdict', verdict: 'jump', chain: PUBLISH_LOOPBACK };
   const output: NftStatement[][] = [
     onLoopback === 'all' ? [local, publish] : [{ ...toLoopback, not: true }, local, publish],
-    ...(onLoopback === 'some' ? [[toLoopback, ofSome, publish]] : []),
+    ...(onLoopback === 'some' ? [[toLoopback, publishLoopback]] : []),
   ];
   return (['prerouting', 'output'] as const).map((hook) => ({
     kind: 'chain',
@@ -85,10 +100,10 @@ function loopbackSet(place: Place): NftSet {
   return { kind: 'set', ...place, set: LOOPBACK_PORTS, key: ['inet_proto', 'inet_service'] };
 }
 
-/** Elements for those of a pod's ports that 127.0.0.1 leads to: for whoever is on a link with `loopbackSysctls`. */
+/** Elements for those of a pod's ports of every address that 127.0.0.1 leads to: for whoever is on a link with `loopbackSysctls`. */
 export function loopbackPorts(place: Place, ports: readonly HostPort[], comment: string): NftElement[] {
   return portsOf(4, ports)
-    .filter(isOnLoopback)
+    .filter(({ hostIP }) => hostIP === undefined)
     .map(({ protocol, hostPort }) => ({
       kind: 'element',
       ...place,

@@ -266,6 +266,29 @@ test('a port is on the loopback of the node, alone where it is asked for, over T
   assert.deepEqual(world.remains(), []);
 });
 
+test('one port on two addresses of the loopback is two containers’, and the end of one leaves the other', {
+  skip,
+}, async () => {
+  using world = new World();
+  const calls = [1, 2].map((n) => {
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIP: `127.0.0.${n}` }] };
+    return {
+      config: world.config({ runtimeConfig }),
+      netns: world.container(),
+      container: `c${n}`,
+      at: `127.0.0.${n}`,
+    };
+  });
+  const seen = async (n: number) => talk(world.node, `127.0.0.${n}`, 8080).then(([, echoed]) => echoed);
+  for (const { config, ...call } of calls) await world.must('ADD', config, call);
+  await using _one = await serveIn(calls[0]!.netns, '0.0.0.0', 80);
+  await using _two = await serveIn(calls[1]!.netns, '0.0.0.0', 80);
+  assert.deepEqual([await seen(1), await seen(2)], ['ping', 'ping']);
+  await world.must('DEL', calls[0]!.config, calls[0]!);
+  await assert.rejects(seen(1), { code: 'ECONNREFUSED' });
+  assert.equal(await seen(2), 'ping');
+});
+
 test("behind another plugin's interface 127.0.0.1 stays what it was: as hostIP it is refused, and what listens there is reached", {
   skip,
 }, async () => {
