@@ -8,9 +8,11 @@ import {
   decodeEntry,
   type EntryFilter,
   encodeDelete,
+  encodeEnd,
   familiesOf,
   inKernel,
   isAnswered,
+  isEnding,
   matchesFilter,
 } from '../wire/conntrack/entry.ts';
 import type { NetlinkRequest } from '../wire/netlink/message.ts';
@@ -38,6 +40,13 @@ export function readConntrack(netns: string): SeenEntry[] {
 
 /** Telling of an entry costs ten times what passing it over does: from here on one walk that tells of all is less than one for each filter. */
 const FEW_WALKS = 8;
+/**
+ * UDP, UDPLite. Were such an entry deleted, an answer under way would begin a flow the other way round, in which all that the client goes on
+ * to send are answers, and pass. So the entry stays, and the rules for policies judge each of its packets anew, until no answer can be under way.
+ */
+const HAVE_NO_HANDSHAKE = [17, 136];
+/** Less than with what the fast path takes a flow for known (docs/datapath.md). */
+const END_SECONDS = 5;
 /** Entries of one send(). */
 const DELETIONS = 256;
 
@@ -78,7 +87,16 @@ class LinuxConntrack implements ConntrackBackend {
     let count = 0;
     for (const { filter } of walks) {
       for await (const messages of walker.dumpInPool(dumpOf(family, filter))) {
-        count += this.#delete(messages.map(({ body }) => decodeEntry(body)).filter(isDoomed));
+        const doomed = messages
+          .map(({ body }) => ({ body, entry: decodeEntry(body) }))
+          .filter(({ body, entry }) => !isEnding(body) && isDoomed(entry));
+        const lingers = ({ entry }: (typeof doomed)[number]) => HAVE_NO_HANDSHAKE.includes(entry.original.protocol);
+        const [ending, others] = [doomed.filter(lingers), doomed.filter((each) => !lingers(each))];
+        count += this.#delete(others.map(({ entry }) => entry));
+        count += this.#send(
+          ending.map(({ body }) => encodeEnd(body, END_SECONDS)),
+          ['ENOENT', 'EPERM'],
+        );
       }
     }
     return count;
@@ -86,14 +104,19 @@ class LinuxConntrack implements ConntrackBackend {
 
   /** Returns how many there still were: others have timed out, or are new flows of the same ends by now. */
   #delete(entries: readonly ConntrackEntry[]): number {
+    return this.#send(entries.map(encodeDelete), ['ENOENT']);
+  }
+
+  /** Returns how many were not refused with one of these codes. */
+  #send(requests: readonly NetlinkRequest[], known: readonly string[]): number {
     let refused = 0;
-    for (let i = 0; i < entries.length; i += DELETIONS) {
-      for (const { code, text } of this.#socket.batch(entries.slice(i, i + DELETIONS).map(encodeDelete))) {
-        if (code !== 'ENOENT') throw new KernelError('conntrack delete', code, text);
+    for (let i = 0; i < requests.length; i += DELETIONS) {
+      for (const { code, text } of this.#socket.batch(requests.slice(i, i + DELETIONS))) {
+        if (!known.includes(code)) throw new KernelError('conntrack delete', code, text);
         refused++;
       }
     }
-    return entries.length - refused;
+    return requests.length - refused;
   }
 
   close(): void {

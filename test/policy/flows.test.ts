@@ -1,11 +1,14 @@
 // Policies that come, change and go while pods speak: what is forbidden now is cut, what is allowed goes on, and every verdict is counted.
 import assert from 'node:assert/strict';
+import { createSocket, type Socket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { NftSet } from '../../src/kernel/nft-items.ts';
 import { flowsFile } from '../../src/node/policy-log.ts';
 import { allowedSet, policyPlace, refusedSet } from '../../src/plan/policy/base.ts';
 import { type FlowLine, flowLineText } from '../../src/plan/policy/flow-line.ts';
+import { socketIn } from '../../src/sys/netns.ts';
+import { bindSocket } from '../../src/sys/socket.ts';
 import { addressesOf, Field, podObject } from './field.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root for network namespaces';
@@ -21,6 +24,14 @@ async function until<T>(probe: () => T | undefined): Promise<T> {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`not within ${DUE} ms`);
+}
+
+function udpAt(netns: string, port: number): Socket {
+  const fd = socketIn(netns, 'inet', 'dgram');
+  bindSocket(fd, '0.0.0.0', port);
+  const socket = createSocket('udp4').on('error', () => {});
+  socket.bind({ fd });
+  return socket;
 }
 
 describe('changes while pods speak', { skip }, () => {
@@ -68,6 +79,36 @@ describe('changes while pods speak', { skip }, () => {
     assert.equal(await talk('x/c', FORBIDDEN), false);
     await reset();
     assert.equal(await talk('x/c', DUE), true, 'without the policy the same connection is taken up again');
+  });
+
+  test('datagrams whose answers are always under way are cut too, and do not come back by way of those', async () => {
+    await reset();
+    const answerLate = 150;
+    const [server, client] = [udpAt(field.netnsOf('x/a'), 9000), udpAt(field.netnsOf('x/c'), 0)];
+    let isOver = false;
+    server.on('message', (message, { port, address }) => {
+      setTimeout(() => isOver || server.send(message, port, address, () => {}), answerLate);
+    });
+    let heard = 0;
+    let last = performance.now();
+    client.on('message', () => {
+      heard++;
+      last = performance.now();
+    });
+    const sending = setInterval(() => client.send('hello', 9000, a4, () => {}), 10);
+    try {
+      await until(() => (heard > 20 ? true : undefined));
+      await apply('only-b', { podSelector: A, ingress: [fromPod('b')] });
+      await until(() => (performance.now() - last > 10 * answerLate ? true : undefined));
+      const cut = heard;
+      await reset();
+      await until(() => (heard > cut + 20 ? true : undefined));
+    } finally {
+      isOver = true;
+      clearInterval(sending);
+      server.close();
+      client.close();
+    }
   });
 
   test('who changes its labels, or whose namespace does, is let in and locked out', async () => {

@@ -124,7 +124,12 @@ function forwardChain(family: Family): NftChain {
     chain: 'forward',
     base: { type: 'filter', hook: 'forward', priority: FORWARD },
     rules: [
-      rule(match('ct state', 'established,related'), verdict('accept')),
+      // A flow that was cut and that an answer may take up again is judged with each packet (kernel/conntrack-linux.ts).
+      rule(
+        { ...match('ct status', 'fixed-timeout'), not: true },
+        match('ct state', 'established,related'),
+        verdict('accept'),
+      ),
       rule({ kind: 'lookup', key: ['iifname', daddr], set: OWN }, verdict('accept')),
       // A connection that was cut must not come back from its other end: tracking would take up any packet of it as a new one.
       rule(inSet('iifname', ISOLATED), ...midway, verdict('drop')),

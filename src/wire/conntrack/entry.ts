@@ -1,6 +1,6 @@
 // Room wire: connection tracking entries over netlink (linux/netfilter/nfnetlink_conntrack.h): dumped, compared, deleted.
 import { type Family, familyOf, formatIP, type IP, ipBytes } from '../../addr/ip.ts';
-import { NLM_F } from '../netlink/message.ts';
+import { type NetlinkRequest, NLM_F } from '../netlink/message.ts';
 import { Attributes, NFGENMSG_LENGTH } from '../nfnetlink/reader.ts';
 import { NfnetlinkWriter } from '../nfnetlink/writer.ts';
 
@@ -29,13 +29,16 @@ export interface ConntrackEntry {
 const HEADER_LENGTH = 16;
 const SUBSYSTEM = 1;
 export const CONNTRACK_GET = (SUBSYSTEM << 8) | 1;
+const CONNTRACK_NEW = SUBSYSTEM << 8;
 const CONNTRACK_DELETE = (SUBSYSTEM << 8) | 2;
 const NFPROTO = { 4: 2, 6: 10 } as const;
-const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, STATUS: 3, ID: 12, FILTER: 25 };
+const CTA = { TUPLE_ORIGINAL: 1, TUPLE_REPLY: 2, STATUS: 3, TIMEOUT: 7, ID: 12, FILTER: 25 };
 const FILTER = { ORIGINAL: 1, REPLY: 2 };
 /** Of a tuple's fields those that the kernel is to look at (nf_conntrack_netlink.c); in the host's order, as nothing else here. */
 const LOOK_AT = { SRC: 1 << 0, DST: 1 << 1, PROTOCOL: 1 << 3, SRC_PORT: 1 << 4, DST_PORT: 1 << 5 };
 const IPS_SEEN_REPLY = 2;
+/** No packet prolongs the entry. */
+const IPS_FIXED_TIMEOUT = 1 << 10;
 const TUPLE = { IP: 1, PROTO: 2 };
 const ADDRESS = { 4: { SRC: 1, DST: 2 }, 6: { SRC: 3, DST: 4 } };
 const PROTO = { NUMBER: 1, SRC_PORT: 2, DST_PORT: 3 };
@@ -144,8 +147,17 @@ export function decodeEntry(body: Uint8Array): ConntrackEntry {
 
 /** Whether the other end has ever answered. */
 export function isAnswered(body: Uint8Array): boolean {
-  const status = new Attributes(body.subarray(NFGENMSG_LENGTH)).u32(CTA.STATUS) ?? 0;
-  return (status & IPS_SEEN_REPLY) !== 0;
+  return (statusOf(body) & IPS_SEEN_REPLY) !== 0;
+}
+
+/** Whether its end is set by encodeEnd(). */
+export function isEnding(body: Uint8Array): boolean {
+  return (statusOf(body) & IPS_FIXED_TIMEOUT) !== 0;
+}
+
+/** `enum ip_conntrack_status` (linux/netfilter/nf_conntrack_common.h) */
+function statusOf(body: Uint8Array): number {
+  return new Attributes(body.subarray(NFGENMSG_LENGTH)).u32(CTA.STATUS) ?? 0;
 }
 
 function decodeTuple(tuple: Attributes): Tuple {
@@ -176,4 +188,19 @@ export function encodeDelete({ original, id }: ConntrackEntry): { type: number; 
   writeTuple(w, CTA.TUPLE_ORIGINAL, family, original);
   w.u32(CTA.ID, id);
   return { type: CONNTRACK_DELETE, flags: 0, body: w.bytes.slice(HEADER_LENGTH) };
+}
+
+/**
+ * A request by which the entry that was told so ends in so many seconds, whatever packets come: nft tells it by `ct status & 1024`.
+ * Refused with EPERM where that is so already.
+ */
+export function encodeEnd(told: Uint8Array, seconds: number): NetlinkRequest {
+  const { original } = decodeEntry(told);
+  const family = familyOf(original.src);
+  const w = new NfnetlinkWriter(0, 128);
+  w.begin(CONNTRACK_NEW, NLM_F.REQUEST, NFPROTO[family]);
+  writeTuple(w, CTA.TUPLE_ORIGINAL, family, original);
+  w.u32(CTA.TIMEOUT, seconds);
+  w.u32(CTA.STATUS, statusOf(told) | IPS_FIXED_TIMEOUT);
+  return { type: CONNTRACK_NEW, flags: 0, body: w.bytes.slice(HEADER_LENGTH) };
 }

@@ -44,7 +44,16 @@ export const DATATYPES: Readonly<Record<NftValueType, Datatype>> = {
     length: 4,
     order: 'host',
     bits: true,
-    names: { expected: 1, 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 },
+    names: {
+      expected: 1,
+      'seen-reply': 2,
+      assured: 4,
+      confirmed: 8,
+      snat: 16,
+      dnat: 32,
+      dying: 512,
+      'fixed-timeout': 1024,
+    },
   },
   fib_addrtype: {
     id: 43,
