@@ -69,7 +69,8 @@ export interface Kernel extends NftReading {
   flushConntrack(filters: readonly ConntrackFilter[]): number;
   /**
    * Deletes of the conntrack entries with these ends those of which `doomed` says true; resolves with how many. The kernel goes through its table
-   * on another thread, once for each end; where there are many, once for all of them.
+   * on another thread, once for each end; where there are many, once for all of them. A UDP flow's entry may stay for some seconds as `fixed-timeout`,
+   * for the rules to judge each packet of.
    */
   cutFlows(ends: readonly FlowEnd[], doomed: (flow: TrackedFlow) => boolean): Promise<number>;
   /** What each element of an nftables set with counters has counted; none where the set is not there. */
